@@ -1,0 +1,21 @@
+"""What the bot is, without any platform. The map of this package:
+
+    Slack   Discord   web page / HTTP API   terminal            (adapters/, one folder each)
+      \\        |          |                 /
+       parse: platform event -> Incoming (incoming.py)
+                     |
+                  Inbox (inbox.py)      durable: accepted once, one reply at a time per conversation, replayed after
+                     |                  a crash; its rows live in storage/
+               Answering (services/answering.py)   one run, from Incoming to a finished reply
+                     |
+               ChatService (services/chat.py)      history + attachments + persona -> ChatRequest (requests.py)
+                     |
+      Observe > Cache > RateGuard > Fallback(Router, Admission) > Retry > Provider      (stack.py lists the order)
+      middleware/  middleware/  middleware/  fallback.py router.py admission.py  middleware/retry.py  providers/
+                     |                                                                    |
+                  Events (events.py)  <---------------- send -----------------------------+
+                     |
+      Draft (what) -> Pages (split) -> Pacer (when) -> LiveReply -> Surface.post / edit     (streaming/)
+
+Values: incoming.py requests.py events.py errors.py models.py. Seams: ports.py. Facts as data: models.toml.
+"""

@@ -1,0 +1,267 @@
+"""Every error of the house, one class for one sentence, fields instead of prose.
+
+    TernError
+    ├── RequestError              the asker's doing: say what to change
+    │   ├── BadRequest            a malformed or contradictory request
+    │   ├── UnknownModel          an id that no registry entry has
+    │   ├── TooLarge              text, file or body above a stated limit
+    │   └── Refused               not now, or not for you
+    │       ├── OverLimit         the per-user, workspace or global guard; says when to come back
+    │       ├── SpendStopped      the whole bot's daily spend is used up
+    │       ├── QueueFull         too many messages wait already
+    │       └── NotAllowed        outside the allowed circle
+    ├── ProviderError             the model provider's doing; the table in facts "errors" decides what follows
+    │   ├── KeyRejected           401: this provider rests, the operator is told
+    │   ├── SpendLimitReached     400 by the provider's own spend limit: this provider rests
+    │   ├── ModelGone             404, or 400 decommissioned: the model is dead
+    │   ├── ModelBlocked          403: this key may not use the model
+    │   ├── LimitReached          429: this model's window is used up; wait or go on
+    │   ├── TooLargeForLimit      413 or 429 "Request too large": never fits this model's window
+    │   ├── ContextTooLong        the prompt exceeds the model's context
+    │   ├── CallMalformed         tool_use_failed: once more at a higher effort
+    │   ├── OutputMalformed       output_parse_failed, json_validate_failed: once more
+    │   ├── Unprocessable         422: once more
+    │   ├── RequestRejected       any other 4xx: our request is wrong for this model
+    │   ├── Overloaded            498, 5xx: wait a little, then go on
+    │   ├── ConnectionFailed      no response byte came; ask again at once
+    │   ├── StreamBroken          a stream that ended wrongly after it began
+    │   └── Stalled               silence beyond the stated seconds
+    ├── NoModelLeft               every model on the route failed; carries their errors
+    ├── SurfaceError              the platform's doing
+    │   ├── SurfaceGone           the place, message or right to post is gone for good
+    │   ├── SurfaceBusy           429 or 5xx: not now; says when
+    │   └── SurfaceRejected       this text or layout was refused: show it plainer or shorter
+    ├── StorageError
+    │   ├── StorageBusy           locked beyond the timeout
+    │   ├── StorageFull           disk full or read-only
+    │   ├── StorageCorrupt        the file is damaged
+    │   ├── StorageTooNew         written by a newer version of the program
+    │   └── StaleFence            another process owns the run now: stop writing at once
+    └── SettingsError             settings or tern.toml cannot be used; lists every problem
+
+What the reader sees for each is in core/wording.py and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+LimitKind = Literal["RPM", "RPD", "TPM", "TPD", "ITPM", "OTPM", "ASH", "ASD", "unknown"]
+
+
+class TernError(Exception):
+    """Root of the tree. Messages never hold a secret."""
+
+
+class RequestError(TernError):
+    """The asker can mend it."""
+
+
+class BadRequest(RequestError):
+    """`param` names the field where there is one."""
+
+    def __init__(self, problem: str, *, param: str | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.param = param
+
+
+class UnknownModel(RequestError):
+    def __init__(self, wanted: str, *, known: Sequence[str]) -> None:
+        super().__init__(f"unknown model {wanted!r}; known: {', '.join(known)}")
+        self.wanted = wanted
+        self.known = tuple(known)
+
+
+class TooLarge(RequestError):
+    def __init__(self, what: str, *, limit: int, unit: str) -> None:
+        super().__init__(f"{what} is larger than {limit} {unit}")
+        self.what = what
+        self.limit = limit
+        self.unit = unit
+
+
+class Refused(RequestError):
+    """Not now, or not for this person. `retry_after_s` is None where waiting does not help."""
+
+    retry_after_s: float | None = None
+
+
+class OverLimit(Refused):
+    """`scope` is whose ceiling it is, `kind` what is counted, e.g. ("user", "requests per minute")."""
+
+    def __init__(self, scope: str, kind: str, *, limit: float, retry_after_s: float) -> None:
+        super().__init__(f"{scope} limit of {limit:g} {kind} reached")
+        self.scope = scope
+        self.kind = kind
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+
+class SpendStopped(Refused):
+    def __init__(self, *, limit_usd: float, retry_after_s: float) -> None:
+        super().__init__(f"daily spend limit of {limit_usd:g} USD reached")
+        self.limit_usd = limit_usd
+        self.retry_after_s = retry_after_s
+
+
+class QueueFull(Refused):
+    def __init__(self, waiting: int) -> None:
+        super().__init__(f"{waiting} messages are waiting")
+        self.waiting = waiting
+
+
+class NotAllowed(Refused):
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class ProviderError(TernError):
+    """A model provider failed. `detail` is its own text with keys and organisation ids removed."""
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        provider: str = "",
+        model: str = "",
+        status: int | None = None,
+        request_id: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(f"{provider or 'provider'} {model}: {status or ''} {detail}".strip())
+        self.detail = detail
+        self.provider = provider
+        self.model = model
+        self.status = status
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+
+
+class KeyRejected(ProviderError): ...
+
+
+class SpendLimitReached(ProviderError): ...
+
+
+class ModelGone(ProviderError): ...
+
+
+class ModelBlocked(ProviderError): ...
+
+
+class LimitReached(ProviderError):
+    """`limit_kind` says which window; `limit` its size where the text gave it."""
+
+    limit_kind: LimitKind = "unknown"
+    limit: int | None = None
+
+
+class TooLargeForLimit(ProviderError):
+    """Waiting never helps: the request alone exceeds the window of `limit` tokens a minute."""
+
+    limit_kind: LimitKind = "unknown"
+    limit: int | None = None
+    requested: int | None = None
+
+
+class ContextTooLong(ProviderError): ...
+
+
+class CallMalformed(ProviderError):
+    """`failed_generation` is what the model wrote instead of a valid call."""
+
+    failed_generation: str = ""
+
+
+class OutputMalformed(ProviderError):
+    failed_generation: str = ""
+
+
+class Unprocessable(ProviderError): ...
+
+
+class RequestRejected(ProviderError):
+    """`param` names the field the provider complained about, where it said so."""
+
+    param: str | None = None
+
+
+class Overloaded(ProviderError): ...
+
+
+class ConnectionFailed(ProviderError): ...
+
+
+class StreamBroken(ProviderError):
+    """`cause_kind` tells the ways apart (facts "streaming")."""
+
+    cause_kind: Literal["closed", "no_finish", "error_event", "x_groq_error", "garbage", "empty"] = "closed"
+
+
+class Stalled(ProviderError):
+    """No token for `silence_s` seconds; `first` when not even the first came."""
+
+    silence_s: float = 0.0
+    first: bool = False
+
+
+class NoModelLeft(TernError):
+    """`errors` in the order of the attempts; empty where no model fits the request at all."""
+
+    def __init__(self, errors: Sequence[ProviderError] = (), *, partial_text: str = "", missing: str = "") -> None:
+        super().__init__("no model left: " + ("; ".join(str(error) for error in errors) or missing or "none fits"))
+        self.errors = tuple(errors)
+        self.partial_text = partial_text
+        self.missing = missing
+        """The capability that no configured model has, e.g. "vision"."""
+
+
+class SurfaceError(TernError):
+    """A platform refused or failed to show something."""
+
+
+class SurfaceGone(SurfaceError): ...
+
+
+class SurfaceBusy(SurfaceError):
+    """`retry_after_s` as the platform said. `unsure` when the write may have been applied all the same."""
+
+    def __init__(self, why: str, *, retry_after_s: float = 1.0, unsure: bool = False) -> None:
+        super().__init__(why)
+        self.retry_after_s = retry_after_s
+        self.unsure = unsure
+
+
+class SurfaceRejected(SurfaceError):
+    """`too_long` when a shorter page would pass."""
+
+    def __init__(self, why: str, *, too_long: bool = False) -> None:
+        super().__init__(why)
+        self.too_long = too_long
+
+
+class StorageError(TernError): ...
+
+
+class StorageBusy(StorageError): ...
+
+
+class StorageFull(StorageError): ...
+
+
+class StorageCorrupt(StorageError): ...
+
+
+class StorageTooNew(StorageError): ...
+
+
+class StaleFence(StorageError): ...
+
+
+class SettingsError(TernError):
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)

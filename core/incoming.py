@@ -1,0 +1,101 @@
+"""What a platform saw, as pure data: storable, replayable, without closures, SDK objects or secrets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+FORMAT = 1
+"""Version of the stored form of `Incoming`; raise it when a field changes its meaning."""
+
+AttachmentKind = Literal["image", "audio", "text", "file"]
+Visibility = Literal["public", "private"]
+Action = Literal[
+    "ask", "regenerate", "shorter", "transcribe", "extract", "summarise", "explain", "draft_reply", "batch"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class UserKey:
+    """Who asks: the unit of rate guard, usage, preferences and `forget`."""
+
+    platform: str
+    """"slack", "discord", "web", "terminal" or "api"."""
+    workspace: str
+    """Slack: "ENTERPRISE:TEAM" ("" for a missing half). Discord: "" (user ids are global). Others: ""."""
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationKey:
+    """Where a conversation lives: the unit of history and of order."""
+
+    platform: str
+    workspace: str
+    """Slack: "ENTERPRISE:TEAM". Discord: the guild id, "" in direct messages. Others: ""."""
+    channel: str
+    root: str
+    """Slack: the thread's root ts. Discord guild channel: first message of the reply chain; Discord thread or
+    direct message: the channel id; a slash command: its own id. Page and terminal: the conversation id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """Something that came with a message; the bytes are fetched later, through `Adapter.fetch`."""
+
+    kind: AttachmentKind
+    mime: str
+    name: str
+    size_bytes: int
+    ref: str
+    """What the adapter needs to fetch it again after a restart, never a signed URL; or "blob:SHA256"."""
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Another message the question points at: a reply's ancestor, a forward, a shortcut's target. Untrusted."""
+
+    message_id: str
+    speaker_id: str
+    speaker: str
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+    from_bot: bool = False
+    """Whether this bot itself wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One thing a person asked of the bot.
+
+    (platform, workspace, channel, message_id) is unique: a redelivery carries the same four.
+    """
+
+    message_id: str
+    event_id: str
+    user: UserKey
+    conversation: ConversationKey
+    text: str
+    """What the person wrote, as Markdown, the bot's own mention removed; may be empty beside attachments."""
+    received_at: float
+    """Seconds since the epoch, from the platform where it says so."""
+    attachments: tuple[Attachment, ...] = ()
+    quotes: tuple[Quote, ...] = ()
+    """Oldest first."""
+    action: Action = "ask"
+    options: dict[str, str] = field(default_factory=dict)
+    """What a command set: "model", "persona", "language", "schema" ..."""
+    visibility: Visibility = "public"
+    speaker: str = ""
+    """The person's display name, chosen by that person: untrusted."""
+    direct: bool = False
+    """Whether only this person and the bot read the conversation."""
+    locale: str = ""
+    tz: str = ""
+    """IANA name of the person's zone, where the platform tells it."""
+    reply_to: str = ""
+    """Id of the message this one replies to."""
+    address: dict[str, str] = field(default_factory=dict)
+    """What the adapter needs, beside the conversation, to post the answer (never a token)."""
+    version: int = FORMAT

@@ -1,0 +1,85 @@
+"""The registry's values: what a model is and can do. The facts themselves are data in models.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+Tier = Literal["speed", "quality", "vision", "audio", "speech", "local", "backup"]
+
+
+class Capability(StrEnum):
+    """What a request may need of a model."""
+
+    TEXT = "text"
+    TOOLS = "tools"
+    JSON = "json"
+    JSON_SCHEMA = "json_schema"
+    VISION = "vision"
+    AUDIO = "audio"
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens; audio per hour, speech per million characters."""
+
+    prompt: float = 0.0
+    cached: float = 0.0
+    output: float = 0.0
+    audio_hour: float = 0.0
+    characters: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model of one provider; see models.toml for where each figure comes from."""
+
+    id: str
+    provider: str
+    tier: Tier
+    context_window: int
+    """Tokens, prompt and answer together."""
+    max_output: int
+    """Tokens."""
+    capabilities: frozenset[Capability]
+    price: Price = Price()
+    speed: int = 0
+    """Tokens per second as published; 0 where unknown."""
+    efforts: tuple[str, ...] = ()
+    """Reasoning efforts it accepts, lowest first; empty where it takes no such parameter."""
+    default_effort: str | None = None
+    """The effort we ask for when the request says none."""
+    refuses: frozenset[str] = frozenset()
+    """Combinations that end in a 400; each name is explained in models.toml: "schema+stream", "schema+tools",
+    "temperature+effort", "tools+effort", "parallel_tools", "n"."""
+    builtin_tools: frozenset[str] = frozenset()
+    max_images: int = 0
+    max_image_bytes: int = 0
+    """Bytes of one request's base64 pictures together."""
+    max_image_pixels: int = 0
+    max_audio_bytes: int = 0
+    min_billed_audio_s: float = 0.0
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Published limits to start from: "RPM", "RPD", "TPM", "TPD", "ITPM", "OTPM" -> count; headers correct them."""
+    status: Literal["production", "preview", "retired", "dead"] = "production"
+    shutdown_at: str = ""
+    """ISO date of the published shutdown, "" where none is."""
+    enabled: bool = True
+
+    def cost_usd(self, prompt_tokens: int, cached_tokens: int, output_tokens: int) -> float:
+        """Price of one answer; `cached_tokens` are part of `prompt_tokens`."""
+        fresh = max(0, prompt_tokens - cached_tokens)
+        return (fresh * self.price.prompt + cached_tokens * self.price.cached + output_tokens * self.price.output) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The router's answer: which models to try, best first, and why the first was chosen."""
+
+    models: tuple[ModelSpec, ...]
+    reason: str
+
+    def __iter__(self) -> Iterator[ModelSpec]:
+        return iter(self.models)
