@@ -5,6 +5,8 @@
     │   ├── BadRequest            a malformed or contradictory request
     │   ├── UnknownModel          an id that no registry entry has
     │   ├── TooLarge              text, file or body above a stated limit
+    │   ├── Unreadable            a file or picture that is broken, protected or of a kind nobody here reads
+    │   ├── Unfetchable           an address that may not, or could not, be fetched
     │   └── Refused               not now, or not for you
     │       ├── OverLimit         the per-user, workspace or global guard; says when to come back
     │       ├── SpendStopped      the whole bot's daily spend is used up
@@ -80,6 +82,24 @@ class TooLarge(RequestError):
         self.what = what
         self.limit = limit
         self.unit = unit
+
+
+class Unreadable(RequestError):
+    """`name` is the file as its sender called it (untrusted), `why` half a sentence for the reader."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"cannot read {name!r}: {why}")
+        self.name = name
+        self.why = why
+
+
+class Unfetchable(RequestError):
+    """`where` is the host alone: addresses may carry tokens."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"cannot fetch from {where}: {why}")
+        self.where = where
+        self.why = why
 
 
 class Refused(RequestError):
