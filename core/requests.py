@@ -208,9 +208,16 @@ class TranscribeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
+    """A stretch of speech. The last three are Whisper's own doubts, 0, 0 and 1 where a model gives none."""
+
     start_s: float
     end_s: float
     text: str
+    no_speech: float = 0.0
+    """Probability that nobody speaks."""
+    avg_logprob: float = 0.0
+    compression_ratio: float = 1.0
+    """High where the text repeats itself."""
 
 
 @dataclass(frozen=True, slots=True)
