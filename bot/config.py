@@ -1,0 +1,271 @@
+"""tern.toml: what an operator changes while the bot runs. Strict, because a key that is silently ignored is a trap.
+
+The dataclasses below are the file's grammar: a field is a key, a nested dataclass a table, and its default is what
+holds when the key is absent. `Config.read` names every mistake with its line.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from bot.toml_lines import line_of, lines_of
+from core.errors import SettingsError
+
+Effort = Literal["none", "low", "medium", "high"]
+Mistake = tuple[tuple[str, ...], str]
+"""(path of the key, what is wrong with it)"""
+
+
+@dataclass(frozen=True, slots=True)
+class BotConfig:
+    name: str = "Tern"
+    daily_spend_usd: float | None = None
+    """The whole bot stops asking paid models for the rest of the day (UTC) once this is spent."""
+    reply_deadline_s: float = 600.0
+    """How long a message is tried again while no model answers."""
+    drain_s: float = 20.0
+    """How long replies in flight may go on after SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """Ceilings of the rate guard; None is no ceiling."""
+
+    requests_per_minute: int | None = 20
+    tokens_per_minute: int | None = 60_000
+    tokens_per_day: int | None = 1_000_000
+    cost_per_day_usd: float | None = 5.0
+    workspace_requests_per_minute: int | None = None
+    workspace_tokens_per_minute: int | None = None
+    workspace_tokens_per_day: int | None = None
+    workspace_cost_per_day_usd: float | None = None
+    global_requests_per_minute: int | None = None
+    global_tokens_per_minute: int | None = None
+    global_tokens_per_day: int | None = None
+    global_cost_per_day_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonaConfig:
+    prompt: str
+    model: str = ""
+    temperature: float | None = None
+    effort: Effort | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelConfig:
+    """Under `[channels."slack:C123"]`: platform and the platform's own channel id."""
+
+    persona: str = ""
+    model: str = ""
+    tools: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionConfig:
+    turns_days: int = 90
+    usage_days: int = 400
+    blobs_days: int = 30
+    cache_days: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SlackConfig:
+    thread_follow_ups: bool = True
+    native_streaming: bool = False
+    allow_channels: tuple[str, ...] = ()
+    allow_users: tuple[str, ...] = ()
+    allow_external: bool = False
+    allow_guests: bool = False
+    backfill_hours: float = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class DiscordConfig:
+    allow_guilds: tuple[str, ...] = ()
+    allow_channels: tuple[str, ...] = ()
+    allow_roles: tuple[str, ...] = ()
+    allow_users: tuple[str, ...] = ()
+    allow_dms: bool = True
+    backfill_hours: float = 24.0
+    shard_ids: tuple[int, ...] = ()
+    shard_count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalConfig:
+    for_chat_platforms: bool = False
+    """Whether the small local model may stand in on Slack and Discord too."""
+    idle_stop_s: float = 600.0
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheConfig:
+    entries: int = 500
+    minutes: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole file. `models` is checked by the registry, which knows what a model is."""
+
+    bot: BotConfig = BotConfig()
+    limits: LimitsConfig = LimitsConfig()
+    personas: Mapping[str, PersonaConfig] = field(default_factory=dict)
+    channels: Mapping[str, ChannelConfig] = field(default_factory=dict)
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    retention: RetentionConfig = RetentionConfig()
+    slack: SlackConfig = SlackConfig()
+    discord: DiscordConfig = DiscordConfig()
+    local: LocalConfig = LocalConfig()
+    cache: CacheConfig = CacheConfig()
+
+    @classmethod
+    def load(cls, path: Path) -> Config:
+        """Read the file at *path*; the defaults where there is none.
+
+        Raises:
+            SettingsError: As `read`, or when the file cannot be opened.
+        """
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            return cls()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError([f"{path} cannot be read: {error}"]) from error
+        return cls.read(text, name=str(path))
+
+    @classmethod
+    def read(cls, text: str, *, name: str = "tern.toml") -> Config:
+        """Read the file's *text*.
+
+        Raises:
+            SettingsError: One line for each mistake: "tern.toml, line 7: ...".
+        """
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError([_syntax_problem(name, str(error))]) from error
+        lines = lines_of(text)
+        reader = _Reader()
+        config: Config = reader.value(cls, table, ())
+        mistakes = reader.mistakes or _cross_checks(config)
+        if mistakes:
+            found = sorted((line_of(path, lines) or 1, why) for path, why in mistakes)
+            raise SettingsError([f"{name}, line {line}: {why}" for line, why in found])
+        return config
+
+
+def _syntax_problem(name: str, error: str) -> str:
+    """tomllib says "Invalid value (at line 3, column 5)", or "(at end of document)"."""
+    what, found, where = error.partition(" (at line ")
+    if not found:
+        return f"{name}: {error}"
+    line, _, column = where.rstrip(")").partition(", ")
+    return f"{name}, line {line}: not valid TOML: {what[:1].lower()}{what[1:]} ({column})"
+
+
+def _cross_checks(config: Config) -> list[Mistake]:
+    mistakes: list[Mistake] = []
+    for place, channel in config.channels.items():
+        if place.partition(":")[0] not in {"slack", "discord", "web"} or not place.partition(":")[2]:
+            mistakes.append((("channels", place), f'a channel is named "slack:C123" or "discord:42", not "{place}"'))
+        if channel.persona and channel.persona not in config.personas:
+            known = ", ".join(config.personas) or "none yet"
+            mistakes.append(
+                (("channels", place, "persona"), f'there is no persona "{channel.persona}"; personas here: {known}')
+            )
+    return mistakes
+
+
+class _Reader:
+    """Turns plain TOML values into the types that the dataclasses declare, collecting (path, why)."""
+
+    def __init__(self) -> None:
+        self.mistakes: list[Mistake] = []
+
+    def value(self, wanted: Any, given: Any, path: tuple[str, ...]) -> Any:
+        """Return *given* as *wanted*; None after a mistake, which is then in `mistakes`."""
+        origin, arguments = get_origin(wanted), get_args(wanted)
+        if is_dataclass(wanted):
+            return self._table(wanted, given, path)
+        if origin in (Union, types.UnionType):
+            return self.value(next(each for each in arguments if each is not type(None)), given, path)
+        if origin is Literal:
+            return given if given in arguments else self._wrong(path, f"one of {', '.join(arguments)}", given)
+        if origin is tuple:
+            if not isinstance(given, list):
+                return self._wrong(path, "a list, for example [...]", given)
+            return tuple(self.value(arguments[0], each, path) for each in given)
+        if origin is Mapping or wanted is Mapping:
+            if not isinstance(given, dict):
+                return self._wrong(path, "a table", given)
+            return {key: self.value(arguments[1], each, (*path, key)) for key, each in given.items()}
+        return self._plain(wanted, given, path)
+
+    def _plain(self, wanted: Any, given: Any, path: tuple[str, ...]) -> Any:
+        if wanted is Any:
+            return given
+        if wanted is float and isinstance(given, int) and not isinstance(given, bool):
+            given = float(given)
+        if type(given) is not wanted:
+            return self._wrong(path, _PLAIN[wanted], given)
+        if wanted in (int, float) and not (math.isfinite(given) and given >= 0):
+            return self._wrong(path, f"{_PLAIN[wanted]} of 0 or more", given)
+        return given
+
+    def _table(self, wanted: Any, given: Any, path: tuple[str, ...]) -> Any:
+        if not isinstance(given, dict):
+            return self._wrong(path, "a table", given)
+        hints = _hints(wanted)
+        values = {}
+        for key, each in given.items():
+            if key in hints:
+                values[key] = self.value(hints[key], each, (*path, key))
+            else:
+                where = f"[{'.'.join(path)}]" if path else "this file"
+                self.mistakes.append(((*path, key), f'unknown key "{key}"; {where} may have {", ".join(hints)}'))
+        for each in fields(wanted):
+            if each.name not in values and not _has_default(each):
+                self.mistakes.append((path, f'"{each.name}" is missing in [{".".join(path)}]'))
+                return None
+        return wanted(**values)
+
+    def _wrong(self, path: tuple[str, ...], wanted: str, given: Any) -> None:
+        self.mistakes.append((path, f'"{path[-1]}" must be {wanted}, not {_shown(given)}'))
+
+
+_PLAIN = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _has_default(each: Field[Any]) -> bool:
+    return each.default is not MISSING or each.default_factory is not MISSING
+
+
+@lru_cache
+def _hints(wanted: type) -> dict[str, Any]:
+    return get_type_hints(wanted)
+
+
+def _shown(given: Any) -> str:
+    match given:
+        case bool():
+            return str(given).lower()
+        case dict():
+            return "a table"
+        case list():
+            return "a list"
+        case str():
+            return f'"{given[:40]}"'
+        case _:
+            return str(given)
