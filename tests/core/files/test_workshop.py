@@ -1,0 +1,67 @@
+"""The worker process: its answers, its end, and what it does not know."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from core.clock import SystemClock
+from core.errors import Unreadable
+from core.files import worker
+from core.files.values import Document, Failure, Job, Picture, PictureLimits, ReadLimits
+from core.files.workshop import Workshop
+from tests.core.files import samples
+
+
+async def test_worker_reads_one_file_after_the_other() -> None:
+    """Files of different kinds are read by one worker."""
+    async with Workshop(SystemClock()) as workshop:
+        text = await workshop.run(Job("text", "a.txt", b"hello", ReadLimits()))
+        picture = await workshop.run(Job("picture", "a.jpg", samples.picture(), PictureLimits()))
+
+    assert text == Document("hello", "all", complete=True)
+    assert isinstance(picture, Picture)
+
+
+async def test_unreadable_file_is_named_and_the_worker_lives_on() -> None:
+    """A bad file raises for its own caller only."""
+    async with Workshop(SystemClock()) as workshop:
+        with pytest.raises(Unreadable, match="damaged"):
+            await workshop.run(Job("pdf", "a.pdf", b"%PDF-", ReadLimits()))
+        assert await workshop.run(Job("text", "a.txt", b"next", ReadLimits())) == Document("next", "all", complete=True)
+
+
+async def test_file_that_takes_too_long_costs_only_the_worker() -> None:
+    """Past the deadline the worker is replaced and the next file is read."""
+    async with Workshop(SystemClock(), job_deadline_s=30) as workshop:
+        with pytest.raises(Unreadable, match="longer"):
+            await workshop.run(Job("text", "a.txt", b"slow", ReadLimits()), deadline_s=0.000_001)
+        assert await workshop.run(Job("text", "a.txt", b"next", ReadLimits())) == Document("next", "all", complete=True)
+
+
+async def test_killed_worker_is_replaced() -> None:
+    """A worker that dies in between is started anew at the next file but one at the latest."""
+    async with Workshop(SystemClock()) as workshop:
+        await workshop.run(Job("text", "a.txt", b"first", ReadLimits()))
+        assert workshop._worker is not None
+        os.kill(workshop._worker.pid, 9)
+        await workshop._worker.wait()
+        with pytest.raises(Unreadable, match="broke"):
+            await workshop.run(Job("text", "a.txt", b"lost", ReadLimits()))
+        assert await workshop.run(Job("text", "a.txt", b"next", ReadLimits())) == Document("next", "all", complete=True)
+
+
+async def test_worker_sees_no_environment() -> None:
+    """Keys in our environment are not in the child's."""
+    async with Workshop(SystemClock()) as workshop:
+        await workshop.run(Job("text", "a.txt", b"x", ReadLimits()))
+        assert workshop._worker is not None
+        with open(f"/proc/{workshop._worker.pid}/environ", "rb") as environ:
+            assert b"PATH=" not in environ.read()
+
+
+@pytest.mark.parametrize("result", [Document("t", "all", complete=True), Failure("why"), Picture(b"x", "m", 1, 2, 3)])
+def test_results_survive_the_pipe(result: Document | Failure | Picture) -> None:
+    """What the worker packs is what the parent unpacks."""
+    assert worker.unpack_result(worker.pack_result(result)[4:]) == result
