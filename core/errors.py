@@ -49,6 +49,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from core.requests import Attempt
+
 LimitKind = Literal["RPM", "RPD", "TPM", "TPD", "ITPM", "OTPM", "ASH", "ASD", "unknown"]
 
 
@@ -229,14 +231,30 @@ class Stalled(ProviderError):
 
 
 class NoModelLeft(TernError):
-    """`errors` in the order of the attempts; empty where no model fits the request at all."""
+    """`errors` in the order they happened; empty where no model fits the request at all.
 
-    def __init__(self, errors: Sequence[ProviderError] = (), *, partial_text: str = "", missing: str = "") -> None:
+    `attempts` are the calls that were made on the way: some of them cost money.
+    """
+
+    def __init__(
+        self,
+        errors: Sequence[ProviderError] = (),
+        *,
+        partial_text: str = "",
+        missing: str = "",
+        attempts: Sequence[Attempt] = (),
+    ) -> None:
         super().__init__("no model left: " + ("; ".join(str(error) for error in errors) or missing or "none fits"))
         self.errors = tuple(errors)
         self.partial_text = partial_text
         self.missing = missing
         """The capability that no configured model has, e.g. "vision"."""
+        self.attempts = tuple(attempts)
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """The soonest moment any of the providers named; None where none did."""
+        return min((e.retry_after_s for e in self.errors if e.retry_after_s is not None), default=None)
 
 
 class SurfaceError(TernError):

@@ -47,7 +47,10 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """Another model goes on: the first `keep_chars` characters of the text sent so far stand, the rest is void."""
+    """Another model goes on: the first `keep_chars` characters of the text sent so far stand, the rest is void.
+
+    Tool call pieces sent so far are void in any case.
+    """
 
     model: str
     keep_chars: int
