@@ -1,0 +1,174 @@
+"""Runs the library's calls: each to its end in a task that nobody cancels, answered as soon as Discord has answered.
+
+discord.py keeps the caller of the last call in a bucket asleep until the bucket is full again, although the call was
+carried out at once; cancelling that sleep makes the next call sleep twice as long (facts/discord.md 1.11, measured).
+So the response is taken from an HTTP trace, and the call sleeps on by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+
+from adapters.discord.buckets import Buckets, Kind
+from adapters.discord.failures import surface_error
+from core.clock import Clock
+from core.errors import SurfaceBusy
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 60.0
+"""Longest wait for one call. The library's own is aiohttp's 300 s (facts/discord.md 1.11); its task is left to it."""
+
+
+class Call:
+    """One call under way. `answer` is set by the trace, or by the call's own end."""
+
+    __slots__ = ("answer", "kind", "place")
+
+    def __init__(self, kind: Kind, place: str) -> None:
+        self.kind: Kind = kind
+        self.place = place
+        self.answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+
+    def answered(self, body: dict[str, Any]) -> None:
+        if not self.answer.done():
+            self.answer.set_result(body)
+
+    def failed(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+_current: contextvars.ContextVar[Call | None] = contextvars.ContextVar("discord_call", default=None)
+
+
+class Calls:
+    """Owns the tasks of all writes; an async context manager that outlives the surfaces using it."""
+
+    def __init__(self, buckets: Buckets, clock: Clock) -> None:
+        self._buckets = buckets
+        self._clock = clock
+        self._tasks = asyncio.TaskGroup()
+        self._open = False
+        self.delivered_at: float | None = None
+        """When Discord last took a message or an edit of ours; epoch seconds."""
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open = False
+        await self._tasks.__aexit__(kind, error, trace)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run a side task that may fail: a failure is logged and ends nothing else."""
+        return self._tasks.create_task(_swallow(work, name), name=name)
+
+    async def write(self, kind: Kind, place: str, make: Callable[[], Awaitable[object]]) -> dict[str, Any]:
+        """Carry out one write and return the response's JSON ({} where there is none).
+
+        Args:
+            make: Calls the library. Started once, never cancelled, never repeated here.
+
+        Raises:
+            SurfaceError: As `failures` translates it; SurfaceBusy(unsure=True) when no answer came in time to a post.
+        """
+        call = self.start(kind, place, make)
+        return await self.wait(call)
+
+    def start(self, kind: Kind, place: str, make: Callable[[], Awaitable[object]]) -> Call:
+        if not self._open:
+            raise SurfaceBusy("not connected to Discord", retry_after_s=5.0)
+        call = Call(kind, place)
+        self._tasks.create_task(self._run(call, make), name=f"discord {kind} {place}")
+        return call
+
+    async def wait(self, call: Call) -> dict[str, Any]:
+        posting = call.kind != "edit"
+        done, _ = await asyncio.wait({call.answer}, timeout=PATIENCE_S)
+        if not done:
+            raise SurfaceBusy("no answer from Discord", retry_after_s=1.0, unsure=posting)
+        try:
+            body = call.answer.result()
+        except Exception as error:
+            raise surface_error(error, posting=posting) from error
+        self.delivered_at = self._clock.now()
+        return body
+
+    async def _run(self, call: Call, make: Callable[[], Awaitable[object]]) -> None:
+        _current.set(call)  # this task's own context: nothing else sees it
+        try:
+            await make()
+        except asyncio.CancelledError:
+            call.failed(SurfaceBusy("shutting down", unsure=call.kind != "edit"))
+            raise
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits
+            if call.answer.done():
+                log.debug("a call failed after its answer: %s", type(error).__name__)
+            call.failed(error)
+        else:
+            call.answered({})
+        # An answer nobody waits for any more must not be reported as forgotten.
+        if not call.answer.cancelled():
+            call.answer.exception()
+
+    def trace(self) -> aiohttp.TraceConfig:
+        """The trace to hand to `discord.Client(http_trace=...)`, new for each client."""
+        config = aiohttp.TraceConfig()
+        config.on_request_end.append(self._headers_came)
+        config.on_response_chunk_received.append(self._body_came)
+        return config
+
+    async def _headers_came(
+        self, _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
+    ) -> None:
+        call = _current.get()
+        context.status = params.response.status
+        if call is not None and params.response.status != 429:
+            self._buckets.read(call.kind, call.place, params.response.headers)
+
+    async def _body_came(
+        self,
+        _session: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        params: aiohttp.TraceResponseChunkReceivedParams,
+    ) -> None:
+        call = _current.get()
+        status = getattr(context, "status", 0)
+        if call is None or not (200 <= status < 300 or status == 429):
+            return
+        body = _json(params.chunk)
+        if status == 429:
+            # The library waits and repeats; everybody else should not even try meanwhile.
+            wait_s = body.get("retry_after")
+            if isinstance(wait_s, int | float):
+                self._buckets.refused(call.kind, call.place, float(wait_s), everywhere=bool(body.get("global")))
+            return
+        call.answered(body)
+
+
+def _json(chunk: bytes) -> dict[str, Any]:
+    try:
+        body = msgspec.json.decode(chunk)
+    except msgspec.DecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+async def _swallow(work: Coroutine[Any, Any, None], name: str) -> None:
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 - a side task never takes the adapter down
+        log.warning("%s failed: %s: %s", name, type(error).__name__, error)

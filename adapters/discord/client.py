@@ -1,0 +1,126 @@
+"""The library's client, set up for a bot that keeps its own history; and where it connects to."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import aiohttp
+import discord
+import yarl
+from discord import app_commands
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+
+from adapters.discord.settings import DiscordSettings
+from core.clock import Clock
+
+API = Route.BASE
+GATEWAY = DiscordWebSocket.DEFAULT_GATEWAY
+
+
+class Listener(Protocol):
+    """What the adapter hears from the library. Each call is a task of its own; see adapter.py for order."""
+
+    async def logged_in(self) -> None:
+        """REST works; the gateway is not yet connected."""
+        ...
+
+    async def ready(self) -> None:
+        """A new session began: events may have been missed. Happens more than once."""
+        ...
+
+    def heard(self) -> None:
+        """Any event came in."""
+        ...
+
+    def lost(self) -> None: ...
+
+    def resumed(self) -> None: ...
+
+    async def message(self, message: discord.Message) -> None: ...
+
+    async def edited(self, message: discord.Message) -> None: ...
+
+    async def deleted(self, guild: int | None, channel: int, messages: frozenset[int]) -> None: ...
+
+
+def intents(settings: DiscordSettings) -> discord.Intents:
+    """The least this bot needs: servers, their messages, direct messages (facts/discord.md 1.2)."""
+    wanted = discord.Intents.none()
+    wanted.guilds = True
+    wanted.guild_messages = True
+    wanted.dm_messages = True
+    wanted.message_content = settings.message_content
+    return wanted
+
+
+def point_at(settings: DiscordSettings) -> None:
+    """Send the library to the configured addresses, or back to Discord's own.
+
+    Both are needed: a client with a fixed shard count goes to its own constant, whatever the REST address says
+    (facts/discord.md 4.1). They are the library's globals: one Discord per process.
+    """
+    Route.BASE = settings.api_url.rstrip("/") or API
+    DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(settings.gateway_url) if settings.gateway_url else GATEWAY
+
+
+class Client(discord.AutoShardedClient):
+    """Forwards what it hears to a Listener. Made anew for every connection attempt; closed by whoever made it."""
+
+    def __init__(
+        self, settings: DiscordSettings, listener: Listener, clock: Clock, http_trace: aiohttp.TraceConfig
+    ) -> None:
+        options: dict[str, Any] = {}
+        if settings.shard_ids:
+            options["shard_ids"] = list(settings.shard_ids)
+        # A count of our own spares the question and keeps the socket at the configured address.
+        count = settings.shard_count or (1 if settings.gateway_url else None)
+        if count is not None:
+            options["shard_count"] = count
+        super().__init__(
+            intents=intents(settings),
+            allowed_mentions=discord.AllowedMentions.none(),
+            # History lies in our own storage: no message and no member is kept (facts/discord.md 1.12).
+            max_messages=None,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            guild_ready_timeout=settings.guild_ready_s,
+            proxy=settings.proxy or None,
+            http_trace=http_trace,
+            **options,
+        )
+        self.tree = app_commands.CommandTree(self)
+        self._settings = settings
+        self._listener = listener
+        self._clock = clock
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        if not initial:
+            await self._clock.sleep(self._settings.identify_gap_s)
+
+    async def setup_hook(self) -> None:
+        await self._listener.logged_in()
+
+    async def on_ready(self) -> None:
+        await self._listener.ready()
+
+    async def on_resumed(self) -> None:
+        self._listener.resumed()
+
+    async def on_disconnect(self) -> None:
+        self._listener.lost()
+
+    async def on_socket_event_type(self, event: str) -> None:
+        self._listener.heard()
+
+    async def on_message(self, message: discord.Message) -> None:
+        await self._listener.message(message)
+
+    async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
+        await self._listener.edited(payload.message)
+
+    async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
+        await self._listener.deleted(payload.guild_id, payload.channel_id, frozenset({payload.message_id}))
+
+    async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
+        await self._listener.deleted(payload.guild_id, payload.channel_id, frozenset(payload.message_ids))

@@ -1,0 +1,190 @@
+"""Discord message -> Incoming, or the reason to stay silent. Pure: what must be asked of the desk is an argument."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from adapters.discord.message import DiscordFile, DiscordMessage, Forward
+from core.incoming import Attachment, AttachmentKind, ConversationKey, Incoming, Quote, UserKey
+
+PLATFORM = "discord"
+
+Trigger = Literal["direct", "mention", "reply", "thread"]
+Reason = Literal["bot", "system", "not_addressed", "unreadable", "bare"]
+
+TEXT_MIMES = frozenset(
+    {"application/json", "application/xml", "application/x-yaml", "application/yaml", "application/toml"}
+)
+CUSTOM_EMOJI = re.compile(r"<a?(:\w{2,32}:)\d{15,20}>")
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Why nothing is answered. "bare" is a mention without a word: worth a line of help, not a model's time."""
+
+    reason: Reason
+
+
+def trigger(message: DiscordMessage, me: int) -> Trigger | Ignored:
+    """How *message* speaks to the bot *me*, by what it carries itself.
+
+    "thread" is only a candidate: it counts where the bot takes part in that thread. @everyone and roles are not
+    among `mentions` (facts/discord.md 1.3: a peer answered announcements).
+    """
+    if message.bot:
+        return Ignored("bot")
+    if message.system:
+        return Ignored("system")
+    found = _addressed(message, me)
+    if found is None:
+        return Ignored("not_addressed")
+    if not _says_something(message, me):
+        # A reply or a thread message without a ping is withheld without the intent (facts/discord.md 1.2).
+        return Ignored("bare" if found == "mention" else "unreadable")
+    return found
+
+
+def _addressed(message: DiscordMessage, me: int) -> Trigger | None:
+    if message.guild is None:
+        return "direct"
+    if me in message.mentions:
+        return "mention"
+    if message.replied is not None and message.replied.author == me:
+        return "reply"
+    # People in a thread also talk to each other: a mention of, or a reply to, somebody else is theirs.
+    if message.thread and not message.mentions and message.reply_to is None:
+        return "thread"
+    return None
+
+
+def _says_something(message: DiscordMessage, me: int) -> bool:
+    points_at = message.replied is not None and not message.replied.blank
+    return bool(
+        strip_mention(message.content, me) or message.files or message.forwards or message.stickers or points_at
+    )
+
+
+def thread_key(message: DiscordMessage) -> ConversationKey:
+    """The conversation of a direct message or a thread: the channel itself."""
+    return ConversationKey(PLATFORM, str(message.guild or ""), str(message.channel), str(message.channel))
+
+
+def incoming(message: DiscordMessage, me: int, known: ConversationKey | None) -> Incoming:
+    """Turn an addressed message into what the desk takes in.
+
+    Args:
+        known: The conversation of the message replied to, None where that is none of ours.
+    """
+    if message.guild is None or message.thread:
+        conversation = thread_key(message)
+    else:
+        conversation = known or ConversationKey(
+            PLATFORM, str(message.guild), str(message.channel), root=str(message.id)
+        )
+    return Incoming(
+        message_id=str(message.id),
+        # The stamp makes a repeated edit event, and the one that only adds a link preview, a redelivery.
+        event_id=f"{message.id}:{message.edited}" if message.edited else str(message.id),
+        user=user_key(message.author),
+        conversation=conversation,
+        text=text_of(message, me),
+        received_at=message.sent_at,
+        attachments=attachments(message.files, message),
+        quotes=quotes(message, me, history_has_it=known is not None or conversation == thread_key(message)),
+        speaker=message.name[:100],
+        direct=message.guild is None,
+        reply_to=str(message.reply_to or ""),
+        address={"question": str(message.id)},
+    )
+
+
+def user_key(user: int) -> UserKey:
+    return UserKey(PLATFORM, "", str(user))
+
+
+def text_of(message: DiscordMessage, me: int) -> str:
+    text = CUSTOM_EMOJI.sub(r"\1", strip_mention(message.content, me))
+    return text or " ".join(f"(sticker: {name})" for name in message.stickers)
+
+
+def strip_mention(text: str, me: int) -> str:
+    """Remove the bot's own mention, in the present and the legacy form (facts/discord.md 1.3)."""
+    return re.sub(rf"\s*<@!?{me}>[ \t]*[,:]?[ \t]?", " ", text).strip()
+
+
+def quotes(message: DiscordMessage, me: int, *, history_has_it: bool) -> tuple[Quote, ...]:
+    """What the question points at: the message replied to, then what was forwarded.
+
+    Our own page is left out where the stored history has it already; another person's message never is (an image
+    that is replied to must come along: facts/discord.md 2.2).
+    """
+    found = []
+    replied = message.replied
+    if replied is not None and not replied.blank and not (replied.author == me and history_has_it):
+        found.append(quote(replied, me))
+    found += [_forwarded(forward, message) for forward in message.forwards]
+    return tuple(found)
+
+
+def quote(message: DiscordMessage, me: int) -> Quote:
+    """A message as something pointed at; embeds are read where they are all it says."""
+    text = text_of(message, me)
+    if message.embeds and (message.bot or not text):
+        text = "\n\n".join(filter(None, (text, *message.embeds)))
+    for forward in message.forwards:
+        text = "\n\n".join(filter(None, (text, forward.content, *forward.embeds)))
+    files = message.files + tuple(file for forward in message.forwards for file in forward.files)
+    return Quote(
+        message_id=str(message.id),
+        speaker_id=str(message.author),
+        speaker=message.name[:100],
+        text=text,
+        attachments=attachments(files, message),
+        from_bot=message.author == me,
+    )
+
+
+def _forwarded(forward: Forward, message: DiscordMessage) -> Quote:
+    return Quote(
+        message_id=str(message.id),
+        speaker_id="",
+        speaker="forwarded",
+        text="\n\n".join(filter(None, (forward.content, *forward.embeds))),
+        attachments=attachments(forward.files, message),
+    )
+
+
+def attachments(files: tuple[DiscordFile, ...], message: DiscordMessage | None) -> tuple[Attachment, ...]:
+    """Files as data. *message* is where they can be read again; None for those of a command's options."""
+    where = f"{message.channel}/{message.id}" if message else "/"
+    return tuple(
+        Attachment(
+            kind=kind_of(file),
+            mime=mime_of(file),
+            name=file.name,
+            size_bytes=file.size_bytes,
+            ref=f"{where}:{file.path}",
+            duration_s=file.duration_s,
+        )
+        for file in files
+    )
+
+
+def mime_of(file: DiscordFile) -> str:
+    """Discord may leave content_type out (facts/discord.md 1.10): then the name is all there is."""
+    return file.mime or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+
+
+def kind_of(file: DiscordFile) -> AttachmentKind:
+    """A first guess for the question's shape; whoever reads the bytes judges by content."""
+    family = mime_of(file).partition("/")[0]
+    if family == "image":
+        return "image"
+    if family == "audio":
+        return "audio"
+    if family == "text" or mime_of(file) in TEXT_MIMES:
+        return "text"
+    return "file"

@@ -1,0 +1,50 @@
+"""What the operator may set about Discord. Read from the environment and tern.toml in bot/settings.py only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+DmPolicy = Literal["everyone", "listed", "nobody"]
+
+
+@dataclass(frozen=True, slots=True)
+class DiscordSettings:
+    """One bot user. Ids are Discord's snowflakes; an empty list allows everybody."""
+
+    token: str = field(repr=False)
+    message_content: bool = False
+    """Ask for the privileged intent: threads without mentions, whole reply chains, "Summarise from here"."""
+    api_url: str = ""
+    """DISCORD_API_URL, e.g. "http://127.0.0.1:8000/api/v10"; "" is Discord's own."""
+    gateway_url: str = ""
+    """DISCORD_GATEWAY_URL, e.g. "ws://127.0.0.1:8000/gw/"; "" is Discord's own."""
+    proxy: str = ""
+    """discord.py ignores HTTPS_PROXY by itself (facts/discord.md 1.12)."""
+    allow_guilds: frozenset[int] = frozenset()
+    allow_channels: frozenset[int] = frozenset()
+    """A thread counts as its parent channel, and as itself."""
+    allow_roles: frozenset[int] = frozenset()
+    allow_users: frozenset[int] = frozenset()
+    allow_dms: DmPolicy = "everyone"
+    """"listed": only `allow_users`."""
+    backfill_hours: float = 12.0
+    """How far back missed messages are looked for; 0 turns it off."""
+    backfill_messages: int = 200
+    """At most so many missed messages are taken in per connection, oldest first."""
+    shard_ids: tuple[int, ...] = ()
+    shard_count: int | None = None
+    """None: as many shards as Discord recommends, all in this process."""
+    max_attachment_bytes: int = 100 * 2**20
+    channel_calls: int = 5
+    channel_window_s: float = 5.0
+    """How often one channel may be written to. Five in five seconds is observed, not documented (facts/discord.md 1.11,
+    https://github.com/discord/discord-api-docs/issues/20, read 2026-11-22); headers correct it."""
+    identify_gap_s: float = 5.0
+    """Between two identifies: max_concurrency is per 5 s, docs.discord.com/developers/events/gateway, 2026-11-22."""
+    guild_ready_s: float = 2.0
+    """How long the library waits for one more server before it calls itself ready."""
+
+    def __post_init__(self) -> None:
+        if self.shard_ids and self.shard_count is None:
+            raise ValueError("shard_ids needs shard_count beside it")
