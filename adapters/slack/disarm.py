@@ -1,0 +1,73 @@
+"""Nobody is pinged by what a model writes. Pure.
+
+Slack reads <!channel>, <@U123>, <!subteam^S1> and the like as orders in every text it gets, and a model's text may hide
+them: as entities, split by invisible characters, behind backslashes, inside links and code. On every path, fallbacks
+included, text goes through `disarm` (facts/slack.md 1.4).
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+
+_OPENING = re.compile(r"<|&(?:amp;)*(?:lt|#0*60|#x0*3c);?", re.IGNORECASE)
+"""An opening angle bracket, bare or as an entity, however often encoded."""
+
+_AT = re.compile(r"@|&(?:amp;)*(?:commat|#0*64|#x0*40);?", re.IGNORECASE)
+
+_ORDER = re.compile(r"\s*(?:!\s*(?i:channel|here|everyone|group|subteam)(?![a-z])|[@#][UWBCGDS][A-Z0-9]*\s*(?=[|>]))")
+_EVERYONE = re.compile(r"(?i:channel|here|everyone|group)(?!\w)")
+
+_UNFINISHED = re.compile(
+    r"(?:(?:<|&(?:amp;)*(?:lt|#0*60|#x0*3c);?)(?:[\s\\*_~`]{0,3}[!@#])?[\w^;&#\\\u200b-\u200f\u2060-\u2064\ufeff]{0,24}"
+    r"|&[#\w;]{0,16}"
+    r"|@\w{0,8})\Z",
+    re.IGNORECASE,
+)
+"""The end of a growing text that the next characters may turn into an order."""
+
+_WINDOW = 160
+_SKIPPED = frozenset("\\*_~`")
+"""What Markdown may take out between two characters."""
+
+
+def disarm(text: str) -> str:
+    """Return *text* with every order to ping made inert: its "<" becomes the look-alike "‹", "@here" gets a joiner.
+
+    A zero-width character or an entity in place of "<" would not do: a later parser may take out either.
+    """
+    if "<" not in text and "@" not in text and "&" not in text:
+        return text
+    text = _replace(text, _OPENING, _ORDER, "‹")
+    return _replace(text, _AT, _EVERYONE, "@\u2060", raw=True)
+
+
+def held_back(text: str) -> str:
+    """The part of a growing text that is safe to send now: without an unfinished order at its end."""
+    found = _UNFINISHED.search(text, max(0, len(text) - 64))
+    return text[: found.start()] if found else text
+
+
+def _replace(text: str, opening: re.Pattern[str], order: re.Pattern[str], by: str, *, raw: bool = False) -> str:
+    """Put *by* for each *opening* that begins an *order*; *raw* takes the text as it stands, not as it may be read."""
+
+    def decide(found: re.Match[str]) -> str:
+        rest = text[found.end() : found.end() + _WINDOW]
+        return by if order.match(rest if raw else _as_read(rest)) else found[0]
+
+    return opening.sub(decide, text)
+
+
+def _as_read(text: str) -> str:
+    """What a parser may end up with: entities decoded, invisible characters, escapes and emphasis gone."""
+    for _ in range(4):
+        decoded = html.unescape(text)
+        if decoded == text:
+            break
+        text = decoded
+    return "".join(char for char in text if char not in _SKIPPED and not _invisible(char))
+
+
+def _invisible(char: str) -> bool:
+    return unicodedata.category(char) in {"Cf", "Mn", "Me"} or char in "\u115f\u1160\u3164\uffa0\u034f"
