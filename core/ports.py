@@ -208,6 +208,9 @@ class Shown:
     """A short line that is no part of the answer ("Searching ...", "Queued, place 3")."""
     footer: str = ""
     """A short line under a finished answer ("stopped", "answered by ...")."""
+    closing_chars: int = 0
+    """How many characters at the end of `text` only close what is still open (a fence, emphasis): an append-only
+    surface leaves them out while the page grows, since more text will stand in their place."""
 
 
 class Surface(Protocol):
