@@ -155,7 +155,7 @@ class Config:
         try:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise SettingsError([_syntax_problem(name, str(error))]) from error
+            raise SettingsError([_syntax_problem(name, str(error), last_line=text.count("\n") + 1)]) from error
         lines = lines_of(text)
         reader = _Reader()
         config: Config = reader.value(cls, table, ())
@@ -166,13 +166,14 @@ class Config:
         return config
 
 
-def _syntax_problem(name: str, error: str) -> str:
+def _syntax_problem(name: str, error: str, *, last_line: int) -> str:
     """tomllib says "Invalid value (at line 3, column 5)", or "(at end of document)"."""
-    what, found, where = error.partition(" (at line ")
-    if not found:
-        return f"{name}: {error}"
-    line, _, column = where.rstrip(")").partition(", ")
-    return f"{name}, line {line}: not valid TOML: {what[:1].lower()}{what[1:]} ({column})"
+    what, _, where = error.rstrip(")").rpartition(" (at ")
+    what = f"not valid TOML: {what[:1].lower()}{what[1:]}"
+    if not where.startswith("line "):
+        return f"{name}, line {last_line}: {what}"
+    line, _, column = where.partition(", ")
+    return f"{name}, {line}: {what} ({column})"
 
 
 def _cross_checks(config: Config) -> list[Mistake]:

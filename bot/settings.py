@@ -84,7 +84,7 @@ class Settings:
             slack_api_url=reader.url("SLACK_API_URL"),
             discord_bot_token=reader.text("DISCORD_BOT_TOKEN", not_like={"Bot ": 'the token with "Bot " before it'}),
             discord_api_url=reader.url("DISCORD_API_URL"),
-            discord_gateway_url=reader.url("DISCORD_GATEWAY_URL", schemes=("ws", "wss")),
+            discord_gateway_url=reader.url("DISCORD_GATEWAY_URL", schemes=("wss", "ws")),
             discord_message_content=reader.flag("DISCORD_MESSAGE_CONTENT", default=True),
             local_model=reader.checked("LOCAL_MODEL", _local_model),
             database_url=reader.checked("DATABASE_URL", _database_url),
