@@ -131,6 +131,8 @@ class ChatRequest:
     """Everybody whose words are in `turns`; cache rows name them so that `forget` purges them."""
     place: str = ""
     """Platform and channel ("slack:C123") for records and per-channel limits; "" for the API."""
+    avoid: frozenset[str] = frozenset()
+    """Registry ids of models that already failed at this very task: never asked again for it."""
     allow_local: bool = True
     """Whether the local model may stand in (the page and the API only, unless a setting says otherwise)."""
 
