@@ -1,0 +1,50 @@
+"""SQLite's error codes -> our errors, once, at the border."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+
+from core.errors import StorageBusy, StorageCorrupt, StorageError, StorageFull
+
+_PRIMARY = 0xFF
+# Extended codes carry the primary one in their low byte: https://www.sqlite.org/rescode.html (read 2026-11-23).
+
+_BY_CODE: dict[int, tuple[type[StorageError], str]] = {
+    sqlite3.SQLITE_BUSY: (StorageBusy, "the database is locked by another process"),
+    sqlite3.SQLITE_LOCKED: (StorageBusy, "the database is locked"),
+    sqlite3.SQLITE_FULL: (StorageFull, "the disk with the database is full"),
+    sqlite3.SQLITE_READONLY: (StorageFull, "the database is read-only; check the rights of its file and folder"),
+    sqlite3.SQLITE_CANTOPEN: (
+        StorageFull,
+        "the database cannot be opened; check that its folder exists and is writable",
+    ),
+    sqlite3.SQLITE_PERM: (StorageFull, "the database may not be written; check the rights of its file and folder"),
+    sqlite3.SQLITE_IOERR: (StorageFull, "the disk with the database does not read or write"),
+    sqlite3.SQLITE_CORRUPT: (StorageCorrupt, "the database file is damaged"),
+    sqlite3.SQLITE_NOTADB: (StorageCorrupt, "the database file is not a database"),
+}
+
+
+def storage_error(error: DBAPIError | sqlite3.Error | OSError) -> StorageError:
+    """What a database's or a disk's own error means for us. The message holds no row's content."""
+    if isinstance(error, OSError):
+        return StorageFull(f"the disk does not take it: {error.strerror}")
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is not None and (known := _BY_CODE.get(code & _PRIMARY)):
+        kind, sentence = known
+        return kind(sentence)
+    return StorageError(f"the database failed: {type(cause).__name__}: {cause}")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn whatever the database or the disk raises into a StorageError."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error, OSError) as error:
+        raise storage_error(error) from error

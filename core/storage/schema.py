@@ -1,0 +1,270 @@
+"""The tables, once. What only SQLite understands is in sqlite.py; how the tables came to be is in migrations/.
+
+Dates are seconds since the epoch (`_at`), UTC days are ISO dates. A person is always the three columns platform,
+workspace, user of `UserKey`; where a conversation's columns stand beside them they carry a prefix.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+HEAD = "0001"
+"""The newest migration; a database that names a later one was written by a newer Tern."""
+
+OPEN_STATES = ("accepted", "running", "waiting")
+
+metadata = MetaData()
+
+
+def _person(prefix: str = "", *, nullable: bool = False, primary_key: bool = False) -> list[Column[Any]]:
+    return [
+        Column(f"{prefix}{name}", Text, nullable=nullable, primary_key=primary_key)
+        for name in ("platform", "workspace", "user")
+    ]
+
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("platform", Text, nullable=False),
+    Column("workspace", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("root", Text, nullable=False),
+    *_person("starter_"),
+    Column("updated_at", Float, nullable=False),
+    UniqueConstraint("platform", "workspace", "channel", "root", name="conversations_key"),
+    Index("conversations_recent", "platform", "updated_at"),
+    Index("conversations_starter", "starter_platform", "starter_user", "updated_at"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("conversation_id", Integer, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("workspace", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    *_person("asker_"),
+    Column("reply_id", Text, nullable=False, unique=True),
+    Column("revision", Integer, nullable=False),
+    Column("accepted_at", Float, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("platform", "workspace", "channel", "message_id", name="messages_key"),
+    Index("messages_conversation", "conversation_id", "seq"),
+    Index("messages_asker", "asker_platform", "asker_user"),
+    sqlite_autoincrement=True,  # a number is never used twice, so that order survives forget
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("run_id", Text, nullable=False, unique=True),
+    Column("message_seq", Integer, nullable=False),
+    Column("conversation_id", Integer, nullable=False),
+    *_person("asker_"),
+    Column("reply_id", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("starts", Integer, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("lease_until", Float),
+    Column("fence", Integer, nullable=False),
+    Column("accepted_at", Float, nullable=False),
+    Column("next_try_at", Float),
+    Column("deadline_at", Float),
+    Column("ended_at", Float),
+    Column("stop_reason", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    # Settled runs are by far the most and never looked for by state, so they stay out of the index.
+    Index(
+        "runs_open",
+        "conversation_id",
+        "seq",
+        "state",
+        sqlite_where=text("state IN ('accepted', 'running', 'waiting')"),
+        postgresql_where=text("state IN ('accepted', 'running', 'waiting')"),
+    ),
+    Index("runs_message", "message_seq"),
+    Index("runs_ended", "ended_at"),
+    sqlite_autoincrement=True,
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    Column("reply_id", Text, primary_key=True),
+    Column("message_seq", Integer, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("facts", LargeBinary, nullable=False),
+    Index("replies_message", "message_seq"),
+)
+
+pages = Table(
+    "pages",
+    metadata,
+    Column("reply_id", Text, primary_key=True),
+    Column("page", Integer, primary_key=True, autoincrement=False),
+    Column("platform", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("nonce", Text, nullable=False),
+    Column("ref", Text),
+    Index("pages_ref", "platform", "channel", "ref"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("conversation_id", Integer, nullable=False),
+    Column("message_seq", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    *_person(nullable=True),
+    Column("speaker", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("parts", LargeBinary),
+    # NULL where the turn is its words and nothing else, which most are.
+    Index("turns_recent", "conversation_id", "message_seq", "position"),
+    Index("turns_message", "message_seq"),
+    Index("turns_at", "at"),
+)
+
+capabilities = Table(
+    "capabilities",
+    metadata,
+    Column("reply_id", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("reply_id", Text, primary_key=True),
+    *_person(primary_key=True),
+    Column("verdict", Text, nullable=False),
+    Column("at", Float, nullable=False),
+)
+
+preferences = Table(
+    "preferences",
+    metadata,
+    *_person(primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("persona", Text, nullable=False),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    *_person(),
+    Column("place", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("cached_tokens", Integer, nullable=False),
+    Column("output_tokens", Integer, nullable=False),
+    Column("reasoning_tokens", Integer, nullable=False),
+    Column("audio_s", Float, nullable=False),
+    Column("cost_usd", Float, nullable=False),
+    Column("estimated", Integer, nullable=False),
+    Index("usage_at", "at"),
+    Index("usage_user", "platform", "user", "at"),
+)
+
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("day", Text, primary_key=True),
+    *_person(primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("requests", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("cost_usd", Float, nullable=False),
+)
+
+cache = Table(
+    "cache",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Index("cache_expires", "expires_at"),
+)
+
+cache_contributors = Table(
+    "cache_contributors",
+    metadata,
+    Column("key", Text, primary_key=True),
+    *_person(primary_key=True),
+    Index("cache_contributors_user", "platform", "user"),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("mime", Text, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("used_at", Float, nullable=False),
+    Index("blobs_used", "used_at"),
+)
+
+blob_owners = Table(
+    "blob_owners",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    *_person(primary_key=True),
+    Index("blob_owners_user", "platform", "user"),
+)
+
+notes = Table(
+    "notes",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("mark", LargeBinary, primary_key=True),
+    Column("at", Float, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    *_person(),
+    Column("run_id", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("audit_user", "platform", "user"),
+    Index("audit_at", "at"),
+)

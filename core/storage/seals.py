@@ -1,0 +1,66 @@
+"""What is stored unreadable: short-lived capabilities sealed, forgotten people and messages as opaque marks."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from core.incoming import UserKey
+
+_KEY_FILE = "secret.key"
+_KEY_BYTES = 32
+
+
+def load_key(data_dir: Path, given: bytes) -> bytes:
+    """The key that everything here derives from: SECRET_KEY where it is set, else one kept in *data_dir*.
+
+    The file is made on first need, readable by its owner alone. Raises OSError.
+    """
+    if given:
+        return given
+    path = data_dir / _KEY_FILE
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secrets.token_bytes(_KEY_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+    return path.read_bytes()
+
+
+class Seals:
+    """Two independent keys from one: for encryption (Fernet) and for marks (HMAC-SHA-256)."""
+
+    def __init__(self, key: bytes) -> None:
+        self._fernet = Fernet(urlsafe_b64encode(hashlib.sha256(b"tern capabilities\0" + key).digest()))
+        self._mark_key = hashlib.sha256(b"tern marks\0" + key).digest()
+
+    def seal(self, secret: str) -> bytes:
+        return self._fernet.encrypt(secret.encode())
+
+    def open(self, sealed: bytes) -> str | None:
+        """None when it was sealed under another key: as good as expired."""
+        try:
+            return self._fernet.decrypt(sealed).decode()
+        except InvalidToken:
+            return None
+
+    def mark(self, *names: str) -> bytes:
+        """An opaque mark: equal names give equal marks, and without the key nobody can try names against it."""
+        joined = b"\0".join(name.encode("utf-8", "replace") for name in names)
+        return hmac.digest(self._mark_key, joined, "sha256")
+
+    def message_mark(self, platform: str, workspace: str, channel: str, message_id: str) -> bytes:
+        return self.mark("message", platform, workspace, channel, message_id)
+
+    def nobody(self, user: UserKey) -> str:
+        """Under what name a forgotten person's spending of the last days goes on counting against their limits."""
+        return "forgotten:" + self.mark("user", user.platform, user.workspace, user.user).hex()[:32]

@@ -1,0 +1,167 @@
+"""Everything that only SQLite understands: how it is opened, searched, checked, copied and wiped.
+
+A server database would bring a file like this one; the other files speak plain SQLAlchemy Core.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, select, text
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.pool import QueuePool
+from sqlalchemy.sql import ColumnElement
+
+from core.storage import schema
+
+BUSY_S = 5.0
+"""How long a statement waits for another process's write before it gives up with StorageBusy."""
+
+CHECK_S = 5.0
+"""How long the check at start may take; a database too large for it is opened unchecked."""
+
+_PROGRESS_STEPS = 100_000
+"""Virtual machine instructions between two looks at the clock while checking: some milliseconds."""
+
+
+def open_engine(path: Path, *, writer: bool) -> Engine:
+    """An engine on one file. The writer's transactions take the write lock at once (BEGIN IMMEDIATE): a transaction
+    that began reading and then wants to write can only fail when another process wrote in between."""
+    engine = create_engine(
+        f"sqlite+pysqlite:///{path}",
+        poolclass=QueuePool,
+        pool_size=1 if writer else 4,
+        max_overflow=0,
+        pool_reset_on_return="rollback",
+        query_cache_size=500,
+        connect_args={"check_same_thread": False, "timeout": BUSY_S, "cached_statements": 256},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL makes every commit wait for the disk: "accepted" has to survive a power cut, and NORMAL would lose the
+        # newest commits then. Group commit shares the wait (https://www.sqlite.org/pragma.html#pragma_synchronous).
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA cache_size = -4096")
+        connection.execute("PRAGMA journal_size_limit = 16777216")
+        if not writer:
+            connection.execute("PRAGMA query_only = ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+    return engine
+
+
+def insert_or_ignore(table: Table) -> Any:
+    """INSERT that does nothing where a unique key exists already; see `rowcount` or RETURNING."""
+    return insert(table).on_conflict_do_nothing()
+
+
+def upsert(table: Table, keys: Sequence[str], columns: Sequence[str]) -> Any:
+    """INSERT that replaces *columns* of the row with the same *keys*."""
+    statement = insert(table)
+    return statement.on_conflict_do_update(
+        index_elements=list(keys), set_={name: statement.excluded[name] for name in columns}
+    )
+
+
+def add_up(table: Table, keys: Sequence[str], columns: Sequence[str]) -> Any:
+    """INSERT that adds *columns* to those of the row with the same *keys*."""
+    statement = insert(table)
+    return statement.on_conflict_do_update(
+        index_elements=list(keys), set_={name: table.c[name] + statement.excluded[name] for name in columns}
+    )
+
+
+# --- full-text search ----------------------------------------------------------------------------------------------
+
+SEARCH_DDL = (
+    "CREATE VIRTUAL TABLE turns_words USING fts5("
+    "words, content='turns', content_rowid='id', tokenize='unicode61 remove_diacritics 2')",
+    "CREATE TRIGGER turns_words_in AFTER INSERT ON turns BEGIN "
+    "INSERT INTO turns_words(rowid, words) VALUES (new.id, new.words); END",
+    "CREATE TRIGGER turns_words_out AFTER DELETE ON turns BEGIN "
+    "INSERT INTO turns_words(turns_words, rowid, words) VALUES ('delete', old.id, old.words); END",
+)
+"""Turns are never updated, so there is no third trigger."""
+
+
+def matches(words: str) -> ColumnElement[bool]:
+    """The turns that hold every one of *words*, in any order; the last one may be only a beginning.
+
+    Each word is quoted, so that nothing in it is read as FTS5's own query language.
+    """
+    quoted = ['"' + word.replace('"', '""') + '"' for word in words.replace("\x00", " ").split()]
+    query = " ".join(quoted) + "*"
+    found = select(text("rowid")).select_from(text("turns_words")).where(text("turns_words MATCH :words"))
+    return schema.turns.c.id.in_(found.params(words=query).scalar_subquery())
+
+
+# --- care ----------------------------------------------------------------------------------------------------------
+
+
+def is_sound(path: Path, *, within_s: float = CHECK_S) -> bool:
+    """Whether SQLite finds the file whole. True as well when the check takes longer than *within_s*.
+
+    Raises sqlite3.Error for anything but damage (locked, no right to read).
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return True
+    connection = sqlite3.connect(path, timeout=BUSY_S)
+    give_up_at = time.monotonic() + within_s  # a bound on processor time, no date: the handed-in clock has no say here
+    connection.set_progress_handler(lambda: time.monotonic() > give_up_at, _PROGRESS_STEPS)
+    try:
+        return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+    except sqlite3.DatabaseError as error:
+        match error.sqlite_errorcode & 0xFF:
+            case sqlite3.SQLITE_INTERRUPT:
+                return True
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+                return False
+            case _:
+                raise
+    finally:
+        connection.close()
+
+
+def wipe(connection: sqlite3.Connection) -> bool:
+    """After rows were deleted: make their content vanish from the search index and from the write-ahead log.
+
+    secure_delete has overwritten the rows in the file itself. Returns False when a reader still held an old snapshot,
+    so that the log could not be emptied; ask again then.
+    """
+    connection.execute("INSERT INTO turns_words(turns_words) VALUES ('optimize')")
+    (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not busy
+
+
+def copy(source: Path, target: Path) -> None:
+    """A consistent copy of a database that is in use (SQLite's backup API), written beside *target* and renamed."""
+    unfinished = target.with_name(target.name + ".part")
+    unfinished.unlink(missing_ok=True)
+    try:
+        reading, writing = sqlite3.connect(source, timeout=BUSY_S), sqlite3.connect(unfinished)
+        try:
+            reading.backup(writing)
+            writing.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            writing.close()
+            reading.close()
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def companions(path: Path) -> tuple[Path, ...]:
+    """The database's file and the two that SQLite keeps beside it."""
+    return (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm"))
