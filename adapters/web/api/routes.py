@@ -1,0 +1,112 @@
+"""POST /v1/chat/completions and GET /v1/models, also under /openai/v1, where groq's client looks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from adapters.web.api.parse import chat_request, parse_body
+from adapters.web.api.stream import stream_answer
+from adapters.web.api.types import ChatBody
+from adapters.web.api.wire import ChunkWriter, completion, encode, model_json, models_json
+from adapters.web.door import Door, read_body
+from adapters.web.errors import ApiError, TurnedAway
+from adapters.web.settings import WebSettings
+from adapters.web.slots import Slots
+from adapters.web.sse import OpenStream
+from core.clock import Clock
+from core.events import Event, Send
+from core.incoming import UserKey
+from core.models import ModelSpec
+from core.ports import Handler
+from core.requests import ChatRequest, Reply
+
+PREFIXES = ("/v1", "/openai/v1")
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The API's routes over the onion. A caller who leaves cancels the request."""
+
+    settings: WebSettings
+    door: Door
+    slots: Slots
+    handler: Handler
+    models: Callable[[], Sequence[ModelSpec]]
+    clock: Clock
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            route
+            for prefix in PREFIXES
+            for route in (
+                web.post(f"{prefix}/chat/completions", self.chat),
+                web.get(f"{prefix}/models", self.list_models),
+                web.get(prefix + "/models/{id:.+}", self.show_model),
+            )
+        ]
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        user = UserKey("api", "", self.door.enter(request, takes_json=True))
+        body = parse_body(await read_body(request))
+        request_id: str = request["request_id"]
+        wanted = chat_request(
+            body, request_id=request_id, user=user, deadline_at=self.clock.now() + self.settings.api_deadline_s
+        )
+        with self.slots.hold(f"api:{user.user}"):
+            if body.stream:
+                return await self._stream(request, body, wanted)
+            reply = await self._ask(wanted, _unheard)
+        return _json(encode(completion(reply, request_id=request_id, created=int(self.clock.now()))))
+
+    async def list_models(self, request: web.Request) -> web.Response:
+        self.door.enter(request)
+        return _json(encode(models_json(self.models())))
+
+    async def show_model(self, request: web.Request) -> web.Response:
+        self.door.enter(request)
+        wanted = request.match_info["id"]
+        for model in self.models():
+            if model.id == wanted:
+                return _json(encode(model_json(model)))
+        for wish in models_json(())["data"]:
+            if wish["id"] == wanted:
+                return _json(encode(wish))
+        raise TurnedAway(
+            ApiError(
+                404, f"The model {wanted!r} is not known here.", "invalid_request_error", "model_not_found", "model"
+            )
+        )
+
+    async def _ask(self, wanted: ChatRequest, send: Send) -> Reply:
+        async with asyncio.timeout(self.settings.api_deadline_s):
+            return await self.handler(wanted, send)
+
+    async def _stream(self, request: web.Request, body: ChatBody, wanted: ChatRequest) -> web.StreamResponse:
+        stream = OpenStream(request, write_timeout_s=self.settings.write_timeout_s)
+        options = body.stream_options
+        chunks = ChunkWriter(
+            wanted.request_id,
+            created=int(self.clock.now()),
+            model=body.model,
+            include_usage=bool(options and options.include_usage),
+        )
+        await stream_answer(
+            stream,
+            lambda send: self._ask(wanted, send),
+            chunks,
+            request_id=wanted.request_id,
+            keepalive_s=self.settings.keepalive_s,
+        )
+        return stream.response
+
+
+async def _unheard(event: Event) -> None:
+    """An unstreamed caller reads the reply only."""
+
+
+def _json(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type="application/json")

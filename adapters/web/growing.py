@@ -1,0 +1,54 @@
+"""The HTML of a text that grows, block by block, without rendering it whole for every edit. Pure."""
+
+from __future__ import annotations
+
+from adapters.web.highlight import GrowingCode
+from adapters.web.markdown import Markdown
+
+
+class GrowingHtml:
+    """Keeps the finished blocks of one text.
+
+    In Markdown a top-level block is never changed by what follows once another block has begun after it, with one
+    exception, link reference definitions; a text that seems to hold some is rendered whole when it is final. So only
+    the text from the start of the last block on is parsed again.
+    """
+
+    def __init__(self, markdown: Markdown) -> None:
+        self._markdown = markdown
+        self._settled_text = ""
+        self._settled: list[str] = []
+        self._code = GrowingCode()
+
+    def render(self, text: str, *, final: bool = False) -> tuple[str, ...]:
+        """HTML of each top-level block. *final*: every colour and reference is right, whatever it costs."""
+        if "\r" in text:  # as the parser does, so that its lines and ours are the same
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if final:
+            self._forget()
+            return tuple(block.html for block in self._markdown.blocks(text))
+        if not text.startswith(self._settled_text):
+            self._forget()
+        tail = text[len(self._settled_text) :]
+        blocks = self._markdown.blocks(tail, growing=self._code)
+        html = (*self._settled, *(block.html for block in blocks))
+        if len(blocks) > 1:
+            self._settled_text += _first_lines(tail, blocks[-1].first_line)
+            self._settled += [block.html for block in blocks[:-1]]
+        return html
+
+    def unsettled(self, text: str) -> int:
+        """How many characters of *text* would be parsed again: what rendering it costs."""
+        return len(text) - len(self._settled_text) if text.startswith(self._settled_text) else len(text)
+
+    def _forget(self) -> None:
+        self._settled_text = ""
+        self._settled = []
+        self._code = GrowingCode()
+
+
+def _first_lines(text: str, count: int) -> str:
+    end = 0
+    for _ in range(count):
+        end = text.index("\n", end) + 1
+    return text[:end]

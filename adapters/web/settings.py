@@ -1,0 +1,61 @@
+"""What an operator may set about the page and the API; bot/settings.py maps the environment onto it."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """Where to listen, who may enter, and what a single caller may take."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    """0 lets the system choose; `WebServer.url` then tells."""
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    max_body_bytes: int = 8 * 1024 * 1024
+    """Of one API request. Groq takes 4 MB of base64 pictures, so this is room for those and a long history."""
+    max_message_chars: int = 400_000
+    """Of one message typed into the page; the models' own limits cut earlier, with a notice."""
+    max_upload_bytes: int = 25 * 1024 * 1024
+    """Of one file dropped on the page: Groq's audio limit on the free tier (facts/groq.md 2, read 2026-11-22)."""
+    api_deadline_s: float = 120.0
+    """How long one API request may take from its arrival to its last word."""
+    max_streams: int = 256
+    """Open answers and page connections at once, over all callers."""
+    max_streams_per_key: int = 32
+    write_timeout_s: float = 30.0
+    """A reader who takes nothing for this long is let go."""
+    keepalive_s: float = 10.0
+    """Silence on a stream is broken by a comment line this often, so that no proxy cuts it."""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return is_loopback(self.host)
+
+    @property
+    def open_to_all(self) -> bool:
+        """Whether the page and the API need no key: on loopback, where the caller is this machine's user."""
+        return self.loopback
+
+    @property
+    def off_because(self) -> str:
+        """Why page, API and metrics are off; empty when they are on."""
+        if self.loopback or self.api_keys:
+            return ""
+        return (
+            f"The server is bound to {self.host}, which others can reach, and API_KEYS is not set. "
+            "Set API_KEYS to one or more long random keys, separated by commas, or bind HOST=127.0.0.1."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether *host* names this machine alone; an unknown name counts as reachable by others."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
