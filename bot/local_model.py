@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -42,6 +42,8 @@ EMBEDDED = ModelSpec(
     speed=60,  # tokens/s on one core of two, measured 2026-11-23
 )
 """It proves the pipe, not the answers (17 + 25 = 32)."""
+
+COMMAND = (sys.executable, "-m", "bot", "local-model")
 
 START_WITHIN_S = 90.0
 """The embedded model is ready in one or two seconds; a large file of the user's own on a slow disk takes longer."""
@@ -75,6 +77,7 @@ class LocalModel:
         keep_warm: bool,
         idle_stop_s: float = 600.0,
         backoff: Backoff = Backoff(cap_s=30.0),
+        command: Sequence[str] = COMMAND,
     ) -> None:
         """
         Args:
@@ -91,6 +94,7 @@ class LocalModel:
         self._keep_warm = keep_warm
         self._idle_stop_s = idle_stop_s
         self._backoff = backoff
+        self._command = tuple(command)
         self._process: asyncio.subprocess.Process | None = None
         self._client: ClosableProvider | None = None
         self._starting = asyncio.Lock()
@@ -167,7 +171,7 @@ class LocalModel:
         started = self._clock.monotonic()
         start = replace(self._start, api_key=secrets.token_urlsafe(24))
         self._process = process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot", "local-model"),
+            *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

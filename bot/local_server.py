@@ -107,6 +107,7 @@ def _serve(start: Start, path: Path) -> tuple[object, int]:
     params.cpuparams.n_threads = start.threads
     params.n_gpu_layers = 0
     params.sampling.temp = start.temperature
+    params.sampling.top_p = 0.9
     # No repetition penalty: at 1.1 the embedded model no longer knows the capital of France (tried 2026-11-23).
     params.verbosity = -1
     server = xllamacpp.Server(params)

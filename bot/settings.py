@@ -270,7 +270,7 @@ def _local_model(value: str) -> str:
 def _database_url(value: str) -> str:
     scheme, found, _ = value.partition("://")
     if not found or not re.fullmatch(r"[a-z0-9]+(\+[a-z0-9]+)?", scheme):
-        raise ValueError("must be a URL, for example sqlite+aiosqlite:////var/lib/tern/tern.db")
+        raise ValueError("must be a URL, for example sqlite:///data/tern.db")
     return value
 
 

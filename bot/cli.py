@@ -1,0 +1,92 @@
+"""`python -m bot [run | chat | doctor | models | backup | restore | local-model]`.
+
+Every command imports what it needs when it is asked for: `local-model` must not pay for a web server, nor `--help` for
+anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import SettingsError, StorageError
+
+if TYPE_CHECKING:
+    from bot.loading import Loaded
+
+WRONG_USE = 2
+"""What argparse exits with; wrong settings are a wrong use as well."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status; problems that a person can mend are sentences on standard error."""
+    arguments = _parser().parse_args(argv)
+    command = _COMMANDS[arguments.command or "run"]
+    try:
+        return command(arguments)
+    except SettingsError as error:
+        _complain("Tern cannot start. Please mend:", error.problems)
+        return WRONG_USE
+    except StorageError as error:
+        _complain("Tern cannot use its database:", [str(error)])
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bot", description="Tern answers people where they already talk.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("run", help="start the bot (the default)")
+    chat = commands.add_parser("chat", help="talk to it here, in the terminal")
+    chat.add_argument("--model", default="", help="auto, speed, quality or a model id")
+    chat.add_argument("--new", action="store_true", help="begin a new conversation instead of going on with the last")
+    commands.add_parser("doctor", help="check keys, models, database and disk, and say what to do")
+    commands.add_parser("models", help="list the models and what they can do")
+    backup = commands.add_parser("backup", help="copy the database to PATH, also while the bot runs")
+    backup.add_argument("path", type=Path, metavar="PATH")
+    restore = commands.add_parser("restore", help="put the copy at PATH in the database's place")
+    restore.add_argument("path", type=Path, metavar="PATH")
+    commands.add_parser("local-model", help="serve the local model to a parent process; the bot starts this by itself")
+    return parser
+
+
+def _models(_: argparse.Namespace) -> int:
+    from bot.tables import models_table
+
+    loaded = _load()
+    print(models_table(loaded.registry))
+    return 0
+
+
+def _local_model(_: argparse.Namespace) -> int:
+    from bot import local_server
+
+    return local_server.main()
+
+
+def _load() -> Loaded:
+    """Settings, config and registry of this process, with its logs set up. Raises SettingsError."""
+    from bot.loading import load
+    from bot.logs import configure
+    from bot.settings import environment, near_misses
+
+    environ = environment()
+    loaded = load(environ)
+    settings = loaded.settings
+    configure(settings.log_level, settings.log_format, settings.secrets())
+    for hint in near_misses(environ):
+        _complain("", [hint])
+    return loaded
+
+
+def _complain(title: str, problems: Sequence[str]) -> None:
+    for line in [title, *(f"  - {problem}" for problem in problems)]:
+        if line:
+            print(line, file=sys.stderr)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"models": _models, "local-model": _local_model}
