@@ -38,7 +38,7 @@ def greeting(settings: Settings, config: Config, registry: Registry, *, page_url
         *_models(settings, registry),
         _slack(settings),
         _discord(settings),
-        Line("data", "on", str(settings.database_url and "DATABASE_URL" or settings.data_dir / "tern.db")),
+        Line("data", "on", "DATABASE_URL" if settings.database_url else str(settings.data_dir / "tern.db")),
         *(Line("models", "warn", text) for text in model_warnings(config, registry)),
         *(Line("models", "warn", text) for text in sunset_warnings(registry, now)),
     ]

@@ -238,8 +238,11 @@ def real_child() -> Any:
 
 
 def ask_real(port: int, key: str) -> Any:
-    question = {"role": "user", "content": "What is the capital of France?"}
-    body = {"messages": [question], "max_tokens": 20, "temperature": 0}
+    turns = [
+        {"role": "system", "content": "You are a helpful AI assistant."},
+        {"role": "user", "content": "What is the capital of France?"},
+    ]
+    body = {"messages": turns, "max_tokens": 20, "temperature": 0}
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/v1/chat/completions",
         data=json.dumps(body).encode(),
