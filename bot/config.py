@@ -80,8 +80,10 @@ class RetentionConfig:
 
 @dataclass(frozen=True, slots=True)
 class SlackConfig:
-    thread_follow_ups: bool = True
-    native_streaming: bool = False
+    """Fields and meaning are those of adapters/slack/settings.py."""
+
+    thread_follow_ups: Literal["all", "asker", "mention"] = "all"
+    native_streaming: bool = True
     allow_channels: tuple[str, ...] = ()
     allow_users: tuple[str, ...] = ()
     allow_external: bool = False
@@ -91,12 +93,14 @@ class SlackConfig:
 
 @dataclass(frozen=True, slots=True)
 class DiscordConfig:
-    allow_guilds: tuple[str, ...] = ()
-    allow_channels: tuple[str, ...] = ()
-    allow_roles: tuple[str, ...] = ()
-    allow_users: tuple[str, ...] = ()
-    allow_dms: bool = True
-    backfill_hours: float = 24.0
+    """Fields and meaning are those of adapters/discord/settings.py. Ids without quotes."""
+
+    allow_guilds: tuple[int, ...] = ()
+    allow_channels: tuple[int, ...] = ()
+    allow_roles: tuple[int, ...] = ()
+    allow_users: tuple[int, ...] = ()
+    allow_dms: Literal["everyone", "listed", "nobody"] = "everyone"
+    backfill_hours: float = 12.0
     shard_ids: tuple[int, ...] = ()
     shard_count: int | None = None
 
@@ -186,6 +190,8 @@ def _cross_checks(config: Config) -> list[Mistake]:
             mistakes.append(
                 (("channels", place, "persona"), f'there is no persona "{channel.persona}"; personas here: {known}')
             )
+    if config.discord.shard_ids and config.discord.shard_count is None:
+        mistakes.append((("discord", "shard_ids"), '"shard_ids" needs "shard_count" beside it'))
     return mistakes
 
 

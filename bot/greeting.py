@@ -86,9 +86,8 @@ def _slack(settings: Settings) -> Line:
 def _discord(settings: Settings) -> Line:
     if not settings.discord_bot_token:
         return Line("Discord", "off", "DISCORD_BOT_TOKEN is not set")
-    if not settings.discord_message_content:
-        return Line("Discord", "on", "mentions, direct messages and commands only (DISCORD_MESSAGE_CONTENT is off)")
-    return Line("Discord", "on", "gateway")
+    more = ", threads without a mention" if settings.discord_message_content else ""
+    return Line("Discord", "on", f"mentions, direct messages and commands{more}")
 
 
 def model_warnings(config: Config, registry: Registry) -> list[str]:

@@ -41,7 +41,8 @@ class Settings:
     discord_bot_token: str = field(default="", repr=False)
     discord_api_url: str = ""
     discord_gateway_url: str = ""
-    discord_message_content: bool = True
+    discord_message_content: bool = False
+    """Ask for the privileged message content intent."""
     local_model: str = ""
     """"" for the embedded model, "off", a path to a GGUF file, or the URL of an OpenAI-compatible server."""
     database_url: str = field(default="", repr=False)
@@ -85,7 +86,7 @@ class Settings:
             discord_bot_token=reader.text("DISCORD_BOT_TOKEN", not_like={"Bot ": 'the token with "Bot " before it'}),
             discord_api_url=reader.url("DISCORD_API_URL"),
             discord_gateway_url=reader.url("DISCORD_GATEWAY_URL", schemes=("wss", "ws")),
-            discord_message_content=reader.flag("DISCORD_MESSAGE_CONTENT", default=True),
+            discord_message_content=reader.flag("DISCORD_MESSAGE_CONTENT", default=False),
             local_model=reader.checked("LOCAL_MODEL", _local_model),
             database_url=reader.checked("DATABASE_URL", _database_url),
             data_dir=reader.path("DATA_DIR", default=Path("data")),
