@@ -211,6 +211,8 @@ class Shown:
     closing_chars: int = 0
     """How many characters at the end of `text` only close what is still open (a fence, emphasis): an append-only
     surface leaves them out while the page grows, since more text will stand in their place."""
+    plain: bool = False
+    """The platform refused the page as it was: show the text with the least structure there is, without buttons."""
 
 
 class Surface(Protocol):
