@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from core.incoming import UserKey
+from core.incoming import ConversationKey, UserKey
 from core.models import Capability
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -131,6 +131,10 @@ class ChatRequest:
     """Everybody whose words are in `turns`; cache rows name them so that `forget` purges them."""
     place: str = ""
     """Platform and channel ("slack:C123") for records and per-channel limits; "" for the API."""
+    conversation: ConversationKey | None = None
+    """Where it is asked, for tools that search what was said before; None for the API."""
+    tz: str = ""
+    """The asker's zone (IANA), "" where unknown."""
     avoid: frozenset[str] = frozenset()
     """Registry ids of models that already failed at this very task: never asked again for it."""
     allow_local: bool = True
