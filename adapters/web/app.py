@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from adapters.web.adapter import WebAdapter
 from adapters.web.api.routes import PREFIXES, Api
 from adapters.web.assets import Assets, load_assets
-from adapters.web.door import Door
+from adapters.web.door import REQUEST_ID, Door
 from adapters.web.errors import ApiError, TurnedAway, api_error
 from adapters.web.health import HealthRoutes, Readiness
 from adapters.web.page_routes import PageRoutes
@@ -139,7 +139,7 @@ class _Files:
 def _name_requests(new_id: Callable[[], str]) -> Middleware:
     @web.middleware
     async def name_request(request: web.Request, handler: Next) -> web.StreamResponse:
-        request["request_id"] = new_id()
+        request[REQUEST_ID] = new_id()
         return await handler(request)
 
     return name_request
@@ -155,14 +155,14 @@ async def _shape_errors(request: web.Request, handler: Next) -> web.StreamRespon
             raise
         return _refusal(_http_error(request, error), request)
     except (TurnedAway, TernError, TimeoutError) as error:
-        return _refusal(api_error(error, request["request_id"]), request)
+        return _refusal(api_error(error, request[REQUEST_ID]), request)
     except ConnectionError:  # the reader left; nobody reads this response
         return web.Response(status=499)
     except Exception as error:
         if not request.path.startswith((*PREFIXES, "/page/")):
             raise
-        log.exception("request %s failed", request["request_id"])
-        return _refusal(api_error(error, request["request_id"]), request)
+        log.exception("request %s failed", request[REQUEST_ID])
+        return _refusal(api_error(error, request[REQUEST_ID]), request)
 
 
 def _refusal(error: ApiError, request: web.Request) -> web.Response:
@@ -192,6 +192,6 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
-    if "request_id" in request:
-        response.headers["X-Request-Id"] = request["request_id"]
+    if REQUEST_ID in request:
+        response.headers["X-Request-Id"] = request[REQUEST_ID]
     response.headers.pop("Server", None)

@@ -19,6 +19,9 @@ from adapters.web.settings import WebSettings, is_loopback
 BODY_TIMEOUT_S = 30.0
 """A body that takes longer to arrive is a slow writer's."""
 
+REQUEST_ID = web.RequestKey("request_id", str)
+"""The id that a request's answer, its errors and its log lines share."""
+
 _SAFE = frozenset({"GET", "HEAD"})
 
 

@@ -12,7 +12,7 @@ from adapters.web.api.parse import chat_request, parse_body
 from adapters.web.api.stream import stream_answer
 from adapters.web.api.types import ChatBody
 from adapters.web.api.wire import ChunkWriter, completion, encode, model_json, models_json
-from adapters.web.door import Door, read_body
+from adapters.web.door import REQUEST_ID, Door, read_body
 from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
 from adapters.web.slots import Slots
@@ -52,7 +52,7 @@ class Api:
     async def chat(self, request: web.Request) -> web.StreamResponse:
         user = UserKey("api", "", self.door.enter(request, takes_json=True))
         body = parse_body(await read_body(request))
-        request_id: str = request["request_id"]
+        request_id = request[REQUEST_ID]
         wanted = chat_request(
             body, request_id=request_id, user=user, deadline_at=self.clock.now() + self.settings.api_deadline_s
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from adapters.web.api.wire import ChunkWriter, encode
 from adapters.web.errors import api_error
 from adapters.web.sse import KEEPALIVE, OpenStream
+from core.errors import TernError
 from core.events import Event, Notice, Restarted, Send, Started, TextDelta, ToolCallDelta
 from core.requests import Reply
+
+log = logging.getLogger(__name__)
 
 Answer = Callable[[Send], Awaitable[Reply]]
 
@@ -101,21 +105,20 @@ async def stream_answer(
     cancelled then.
     """
     outbox = Outbox()
+    failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         speaking = group.create_task(outbox.fill(answer))
         try:
             await _pump(outbox, stream, chunks, keepalive_s)
-        except ConnectionError:
-            raise
-        except Exception as error:
-            if not stream.begun:
-                raise
-            failure = api_error(error, request_id)
-            await stream.write(
-                b"data: " + encode({"error": failure.body["error"] | {"status": failure.status}}) + b"\n\n"
-            )
-        finally:
-            speaking.cancel()
+        except Exception as error:  # noqa: BLE001 (kept for below: raised here, the group would wrap it)
+            failure = error
+        speaking.cancel()
+    if failure is not None:
+        if not stream.begun or isinstance(failure, ConnectionError):
+            raise failure
+        if not isinstance(failure, TernError | TimeoutError):
+            log.error("request %s failed in mid-answer", request_id, exc_info=failure)
+        await stream.write(b"data: " + encode(api_error(failure, request_id).body) + b"\n\n")
     await stream.end()
 
 
