@@ -10,6 +10,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_open = sa.text("state IN ('accepted', 'running', 'waiting')")
+
 
 def upgrade() -> None:
     op.create_table(
@@ -24,7 +26,6 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("audit_at", "audit", ["at"])
     op.create_index("audit_user", "audit", ["platform", "user"])
     op.create_table(
         "blob_owners",
@@ -82,8 +83,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("platform", "workspace", "channel", "root", name="conversations_key"),
     )
-    op.create_index("conversations_recent", "conversations", ["platform", "updated_at"])
-    op.create_index("conversations_starter", "conversations", ["starter_platform", "starter_user", "updated_at"])
+    op.create_index("conversations_starter", "conversations", ["starter_platform", "starter_user"])
     op.create_table(
         "feedback",
         sa.Column("reply_id", sa.Text, nullable=False),
@@ -110,7 +110,7 @@ def upgrade() -> None:
         sa.Column("accepted_at", sa.Float, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("seq"),
-        sa.UniqueConstraint("platform", "workspace", "channel", "message_id", name="messages_key"),
+        sa.UniqueConstraint("platform", "channel", "message_id", "workspace", name="messages_key"),
         sa.UniqueConstraint("reply_id"),
         sqlite_autoincrement=True,
     )
@@ -170,6 +170,7 @@ def upgrade() -> None:
         sa.Column("owner", sa.Text, nullable=False),
         sa.Column("lease_until", sa.Float, nullable=True),
         sa.Column("fence", sa.Integer, nullable=False),
+        sa.Column("asked_at", sa.Float, nullable=False),
         sa.Column("accepted_at", sa.Float, nullable=False),
         sa.Column("next_try_at", sa.Float, nullable=True),
         sa.Column("deadline_at", sa.Float, nullable=True),
@@ -180,14 +181,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("run_id"),
         sqlite_autoincrement=True,
     )
-    op.create_index("runs_ended", "runs", ["ended_at"])
     op.create_index("runs_message", "runs", ["message_seq"])
     op.create_index(
-        "runs_open",
-        "runs",
-        ["conversation_id", "seq", "state"],
-        sqlite_where=sa.text("state IN ('accepted', 'running', 'waiting')"),
-        postgresql_where=sa.text("state IN ('accepted', 'running', 'waiting')"),
+        "runs_open", "runs", ["conversation_id", "seq", "state"], sqlite_where=_open, postgresql_where=_open
     )
     op.create_table(
         "tombstones",
@@ -213,7 +209,6 @@ def upgrade() -> None:
         sa.Column("parts", sa.LargeBinary, nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("turns_at", "turns", ["at"])
     op.create_index("turns_message", "turns", ["message_seq"])
     op.create_index("turns_recent", "turns", ["conversation_id", "message_seq", "position"])
     op.create_table(

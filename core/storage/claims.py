@@ -1,0 +1,273 @@
+"""Runs changing hands: who may work on what, for how long, and how it ends. Each function is one unit of work.
+
+A lease says how long a claim holds without renewal, the fence says which claim a write belongs to: whoever lost the
+run to another process learns it at the next write (StaleFence) and has changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, and_, bindparam, case, delete, exists, insert, null, or_, select, update
+
+from core.errors import StaleFence
+from core.runs import Claim, Duty, Pending, RunRules, Settlement
+from core.storage.arrivals import erase_message, wanting
+from core.storage.codec import decode_incoming, encode, turn_columns, well_formed
+from core.storage.prepared import Prepared, columns
+from core.storage.schema import is_open, messages, replies, runs, turns, user_of, who
+from core.storage.seals import Seals
+from core.storage.sqlite import upsert
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who claims, and when."""
+
+    name: str
+    now: float
+    rules: RunRules
+
+
+_run = runs.c
+_is_claimable = or_(
+    _run.state == "accepted",
+    and_(_run.state == "waiting", _run.next_try_at <= bindparam("now")),
+    and_(_run.state == "running", _run.lease_until < bindparam("now")),
+)
+_other = runs.alias("other")
+_stands_behind = exists().where(
+    is_open(_other),
+    _other.c.conversation_id == _run.conversation_id,
+    _other.c.run_id != _run.run_id,
+    # A waiting run lets later ones pass; any other holds its conversation, or stands before this one.
+    or_(_other.c.state == "running", and_(_other.c.state == "accepted", _other.c.seq < _run.seq)),
+)
+_PENDING = (
+    select(_run.run_id, _run.seq, _run.conversation_id, _run.asker_platform, _run.asker_workspace, _run.asker_user)
+    .where(is_open(runs), _is_claimable)
+    .order_by(_run.seq)
+    .limit(bindparam("limit"))
+)
+_CLAIM = (
+    update(runs)
+    .where(_run.run_id == bindparam("id"), _is_claimable, ~_stands_behind)
+    .values(
+        # A waiting run keeps the deadline of its first start; one that lay here while we were away gets a new one.
+        deadline_at=case((_run.tries > 0, _run.deadline_at), else_=bindparam("deadline")),
+        state="running",
+        owner=bindparam("me"),
+        lease_until=bindparam("until"),
+        fence=_run.fence + 1,
+        starts=_run.starts + 1,
+        next_try_at=null(),
+    )
+    .returning(runs)
+)
+_MESSAGE = select(messages).where(messages.c.seq == bindparam("message_seq"))
+_is_held = and_(
+    _run.run_id == bindparam("id"),
+    _run.fence == bindparam("held_fence"),
+    _run.owner == bindparam("me"),
+    _run.state == "running",
+)
+_HELD = Prepared(select(exists().where(_is_held)))
+_END = Prepared(
+    update(runs)
+    .where(_is_held)
+    .values(
+        state=bindparam("end_state"),
+        error=bindparam("end_error"),
+        ended_at=bindparam("end_at"),
+        next_try_at=bindparam("again_at"),
+        tries=_run.tries + bindparam("tried"),
+        starts=_run.starts - bindparam("orderly"),
+        owner="",
+        lease_until=null(),
+    )
+)
+_FORMER_TURNS = Prepared(delete(turns).where(turns.c.message_seq == bindparam("message")))
+_ADD_TURN = Prepared(
+    insert(turns)
+    .values(columns("conversation_id", "message_seq", "position", "message_id", "role", "words", "parts"))
+    .values(columns("platform", "workspace", "user", "speaker", "at", "tokens"))
+)
+_SAVE_FACTS = Prepared(
+    upsert(replies, ("reply_id",), ("run_id", "at", "facts")).values(
+        columns("reply_id", "message_seq", "run_id", "at", "facts")
+    )
+)
+
+
+def pending(c: Connection, now: float, limit: int) -> list[Pending]:
+    """Runs that could be worked on now, oldest first: queued, due again, or left behind by a dead process."""
+    rows = c.execute(_PENDING, {"now": now, "limit": limit})
+    return [Pending(row.run_id, row.seq, row.conversation_id, user_of(row, "asker_")) for row in rows]
+
+
+def claim(c: Connection, run_ids: Sequence[str], owner: Owner) -> list[Claim]:
+    """Take those of *run_ids* that nobody else took and that are first in their conversation. The start is counted
+    and on disk before any work begins."""
+    taken = []
+    for run_id in run_ids:
+        row = c.execute(
+            _CLAIM,
+            {
+                "id": run_id,
+                "now": owner.now,
+                "me": owner.name,
+                "until": owner.now + owner.rules.lease_s,
+                "deadline": owner.now + owner.rules.reply_deadline_s,
+            },
+        ).one_or_none()
+        if row is not None:
+            taken.append(_claim_of(c, row, owner))
+    return taken
+
+
+def _claim_of(c: Connection, row: Any, owner: Owner) -> Claim:
+    message = c.execute(_MESSAGE, {"message_seq": row.message_seq}).one()
+    claimed = Claim(
+        run_id=row.run_id,
+        seq=row.seq,
+        conversation_id=row.conversation_id,
+        message_seq=row.message_seq,
+        reply_id=row.reply_id,
+        incoming=wanting(decode_incoming(message.body), row.action),
+        duty=duty_of(row, owner),
+        fence=row.fence,
+        accepted_at=row.accepted_at,
+        deadline_at=row.deadline_at,
+        starts=row.starts,
+        tries=row.tries,
+        revision=row.revision,
+    )
+    if claimed.duty != "apologise":
+        return claimed
+    others = c.execute(
+        update(runs)
+        .where(
+            is_open(runs),
+            _run.conversation_id == row.conversation_id,
+            _run.state == "accepted",
+            _run.starts == 0,
+            _run.asked_at < owner.now - owner.rules.backlog_age_s,
+        )
+        .values(state="failed", error="backlog", ended_at=owner.now)
+    ).rowcount
+    return replace(claimed, missed=1 + others)
+
+
+def duty_of(row: Any, owner: Owner) -> Duty:
+    """What a run (a row of `runs`, as claimed) calls for."""
+    if row.action == "withdraw":
+        return "withdraw"
+    if row.starts > owner.rules.max_starts:
+        return "give_up"
+    if row.stop_reason:
+        return "stop"
+    if row.starts == 1 and row.tries == 0 and owner.now - row.asked_at > owner.rules.backlog_age_s:
+        return "apologise"
+    return "answer"
+
+
+def renew(c: Connection, run_ids: Sequence[str], owner: Owner) -> dict[str, tuple[int, str]]:
+    """Prolong our leases. Returns run id -> (fence, requested stop or "") of those that are still ours."""
+    rows = c.execute(
+        update(runs)
+        .where(_run.run_id.in_(run_ids), _run.owner == owner.name, _run.state == "running")
+        .values(lease_until=owner.now + owner.rules.lease_s)
+        .returning(_run.run_id, _run.fence, _run.stop_reason)
+    )
+    return {row.run_id: (row.fence, row.stop_reason) for row in rows}
+
+
+def check_held(c: Connection, claimed: Claim, owner: str) -> None:
+    """Raises StaleFence when the run is no longer ours."""
+    if not _HELD.value(c, _held(claimed, owner)):
+        raise _stale(claimed)
+
+
+def settle(c: Connection, seals: Seals, claimed: Claim, settlement: Settlement, owner: str, now: float) -> None:
+    """End or pause a run: its state, its turns and its figures at once. Raises StaleFence."""
+    waiting = settlement.state == "waiting"
+    ended = _END.count(
+        c,
+        {
+            **_held(claimed, owner),
+            "end_state": settlement.state,
+            "end_error": settlement.error,
+            "end_at": None if waiting else now,
+            "again_at": settlement.next_try_at,
+            "tried": int(waiting),
+            "orderly": claimed.starts if waiting else 0,
+        },
+    )
+    if not ended:
+        raise _stale(claimed)
+    if settlement.erase:
+        erase_message(c, seals, c.execute(_MESSAGE, {"message_seq": claimed.message_seq}).one(), now)
+        return
+    if settlement.turns is not None:
+        _replace_turns(c, claimed, settlement, now)
+    if settlement.facts:
+        _SAVE_FACTS.count(
+            c,
+            {
+                "reply_id": claimed.reply_id,
+                "message_seq": claimed.message_seq,
+                "run_id": claimed.run_id,
+                "at": now,
+                "facts": encode(settlement.facts),
+            },
+        )
+
+
+def release(c: Connection, claimed: Claim, owner: str) -> None:
+    """Give an unfinished run back for whoever starts next; this start does not count. Raises StaleFence."""
+    given = _END.count(
+        c,
+        {
+            **_held(claimed, owner),
+            "end_state": "accepted",
+            "end_error": "",
+            "end_at": None,
+            "again_at": None,
+            "tried": 0,
+            "orderly": 1,
+        },
+    )
+    if not given:
+        raise _stale(claimed)
+
+
+def _replace_turns(c: Connection, claimed: Claim, settlement: Settlement, now: float) -> None:
+    incoming = claimed.incoming
+    _FORMER_TURNS.count(c, {"message": claimed.message_seq})
+    nobody = dict.fromkeys(("platform", "workspace", "user"))
+    for position, (turn, tokens) in enumerate(settlement.turns or ()):
+        asked = turn.role == "user"
+        _ADD_TURN.count(
+            c,
+            {
+                "conversation_id": claimed.conversation_id,
+                "message_seq": claimed.message_seq,
+                "position": position,
+                "message_id": incoming.message_id,
+                **turn_columns(turn),
+                **(who(incoming.user) if asked else nobody),
+                "speaker": well_formed(incoming.speaker) if asked else "",
+                "at": incoming.received_at if asked else now,
+                "tokens": tokens,
+            },
+        )
+
+
+def _held(claimed: Claim, owner: str) -> dict[str, Any]:
+    return {"id": claimed.run_id, "held_fence": claimed.fence, "me": owner}
+
+
+def _stale(claimed: Claim) -> StaleFence:
+    return StaleFence(f"run {claimed.run_id} belongs to another process or is gone")

@@ -1,0 +1,177 @@
+"""The inbox's rows behind one door: arrivals, claims, look-ups, and the ledger of posted pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, delete, update
+
+from core.clock import Clock
+from core.incoming import ConversationKey, Incoming, UserKey
+from core.ports import PostedPage, ReplyCapability, ReplyLedger
+from core.runs import Claim, KnownReply, Pending, RunAction, RunRules, Settlement, StopReason, Taken
+from core.storage import arrivals, claims, lookups
+from core.storage.arrivals import Arrival
+from core.storage.claims import Owner, check_held
+from core.storage.database import Database
+from core.storage.prepared import Prepared, columns
+from core.storage.schema import feedback, pages, who
+from core.storage.seals import Seals
+from core.storage.sqlite import upsert
+
+_is_page = (pages.c.reply_id == bindparam("reply")) & (pages.c.page == bindparam("number"))
+_SAVE_PAGE = Prepared(
+    upsert(pages, ("reply_id", "page"), ("nonce",)).values(columns("reply_id", "page", "platform", "channel", "nonce"))
+)
+_POSTED = Prepared(update(pages).where(_is_page).values(ref=bindparam("new_ref")))
+_REMOVED = Prepared(delete(pages).where(_is_page))
+
+
+class SqlInbox:
+    """Implements `InboxStore`. `owner` names this process in leases: no two processes may share one."""
+
+    def __init__(self, database: Database, seals: Seals, clock: Clock, owner: str, rules: RunRules) -> None:
+        self._database = database
+        self._seals = seals
+        self._clock = clock
+        self._owner = owner
+        self._rules = rules
+
+    # --- arrivals
+
+    async def accept(
+        self, incoming: Incoming, capability: ReplyCapability | None, run_id: str, reply_id: str, *, claim: bool
+    ) -> Taken:
+        arrival = self._arrival(run_id, reply_id, claim=claim)
+        return await self._database.write(lambda c: arrivals.accept(c, self._seals, incoming, capability, arrival))
+
+    async def revise(self, incoming: Incoming, run_id: str, reply_id: str) -> Taken:
+        arrival = self._arrival(run_id, reply_id)
+        return await self._database.write(lambda c: arrivals.revise(c, self._seals, incoming, arrival))
+
+    async def withdraw(self, platform: str, workspace: str, channel: str, message_id: str, run_id: str) -> Taken:
+        key = _key(platform, workspace, channel, message_id)
+        arrival = self._arrival(run_id, "")
+        return await self._database.write(lambda c: arrivals.withdraw(c, self._seals, key, arrival))
+
+    async def repeat(self, reply_id: str, action: RunAction, capability: ReplyCapability | None, run_id: str) -> Taken:
+        arrival = self._arrival(run_id, reply_id)
+        return await self._database.write(
+            lambda c: arrivals.repeat(c, self._seals, reply_id, action, capability, arrival)
+        )
+
+    async def request_stop(self, run_ids: Sequence[str], reason: StopReason) -> list[str]:
+        now = self._clock.now()
+        return await self._database.write(
+            lambda c: [run_id for run_id in run_ids if arrivals.request_stop(c, run_id, reason, now)]
+        )
+
+    async def save_feedback(self, reply_id: str, by: UserKey, verdict: str) -> None:
+        row = {"reply_id": reply_id, **who(by), "verdict": verdict, "at": self._clock.now()}
+        statement = upsert(feedback, ("reply_id", "platform", "workspace", "user"), ("verdict", "at"))
+        await self._database.write(lambda c: c.execute(statement, row) and None)
+
+    # --- claims
+
+    async def pending(self, limit: int) -> Sequence[Pending]:
+        now = self._clock.now()
+        return await self._database.read(lambda c: claims.pending(c, now, limit))
+
+    async def claim(self, run_ids: Sequence[str]) -> Sequence[Claim]:
+        owner = Owner(self._owner, self._clock.now(), self._rules)
+        return await self._database.write(lambda c: claims.claim(c, run_ids, owner))
+
+    async def renew(self, run_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+        owner = Owner(self._owner, self._clock.now(), self._rules)
+        return await self._database.write(lambda c: claims.renew(c, run_ids, owner))
+
+    async def settle(self, claim: Claim, settlement: Settlement) -> None:
+        now = self._clock.now()
+        await self._database.write(lambda c: claims.settle(c, self._seals, claim, settlement, self._owner, now))
+
+    async def release(self, claim: Claim) -> None:
+        await self._database.write(lambda c: claims.release(c, claim, self._owner))
+
+    def ledger(self, claim: Claim) -> ReplyLedger:
+        return SqlLedger(self._database, claim, self._owner)
+
+    # --- look-ups
+
+    async def stops(self, run_ids: Sequence[str]) -> dict[str, str]:
+        return await self._database.read(lambda c: lookups.stops(c, run_ids))
+
+    async def open_count(self) -> int:
+        return await self._database.read(lookups.open_count)
+
+    async def open_runs(
+        self, *, user: UserKey | None = None, conversation: ConversationKey | None = None
+    ) -> Sequence[tuple[str, UserKey]]:
+        return await self._database.read(lambda c: lookups.open_runs(c, user=user, conversation=conversation))
+
+    async def reply(self, reply_id: str) -> KnownReply | None:
+        return await self._database.read(lambda c: lookups.reply(c, reply_id))
+
+    async def capability(self, reply_id: str) -> ReplyCapability | None:
+        return await self._database.read(lambda c: lookups.capability(c, self._seals, reply_id))
+
+    async def conversation_of(self, platform: str, channel: str, ref: str) -> ConversationKey | None:
+        return await self._database.read(lambda c: lookups.where_is(c, platform, channel, ref))
+
+    async def takes_part(self, conversation: ConversationKey) -> UserKey | None:
+        return await self._database.read(lambda c: lookups.starter(c, conversation))
+
+    async def active_conversations(self, platform: str, since: float) -> Sequence[tuple[ConversationKey, str]]:
+        return await self._database.read(lambda c: lookups.active(c, platform, since))
+
+    async def seen(self, platform: str, workspace: str, channel: str, message_id: str) -> bool:
+        key = _key(platform, workspace, channel, message_id)
+        return await self._database.read(lambda c: lookups.seen(c, self._seals, key))
+
+    def _arrival(self, run_id: str, reply_id: str, *, claim: bool = False) -> Arrival:
+        return Arrival(self._clock.now(), self._owner, run_id, reply_id, self._rules, claim)
+
+
+class SqlLedger:
+    """Implements `ReplyLedger` for one claim."""
+
+    def __init__(self, database: Database, claim: Claim, owner: str) -> None:
+        self._database = database
+        self._claim = claim
+        self._owner = owner
+
+    async def pages(self) -> Sequence[PostedPage]:
+        return await self._database.read(lambda c: lookups.posted_pages(c, self._claim.reply_id))
+
+    async def posting(self, page: int, nonce: str) -> None:
+        at = self._claim.incoming.conversation
+        row = {
+            "reply_id": self._claim.reply_id,
+            "page": page,
+            "platform": at.platform,
+            "channel": at.channel,
+            "nonce": nonce,
+        }
+
+        def work(c: Connection) -> None:
+            check_held(c, self._claim, self._owner)
+            _SAVE_PAGE.count(c, row)
+
+        await self._database.write(work)
+
+    async def posted(self, page: int, ref: str) -> None:
+        def work(c: Connection) -> None:
+            check_held(c, self._claim, self._owner)
+            _POSTED.count(c, {"reply": self._claim.reply_id, "number": page, "new_ref": ref})
+
+        await self._database.write(work)
+
+    async def removed(self, page: int) -> None:
+        def work(c: Connection) -> None:
+            check_held(c, self._claim, self._owner)
+            _REMOVED.count(c, {"reply": self._claim.reply_id, "number": page})
+
+        await self._database.write(work)
+
+
+def _key(platform: str, workspace: str, channel: str, message_id: str) -> dict[str, str]:
+    return {"platform": platform, "workspace": workspace, "channel": channel, "message_id": message_id}
