@@ -24,6 +24,7 @@ from core.requests import (
     Turn,
     Usage,
 )
+from core.runs import Claim, KnownReply, Pending, RunAction, Settlement, StopReason, Taken
 
 # --- the onion -------------------------------------------------------------------------------------------------------
 
@@ -430,6 +431,81 @@ class ReplyLedger(Protocol):
     async def posted(self, page: int, ref: str) -> None: ...
 
     async def removed(self, page: int) -> None: ...
+
+
+class InboxStore(Protocol):
+    """The inbox's memory. Every write is durable when it returns and is one transaction; raises StorageError.
+
+    Run and reply ids are the caller's to choose: unique, at most 20 characters of [0-9a-z].
+    """
+
+    async def accept(
+        self, incoming: Incoming, capability: ReplyCapability | None, run_id: str, reply_id: str, *, claim: bool
+    ) -> Taken:
+        """*claim*: start it in the same transaction where nothing in its conversation stands before it."""
+        ...
+
+    async def revise(self, incoming: Incoming, run_id: str, reply_id: str) -> Taken: ...
+
+    async def withdraw(self, platform: str, workspace: str, channel: str, message_id: str, run_id: str) -> Taken: ...
+
+    async def repeat(
+        self, reply_id: str, action: RunAction, capability: ReplyCapability | None, run_id: str
+    ) -> Taken: ...
+
+    async def request_stop(self, run_ids: Sequence[str], reason: StopReason) -> Sequence[str]:
+        """Returns those that were still open."""
+        ...
+
+    async def save_feedback(self, reply_id: str, by: UserKey, verdict: str) -> None: ...
+
+    async def pending(self, limit: int) -> Sequence[Pending]:
+        """Oldest first; runs that a dead process left behind are among them once their lease is over."""
+        ...
+
+    async def claim(self, run_ids: Sequence[str]) -> Sequence[Claim]:
+        """Those of *run_ids* that nobody else has and nothing stands before; each start is counted first."""
+        ...
+
+    async def renew(self, run_ids: Sequence[str]) -> Mapping[str, tuple[int, str]]:
+        """Prolong leases: run id -> (fence, requested stop or ""), of those that are still ours."""
+        ...
+
+    async def settle(self, claim: Claim, settlement: Settlement) -> None:
+        """State, turns and figures at once. Raises StaleFence."""
+        ...
+
+    async def release(self, claim: Claim) -> None:
+        """Back to accepted, as if it had not been started. Raises StaleFence."""
+        ...
+
+    def ledger(self, claim: Claim) -> ReplyLedger: ...
+
+    async def stops(self, run_ids: Sequence[str]) -> Mapping[str, str]:
+        """Run id -> reason, of those that were asked to stop."""
+        ...
+
+    async def open_count(self) -> int:
+        """How many runs wait for their first start."""
+        ...
+
+    async def open_runs(
+        self, *, user: UserKey | None = None, conversation: ConversationKey | None = None
+    ) -> Sequence[tuple[str, UserKey]]: ...
+
+    async def reply(self, reply_id: str) -> KnownReply | None: ...
+
+    async def capability(self, reply_id: str) -> ReplyCapability | None:
+        """The newest right to answer, even when it expired; None when none ever came."""
+        ...
+
+    async def conversation_of(self, platform: str, channel: str, ref: str) -> ConversationKey | None: ...
+
+    async def takes_part(self, conversation: ConversationKey) -> UserKey | None: ...
+
+    async def active_conversations(self, platform: str, since: float) -> Sequence[tuple[ConversationKey, str]]: ...
+
+    async def seen(self, platform: str, workspace: str, channel: str, message_id: str) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
