@@ -1,0 +1,105 @@
+"""What a platform's rate bucket can still carry. Pure: time is an argument."""
+
+from __future__ import annotations
+
+from bisect import insort
+
+from core.ports import Rate
+
+_ARRIVED_WITHIN_S = 1.0
+"""A call is taken to have reached the platform this long after it left, even where its answer came later:
+discord.py holds the answer to a window's last call back until the window is over (facts/discord.md 1.11)."""
+
+_SAME_WINDOW_S = 0.25
+"""Two reset times this close belong to the same window; headers of parallel calls may arrive in any order."""
+
+
+class Bucket:
+    """At most `capacity` calls in any `per_s` seconds.
+
+    Counting a sliding window is right for platforms that do and safe for those whose window starts with the first call
+    (Discord). Where headers tell, they replace our own count. A refusal lowers the capacity by a fifth; each refill
+    time without one gives a call back.
+
+    Times are seconds of one monotonic clock.
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        self.key = rate.key
+        self.per_s = rate.per_s
+        self._published = rate.capacity
+        self._capacity = float(rate.capacity)
+        self._raised_at = 0.0
+        self._in_flight: list[float] = []
+        """When each call left that is not answered yet."""
+        self._back_at: list[float] = []
+        """When each answered call stops to count, sorted."""
+        self.last_left_at = float("-inf")
+        self._shut_until = float("-inf")
+        self._learned_at = float("-inf")
+        self._resets_at = float("-inf")
+
+    @property
+    def capacity(self) -> int:
+        return max(1, int(self._capacity))
+
+    @property
+    def spacing_s(self) -> float:
+        """Seconds between calls when they are spread evenly."""
+        return self.per_s / self.capacity
+
+    def free(self, now: float) -> int:
+        """How many calls may leave at once."""
+        self._forget(now)
+        if now < self._shut_until:
+            return 0
+        return max(0, self.capacity - len(self._in_flight) - len(self._back_at))
+
+    def free_at(self, now: float, wanted: int = 1) -> float:
+        """When *wanted* calls may leave at once (at most the capacity), if no other call leaves until then."""
+        self._forget(now)
+        wanted = min(wanted, self.capacity)
+        returns = sorted([*self._back_at, *(max(now, left + self.per_s) for left in self._in_flight)])
+        missing = wanted - (self.capacity - len(returns))
+        return max(now if missing <= 0 else returns[missing - 1], self._shut_until)
+
+    def spend(self, now: float) -> None:
+        """A call leaves; `landed` or `take_back` must follow."""
+        self.last_left_at = now
+        self._in_flight.append(now)
+
+    def landed(self, left_at: float, now: float) -> None:
+        """The call that left at *left_at* was answered."""
+        self._in_flight.remove(left_at)
+        if self._learned_at < left_at:  # otherwise the headers counted it
+            insort(self._back_at, min(now, left_at + _ARRIVED_WITHIN_S) + self.per_s)
+
+    def take_back(self, left_at: float) -> None:
+        """The call of *left_at* never left."""
+        self._in_flight.remove(left_at)
+
+    def learn(self, now: float, *, remaining: int, reset_after_s: float, capacity: int | None = None) -> None:
+        """Take over what a response's headers say."""
+        if capacity is not None and capacity != self._published:
+            self._published = capacity
+            self._capacity = float(capacity)
+        resets_at = now + reset_after_s
+        used = max(0, self._published - remaining)
+        if abs(resets_at - self._resets_at) < _SAME_WINDOW_S:
+            used = max(used, len(self._back_at))
+        self._back_at = [resets_at] * used
+        self._resets_at = resets_at
+        self._learned_at = now
+
+    def refuse(self, now: float, retry_after_s: float) -> None:
+        """The platform said no in spite of our count."""
+        self._shut_until = max(self._shut_until, now + retry_after_s)
+        self._capacity = max(1.0, self._capacity * 0.8)
+        self._raised_at = self._shut_until
+
+    def _forget(self, now: float) -> None:
+        while self._back_at and self._back_at[0] <= now:
+            del self._back_at[0]
+        while self._capacity < self._published and now >= self._raised_at + self.per_s:
+            self._raised_at += self.per_s
+            self._capacity = min(float(self._published), self._capacity + 1)

@@ -1,0 +1,408 @@
+"""One reply on a platform: takes events, keeps the screen as close behind them as the pacer allows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal
+
+from core.clock import Clock
+from core.errors import StaleFence, StorageError, SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected, TernError
+from core.events import Event, Restarted, TextDelta
+from core.ports import ReplyLedger, Shown, Surface
+from core.requests import ShownRecord
+from core.streaming.draft import Draft
+from core.streaming.pace import Kind
+from core.streaming.pacer import Pacer, Slot
+from core.streaming.view import Composer, Ending
+from core.streaming.waiting import wait_for
+from core.wording import notice_line, sentence_for
+
+FILE_NAME = "answer.md"
+
+_BUSY_EVERY_S = 8.0
+"""Discord's typing indicator lasts ten seconds: https://docs.discord.com/developers/resources/channel, 2026-11-22."""
+
+_CLOSE_WITHIN_S = 15.0
+"""How long closing waits for a write that is under way. Cancelling one makes discord.py sleep twice as long
+(facts/discord.md 1.11), so that is the last resort."""
+
+_STORAGE_PAUSE_S = 1.0
+
+_MAX_REPLY_ID_CHARS = 22
+"""Discord takes nonces of up to 25 characters (facts/discord.md 1.8); "-" and the page's number are added."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The next thing to do on the platform."""
+
+    do: Literal["post", "edit", "remove", "attach"]
+    page: int
+    shown: Shown = Shown("")
+    file: bytes = b""
+
+    @property
+    def kind(self) -> Kind:
+        return "post" if self.do in ("post", "attach") else "edit"
+
+
+class LiveReply:
+    """Shows one reply while it grows. An async context manager; the surface is not closed here.
+
+    `send` never waits for the platform. Writes happen in a task of their own and are never cancelled: leaving the
+    context by cancellation waits, within a bound, until the one under way is answered. Left without `finish` or
+    `conclude`, the reply stands as it is and the ledger tells a later process where.
+
+    Args:
+        ledger: Bound to this reply's run. Pages it knows are edited, never posted again.
+        reply_id: At most 22 characters.
+        asked_at: When the question was accepted, epoch seconds.
+        controls: Whether buttons are shown.
+        patience_s: How long `finish` lets the platform refuse the last words before it gives up.
+
+    Raises:
+        StaleFence: From `send`, `finish` and `conclude`, once another process owns the run. Stop at once.
+        StorageError: From `finish` and `conclude`, when the ledger could not be written for `patience_s`.
+        SurfaceBusy: From `finish` and `conclude`, when the platform refused for `patience_s`.
+    """
+
+    def __init__(
+        self,
+        surface: Surface,
+        ledger: ReplyLedger,
+        pacer: Pacer,
+        clock: Clock,
+        *,
+        reply_id: str,
+        request_id: str,
+        platform: str,
+        asked_at: float,
+        controls: bool = True,
+        patience_s: float = 120.0,
+    ) -> None:
+        if len(reply_id) > _MAX_REPLY_ID_CHARS:
+            raise ValueError(f"reply_id is longer than {_MAX_REPLY_ID_CHARS} characters: {reply_id!r}")
+        self._surface = surface
+        self._ledger = ledger
+        self._pacer = pacer
+        self._clock = clock
+        self._reply_id = reply_id
+        self._request_id = request_id
+        self._platform = platform
+        self._asked_mono = clock.monotonic() - max(0.0, clock.now() - asked_at)
+        self._patience_s = patience_s
+
+        self._draft = Draft(notice_line)
+        self._composer = Composer(self._draft, surface.limits, reply_id, controls=controls)
+        self._seat = pacer.seat(surface.limits, self._unseen_chars)
+        self._group = asyncio.TaskGroup()
+        self._changed = asyncio.Event()
+        self._visible = asyncio.Event()
+        self._written = asyncio.Event()
+        """The writer has ended: everything is shown, or nothing more can be."""
+        self._ending: Ending | None = None
+        self._ended_at = 0.0
+        self._closing = False
+        self._gone = False
+        self._refused = False
+        """The platform takes this answer in no form; a sentence stands in its place."""
+        self._failure: TernError | None = None
+
+        self._refs: dict[int, str] = {}
+        self._shown: dict[int, Shown] = {}
+        self._unsure: set[int] = set()
+        """Pages that may stand on the platform without our knowing."""
+        self._seen_chars = 0
+        self._writes = 0
+        self._edits = 0
+        self._last_text_at: float | None = None
+        self._text_shown_at: float | None = None
+        self._first_shown_at: float | None = None
+
+    # --- for the caller ---
+
+    async def __aenter__(self) -> LiveReply:
+        await self._group.__aenter__()
+        self._writer = self._group.create_task(self._write(), name=f"write {self._reply_id}")
+        self._signal = self._group.create_task(self._signal_busy(), name=f"busy {self._reply_id}")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+        self._visible.set()
+        self._changed.set()
+        if self._ending is None:
+            self._pacer.abandon(self._seat)
+        cancelled = await self._settle()
+        self._pacer.leave(self._seat)
+        await self._group.__aexit__(None, None, None)
+        if cancelled and error is None:
+            raise asyncio.CancelledError
+
+    async def _settle(self) -> bool:
+        """Let the write under way end, within a bound; returns whether we were cancelled meanwhile."""
+        cancelled = False
+        timer = self._group.create_task(self._clock.sleep(_CLOSE_WITHIN_S))
+        while not timer.done() and (running := [task for task in (self._writer, self._signal) if not task.done()]):
+            try:
+                await asyncio.wait([timer, *running], return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                cancelled = True
+        for task in (timer, self._writer, self._signal):
+            task.cancel()
+        return cancelled
+
+    @property
+    def text(self) -> str:
+        """The answer's Markdown so far."""
+        return self._draft.text
+
+    async def send(self, event: Event) -> None:
+        if self._failure is not None and isinstance(self._failure, StaleFence):
+            raise self._failure
+        if self._ending is not None:
+            return
+        self._draft.apply(event)
+        if type(event) is TextDelta:
+            self._last_text_at = self._clock.monotonic()
+        elif type(event) is Restarted:
+            self._composer.rewind(event.keep_chars)
+            self._seen_chars = min(self._seen_chars, event.keep_chars)
+        if not self._changed.is_set():
+            self._changed.set()
+
+    async def finish(self, *, footer: str = "", outcome: str = "ok") -> ShownRecord:
+        """The answer is complete; returns when its last word stands on the screen."""
+        return await self._end(Ending(footer, outcome))
+
+    async def conclude(self, sentence: str, *, keep_text: bool, outcome: str) -> ShownRecord:
+        """End with *sentence*: under the text so far, or in its place.
+
+        With the outcome "waiting" the reply only pauses: another `LiveReply` of the same id will go on.
+        """
+        under_text = keep_text and self._draft.chars > 0
+        if not under_text:
+            self._composer.replace(sentence)
+        return await self._end(Ending(sentence if under_text else "", outcome, final=outcome != "waiting"))
+
+    async def withdraw(self) -> ShownRecord:
+        """Take every page back: the question was deleted."""
+        self._composer.replace("")
+        return await self._end(Ending(outcome="withdrawn"))
+
+    async def _end(self, ending: Ending) -> ShownRecord:
+        self._ending = ending
+        self._ended_at = self._clock.monotonic()
+        self._pacer.complete(self._seat)
+        self._changed.set()
+        await self._written.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self._record(ending)
+
+    def _record(self, ending: Ending) -> ShownRecord:
+        first, last, shown = self._first_shown_at, self._last_text_at, self._text_shown_at
+        return ShownRecord(
+            request_id=self._request_id,
+            platform=self._platform,
+            first_shown_s=None if first is None else max(0.0, first - self._asked_mono),
+            last_lag_s=None if last is None or shown is None or self._gone else max(0.0, shown - last),
+            edits=self._writes,
+            pages=len(self._refs),
+            outcome=self._outcome(ending),
+        )
+
+    def _outcome(self, ending: Ending) -> str:
+        if self._gone:
+            return SurfaceGone.__name__
+        return SurfaceRejected.__name__ if self._refused else ending.outcome
+
+    def _unseen_chars(self) -> int:
+        return self._draft.chars - self._seen_chars
+
+    # --- the writer ---
+
+    async def _write(self) -> None:
+        try:
+            await self._recall()
+            while not self._gone and (step := await self._next_step()):
+                slot = await self._pacer.turn(self._seat, step.kind)
+                if slot is None:
+                    return
+                now_needed = self._step()  # the latest text wins, not the one that asked for the turn
+                if now_needed is None or now_needed.kind != step.kind:
+                    self._pacer.give_back(slot)
+                    continue
+                await self._take(now_needed, slot)
+        except StorageError as error:
+            self._failure = error
+        finally:
+            self._visible.set()
+            self._written.set()
+
+    async def _recall(self) -> None:
+        """Learn what an earlier process left on the platform."""
+        for posted in await self._ledger.pages():
+            if posted.ref is None:
+                self._unsure.add(posted.page)
+            else:
+                self._refs[posted.page] = posted.ref
+        if self._refs:
+            self._pacer.posted(self._seat)
+
+    async def _next_step(self) -> _Step | None:
+        """Wait until there is something to do; None when there never will be."""
+        while True:
+            self._changed.clear()
+            if self._closing and self._ending is None:
+                return None
+            if step := self._step():
+                return step
+            if self._ending is not None:
+                return None
+            await self._changed.wait()
+
+    def _step(self) -> _Step | None:
+        """The first difference between what should stand there and what does."""
+        view = self._composer.view(self._ending)
+        count = len(view.pages)
+        for page, shown in enumerate(view.pages):
+            if page not in self._refs:
+                return _Step("post", page, shown) if self._may_post(page) else None
+            if self._shown.get(page) == shown or not self._may_edit():
+                continue
+            before = self._shown.get(page)
+            moved_on = before is not None and len(shown.text) < len(before.text)
+            if moved_on and page + 1 < count and page + 1 not in self._refs and self._may_post(page + 1):
+                return _Step("post", page + 1, view.pages[page + 1])  # never take text away before it stands elsewhere
+            return _Step("edit", page, shown)
+        if self._ending is None:
+            return None
+        file_page = self._surface.limits.max_pages
+        if view.file and file_page not in self._refs:
+            return _Step("attach", file_page, file=view.file)
+        surplus = [
+            page for page in {*self._refs, *self._unsure} if page >= count and not (page == file_page and view.file)
+        ]
+        return _Step("remove", max(surplus)) if surplus else None
+
+    def _may_post(self, page: int) -> bool:
+        if self._ending is not None:
+            return True
+        max_edits = self._surface.limits.max_edits
+        return max_edits is None or (page == 0 and max_edits > 0)
+
+    def _may_edit(self) -> bool:
+        """Where edits are numbered, the last one is kept for the end."""
+        max_edits = self._surface.limits.max_edits
+        return max_edits is None or self._ending is not None or self._edits < max_edits - 1
+
+    async def _take(self, step: _Step, slot: Slot) -> None:
+        """Do one step; whatever the platform says, the slot is accounted for."""
+        chars = self._draft.chars
+        try:
+            await self._do(step)
+        except SurfaceBusy as error:
+            self._pacer.refused(slot, error.retry_after_s)
+            if error.unsure and step.kind == "post":
+                self._unsure.add(step.page)
+            self._give_up_after_patience(error)
+        except SurfaceGone:
+            self._pacer.done(slot)
+            self._gone = True
+        except SurfaceRejected as error:
+            self._pacer.done(slot)
+            self._make_acceptable(error)
+        except StaleFence:
+            self._pacer.done(slot)
+            raise
+        except StorageError as error:
+            self._pacer.refused(slot, _STORAGE_PAUSE_S)
+            self._give_up_after_patience(error)
+        else:
+            self._pacer.done(slot)
+            self._wrote(step, chars)
+
+    async def _do(self, step: _Step) -> None:
+        match step.do:
+            case "post" | "attach":
+                await self._post(step)
+            case "edit":
+                await self._surface.edit(self._refs[step.page], step.page, step.shown)
+                self._edits += 1
+                self._shown[step.page] = step.shown
+            case "remove":
+                await self._remove(step.page)
+
+    async def _post(self, step: _Step) -> None:
+        page, nonce = step.page, self._nonce(step.page)
+        ref = await self._surface.find(page, nonce) if page in self._unsure else None
+        if ref is None:
+            await self._ledger.posting(page, nonce)
+            if step.do == "post":
+                ref = await self._surface.post(page, step.shown, nonce)
+                self._shown[page] = step.shown
+            else:
+                ref = await self._surface.attach(FILE_NAME, step.file, "")
+        self._unsure.discard(page)
+        self._refs[page] = ref
+        self._pacer.posted(self._seat)
+        await self._ledger.posted(page, ref)
+
+    async def _remove(self, page: int) -> None:
+        ref = self._refs.get(page) or await self._surface.find(page, self._nonce(page))
+        if ref is not None:
+            await self._surface.remove(ref, page)
+        self._refs.pop(page, None)
+        self._shown.pop(page, None)
+        self._unsure.discard(page)
+        await self._ledger.removed(page)
+
+    def _nonce(self, page: int) -> str:
+        return f"{self._reply_id}-{page}"
+
+    def _wrote(self, step: _Step, chars: int) -> None:
+        now = self._clock.monotonic()
+        self._writes += 1
+        self._seen_chars = chars
+        if step.do in ("post", "edit"):
+            self._visible.set()
+            if self._composer.shows_answer(step.page, step.shown):
+                self._text_shown_at = now
+                if self._first_shown_at is None:
+                    self._first_shown_at = now
+
+    def _give_up_after_patience(self, error: SurfaceBusy | StorageError) -> None:
+        if self._ending is not None and self._clock.monotonic() - self._ended_at > self._patience_s:
+            self._failure = error
+            self._gone = True
+
+    def _make_acceptable(self, error: SurfaceRejected) -> None:
+        """Shorter, then plainer, then a sentence instead; at last nothing."""
+        if error.too_long and self._composer.shorten():
+            return
+        if not self._composer.plain:
+            self._composer.plain = True
+        elif not self._refused:
+            self._refused = True
+            self._composer.replace(sentence_for(error, self._request_id))
+        else:
+            self._gone = True
+
+    # --- meanwhile ---
+
+    async def _signal_busy(self) -> None:
+        """Show that somebody is at work until there is something to see."""
+        while not self._visible.is_set():
+            await self._busy(True)
+            await wait_for(self._visible, self._clock, _BUSY_EVERY_S)
+        await self._busy(False)
+
+    async def _busy(self, on: bool) -> None:
+        with contextlib.suppress(SurfaceError):  # a nicety; the reply itself will meet whatever is wrong
+            await self._surface.busy(on)

@@ -1,0 +1,194 @@
+"""Lets writes out: one `Pacer` per process and platform, shared by all its replies. The decisions are in pace.py."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from core.clock import Clock
+from core.ports import Rate, SurfaceLimits
+from core.streaming.buckets import Bucket
+from core.streaming.pace import Kind, Seat, may_go_at, scarcest, urgency
+from core.streaming.waiting import wait_for
+
+_EARLY_S = 1e-3
+"""A write may leave this much before its moment, so that a timer that rings a hair early does not ring twice. A call
+counts from its answer, which comes later than it was counted by the platform by more than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Leave for one write; `Pacer.done`, `refused` or `give_back` must follow."""
+
+    seat: Seat
+    kind: Kind
+    buckets: tuple[Bucket, ...]
+    left_at: float
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    seat: Seat
+    lane: Bucket
+    """The bucket it contends for."""
+    slot: asyncio.Future[Slot | None]
+    changed: asyncio.Event
+
+
+class Pacer:
+    """Hands out leave to write, fairly and within every bucket.
+
+    It implements `SurfaceObserver`: adapters feed it their platform's headers. Tasks wait in `turn`; the pacer itself
+    owns none.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._buckets: dict[str, Bucket] = {}
+        self._owing: Counter[str] = Counter()
+        """Key of an edit bucket -> replies that stand unfinished on the platform and will draw on it once more."""
+        self._waiters: dict[str, list[_Waiter]] = {}
+        """By the key of their lane."""
+
+    def seat(self, limits: SurfaceLimits, unseen_chars: Callable[[], int] = int) -> Seat:
+        """Give a reply its place; `leave` ends it. *unseen_chars*: how much text has come that nobody can see."""
+        finish = limits.edit if limits.finish is None else limits.finish
+        return Seat(
+            post=self._of(limits.post),
+            edit=self._of(limits.edit),
+            finish=self._of(finish),
+            min_interval_s=limits.min_interval_s,
+            began_at=self._clock.monotonic(),
+            unseen_chars=unseen_chars,
+        )
+
+    def _of(self, rates: Sequence[Rate]) -> tuple[Bucket, ...]:
+        return tuple(self._buckets.setdefault(rate.key, Bucket(rate)) for rate in rates)
+
+    def posted(self, seat: Seat) -> None:
+        """The reply stands on the platform: from now on it owes a last edit."""
+        if not seat.posted and (lane := scarcest(seat.edit)):
+            self._owing[lane.key] += 1
+        seat.posted = True
+
+    def complete(self, seat: Seat) -> None:
+        """The reply's text is complete: what it still has to write goes first."""
+        if seat.complete_at is None:
+            seat.complete_at = self._clock.monotonic()
+            self._reconsider(seat.post + seat.edit + seat.finish)
+
+    def leave(self, seat: Seat) -> None:
+        """The reply has nothing left to write."""
+        if seat.posted and (lane := scarcest(seat.edit)):
+            self._owing[lane.key] -= 1
+        seat.posted = False
+        self._reconsider(seat.post + seat.edit)
+
+    async def turn(self, seat: Seat, kind: Kind) -> Slot | None:
+        """Wait until *seat* may write; None when `abandon` came first. Compose the text afterwards, not before."""
+        seat.wants = kind
+        lane = scarcest(seat.buckets)
+        if lane is None:
+            return self._spend(seat, kind)
+        waiter = _Waiter(seat, lane, asyncio.get_running_loop().create_future(), asyncio.Event())
+        queue = self._waiters.setdefault(lane.key, [])
+        queue.append(waiter)
+        try:
+            self._let_out(lane.key)
+            if not waiter.slot.done():
+                await self._wait(waiter)
+            return waiter.slot.result()
+        except BaseException:
+            if waiter.slot.done() and (slot := waiter.slot.result()):
+                self.give_back(slot)
+            raise
+        finally:
+            queue.remove(waiter)
+
+    async def _wait(self, waiter: _Waiter) -> None:
+        while not waiter.slot.done():
+            waiter.changed.clear()
+            await wait_for(waiter.changed, self._clock, self._due(waiter) - self._clock.monotonic())
+            self._let_out(waiter.lane.key)
+
+    def abandon(self, seat: Seat) -> None:
+        """Let the seat's waiting turn end without leave."""
+        for queue in self._waiters.values():
+            for waiter in queue:
+                if waiter.seat is seat and not waiter.slot.done():
+                    waiter.slot.set_result(None)
+                    waiter.changed.set()
+
+    # --- what became of a write ---
+
+    def done(self, slot: Slot) -> None:
+        """The platform answered, and not with "too many"."""
+        now = self._clock.monotonic()
+        slot.seat.written_at = now
+        for bucket in slot.buckets:
+            bucket.landed(slot.left_at, now)
+
+    def refused(self, slot: Slot, retry_after_s: float) -> None:
+        """The platform said "too many", or did not answer: nothing of this kind leaves for so long."""
+        now = self._clock.monotonic()
+        for bucket in slot.buckets:
+            bucket.landed(slot.left_at, now)
+        if lane := scarcest(slot.buckets):
+            lane.refuse(now, retry_after_s)
+
+    def give_back(self, slot: Slot) -> None:
+        """The write was not needed after all."""
+        for bucket in slot.buckets:
+            bucket.take_back(slot.left_at)
+        self._reconsider(slot.buckets)
+
+    def learn(self, key: str, *, remaining: int | None, reset_after_s: float, capacity: int | None = None) -> None:
+        if (bucket := self._buckets.get(key)) and remaining is not None:
+            now = self._clock.monotonic()
+            bucket.learn(now, remaining=remaining, reset_after_s=reset_after_s, capacity=capacity)
+            self._reconsider([bucket])
+
+    # --- letting out ---
+
+    def _reconsider(self, buckets: Iterable[Bucket]) -> None:
+        """Something happened that may bring moments forward."""
+        for key in {bucket.key for bucket in buckets}:
+            self._let_out(key)
+            for waiter in self._waiters.get(key, ()):
+                waiter.changed.set()
+
+    def _let_out(self, key: str) -> None:
+        now = self._clock.monotonic()
+        waiting = [waiter for waiter in self._waiters.get(key, ()) if not waiter.slot.done()]
+        for waiter in sorted(waiting, key=lambda waiter: urgency(waiter.seat, now)):
+            if self._due(waiter) <= now + _EARLY_S:
+                waiter.slot.set_result(self._spend(waiter.seat, waiter.seat.wants or "edit"))
+                waiter.changed.set()
+
+    def _due(self, waiter: _Waiter) -> float:
+        """When the waiter may go. Nobody takes the call that other replies' last words wait for."""
+        now = self._clock.monotonic()
+        mine = urgency(waiter.seat, now)
+        ahead = [
+            other.seat
+            for other in self._waiters[waiter.lane.key]
+            if other is not waiter
+            and not other.slot.done()
+            and other.seat.complete_at is not None
+            and urgency(other.seat, now) < mine
+        ]
+        return max(self._may_go_at(seat, now) for seat in (waiter.seat, *ahead))
+
+    def _may_go_at(self, seat: Seat, now: float) -> float:
+        lane = scarcest(seat.edit)
+        owing = self._owing[lane.key] - seat.posted if lane else 0
+        return may_go_at(seat, now, owing)
+
+    def _spend(self, seat: Seat, kind: Kind) -> Slot:
+        now = self._clock.monotonic()
+        buckets = seat.buckets
+        for bucket in buckets:
+            bucket.spend(now)
+        return Slot(seat, kind, buckets, now)

@@ -1,0 +1,82 @@
+"""Splits a growing Markdown text into pages that a platform takes. Pure, and cheap while the text grows.
+
+A page that is followed by another never changes again. Each page is complete in itself: a fence that is open at a
+page's end is closed there and re-opened on the next page, likewise emphasis, the list items around the cut and a
+table's header. On a page that still grows, half an element is closed, or held back until it can be told what it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.ports import code_points
+from core.streaming.cuts import cut
+from core.streaming.tail import Measure, Opening, Tail
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page. The `source` of all pages, joined, is the text; of a growing text, what is not held back."""
+
+    opened: str
+    """Repeated from the page before: a fence's first line, a table's header, list items, emphasis."""
+    source: str
+    closed: str
+    """Added to close what is open at the end."""
+    text: str
+    """What the page shows."""
+
+
+class Pages:
+    """The pages of one growing text.
+
+    Args:
+        max_chars: What a page may hold, in the unit of *measure*; at least 80, so that what is re-opened fits.
+        measure: Length of a page's Markdown as the platform counts it. Where it does not grow evenly with the text (a
+            renderer that pads tables) a cut may land a little early, never late.
+    """
+
+    def __init__(self, max_chars: int, measure: Measure = code_points) -> None:
+        self._max_chars = max_chars
+        self._measure = measure
+        self._full: list[Page] = []
+        self._starts = [0]
+        """Offset of each page's source; the last one is the growing page's."""
+        self._openings = [Opening()]
+        self._seen: list[int] = []
+        """How much text each cut was decided on."""
+
+    def update(self, text: str, *, growing: bool) -> tuple[Page, ...]:
+        """All pages of *text*, which continues the text given before; none of them is empty."""
+        while True:
+            start = self._starts[-1]
+            tail = Tail(text[start:], self._openings[-1], self._max_chars, self._measure)
+            if tail.fits(len(tail.text)):
+                break
+            end, seen, opening = cut(tail)
+            self._full.append(_page(tail, end))
+            self._seen.append(start + seen)
+            self._starts.append(start + end)
+            self._openings.append(opening)
+        return (*self._full, *self._last(tail, growing))
+
+    def _last(self, tail: Tail, growing: bool) -> tuple[Page, ...]:
+        end = tail.settled() if growing else len(tail.text)
+        if not tail.fits(end):  # less text may measure more, where a table is not one yet
+            end = tail.most_that_fits(end)
+        return () if tail.is_empty(end) else (_page(tail, end),)
+
+    def rewind(self, chars: int) -> None:
+        """Forget the cuts that were decided on text beyond the first *chars* characters."""
+        keep = next((number for number, seen in enumerate(self._seen) if seen > chars), len(self._seen))
+        del self._full[keep:], self._seen[keep:], self._starts[keep + 1 :], self._openings[keep + 1 :]
+
+
+def split(text: str, max_chars: int, measure: Measure = code_points) -> list[str]:
+    """The pages of a finished *text*, none of them empty."""
+    return [page.text for page in Pages(max_chars, measure).update(text, growing=False)]
+
+
+def _page(tail: Tail, end: int) -> Page:
+    opened, body, closed = tail.parts(end)
+    return Page(opened, tail.text[:end], closed, opened + body + closed)
