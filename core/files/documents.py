@@ -90,6 +90,25 @@ def read_docx(name: str, content: bytes, limits: ReadLimits) -> Document:
     return _bounded("\n".join(lines), limits)
 
 
+def read_html(name: str, content: bytes, limits: ReadLimits) -> Document:
+    """Take the main text out of a web page, as Markdown, without navigation, scripts and comments.
+
+    Raises:
+        Unreadable: No text is in it.
+    """
+    import trafilatura
+
+    try:
+        text = trafilatura.extract(
+            content, output_format="markdown", include_comments=False, include_links=True, with_metadata=True
+        )
+    except (ValueError, TypeError, AttributeError, RecursionError, LookupError) as error:
+        raise Unreadable(name, "the page is damaged") from error
+    if not text or not text.strip():
+        raise Unreadable(name, "the page holds no text to read")
+    return _bounded(text, limits)
+
+
 def _bounded(text: str, limits: ReadLimits) -> Document:
     if len(text) <= limits.max_chars:
         return Document(text, "all", complete=True)

@@ -72,7 +72,7 @@ class Sound:
 class Job:
     """One file for the worker."""
 
-    task: Literal["picture", "text", "pdf", "docx", "sound"]
+    task: Literal["picture", "text", "pdf", "docx", "html", "sound", "arithmetic"]
     name: str
     """As its sender called it: for messages only, never a path."""
     content: bytes

@@ -45,10 +45,19 @@ def run(job: Job) -> Result:
             from core.files import sound
 
             return sound.prepare(job.name, job.content, limits)
-        case ("text" | "pdf" | "docx") as task, ReadLimits() as limits:
+        case "arithmetic", ReadLimits():
+            from core.tools import arithmetic
+
+            return Document(arithmetic.calculate(job.content.decode()), "all", complete=True)
+        case ("text" | "pdf" | "docx" | "html") as task, ReadLimits() as limits:
             from core.files import documents
 
-            readers = {"text": documents.read_text, "pdf": documents.read_pdf, "docx": documents.read_docx}
+            readers = {
+                "text": documents.read_text,
+                "pdf": documents.read_pdf,
+                "docx": documents.read_docx,
+                "html": documents.read_html,
+            }
             return readers[task](job.name, job.content, limits)
     raise ValueError(f"no reader for {job.task} with {type(job.limits).__name__}")
 

@@ -1,0 +1,1 @@
+"""One module, one tool; each has `make(services) -> ToolSpec`."""
