@@ -49,7 +49,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from core.requests import Attempt
+from core.requests import Attempt, Usage
 
 LimitKind = Literal["RPM", "RPD", "TPM", "TPD", "ITPM", "OTPM", "ASH", "ASD", "unknown"]
 
@@ -142,6 +142,9 @@ class NotAllowed(Refused):
 
 class ProviderError(TernError):
     """A model provider failed. `detail` is its own text with keys and organisation ids removed."""
+
+    usage: Usage | None = None
+    """What was spent before it failed (`estimated`); None where nothing was, or nobody knows."""
 
     def __init__(
         self,
