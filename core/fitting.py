@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 from typing import Protocol
 
@@ -90,11 +91,15 @@ def _trimmed(request: ChatRequest, model: ModelSpec, tokens: Scale, budget: int)
     system = tuple(turn for turn in turns if turn.role == "system")
     talk = tuple(turn for turn in turns if turn.role != "system")
     starts = [index for index, turn in enumerate(talk) if turn.role == "user"]
-    for start in starts[1:]:
-        shorter = replace(request, turns=system + talk[start:])
-        if tokens.of_request(shorter, model.id) <= budget or start == starts[-1]:
-            return shorter, start
-    return request, 0
+    shorter = [start for start in starts if start > 0]
+    if not shorter:
+        return request, 0
+
+    def fits(start: int) -> bool:
+        return tokens.of_request(replace(request, turns=system + talk[start:]), model.id) <= budget
+
+    start = shorter[min(bisect_left(shorter, True, key=fits), len(shorter) - 1)]
+    return replace(request, turns=system + talk[start:]), start
 
 
 def _cut(request: ChatRequest, model: ModelSpec, tokens: Scale, budget: int) -> tuple[ChatRequest, int, int]:
