@@ -234,6 +234,14 @@ THANKS = "Thank you for telling me."
 FORGOTTEN_NOTHING = "I had nothing stored about that."
 
 
+def may_not_write(place: str) -> str:
+    """Said in private to somebody who asked where the bot can read but not write; *place* is the channel as a link."""
+    return (
+        f"I read your question in {place}, but I am not allowed to write there. "
+        "Somebody who manages the server can give me the permission to send messages."
+    )
+
+
 def stopped(by: str = "") -> str:
     """The line under an answer that somebody stopped; *by* is a display name, "" for the asker."""
     return f"Stopped by {_quoted(by)}." if by else STOPPED
