@@ -24,8 +24,8 @@ from adapters.web.sse import KEEPALIVE, OpenStream, frame
 from core.clock import Clock
 from core.errors import BadRequest, TooLarge
 from core.incoming import Attachment, AttachmentKind, ConversationKey, Incoming, UserKey
-from core.ports import Said
-from core.wording import SHUTTING_DOWN
+from core.ports import Receipt, Said
+from core.wording import SHUTTING_DOWN, queued
 
 encode = msgspec.json.encode
 
@@ -158,8 +158,8 @@ class PageRoutes:
             raise TurnedAway(ApiError(429, receipt.sentence, "rate_limit_error", "refused"))
         if receipt.state == "accepted":
             self.adapter.heard()
-            self.adapter.hub.tell(conversation, "question", _question(incoming, receipt.reply_id, receipt.place))
-        return _json({"state": receipt.state, "reply_id": receipt.reply_id, "place": receipt.place}, status=202)
+            self.adapter.hub.tell(conversation, "question", _question(incoming, receipt))
+        return _json({"state": receipt.state, "reply_id": receipt.reply_id, "waiting": _waiting(receipt)}, status=202)
 
     async def stop(self, request: web.Request) -> web.Response:
         user = self._user(request)
@@ -309,13 +309,17 @@ def _file_name(name: str) -> str:
     return "".join(char for char in last if char.isprintable())[:120].strip(". ") or "file"
 
 
-def _question(incoming: Incoming, reply_id: str, place: int) -> dict[str, Any]:
+def _waiting(receipt: Receipt) -> str:
+    return queued(receipt.place) if receipt.place else ""
+
+
+def _question(incoming: Incoming, receipt: Receipt) -> dict[str, Any]:
     return {
         "message_id": incoming.message_id,
-        "reply_id": reply_id,
+        "reply_id": receipt.reply_id,
         "text": incoming.text,
         "at": incoming.received_at,
-        "place": place,
+        "waiting": _waiting(receipt),
         "attachments": [{"kind": one.kind, "name": one.name, "ref": one.ref} for one in incoming.attachments],
     }
 

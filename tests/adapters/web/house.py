@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -152,7 +152,8 @@ class House:
 async def a_house(
     settings: WebSettings | None = None,
     *,
-    intake: Callable[[], FakeIntake] = FakeIntake,
+    intake: FakeIntake | None = None,
+    commands: FakeCommands | None = None,
     conversations: FakeConversations | None = None,
 ) -> AsyncIterator[House]:
     """A running server on a free port of loopback, its adapter running, a client session."""
@@ -164,7 +165,16 @@ async def a_house(
     blobs = FakeBlobs()
     adapter = WebAdapter(clock=SystemClock(), conversations=conversations, blobs=blobs)
     async with aiohttp.ClientSession() as http:
-        house = House(settings, ScriptedHandler(), adapter, intake(), FakeCommands(), conversations, blobs, http)
+        house = House(
+            settings,
+            ScriptedHandler(),
+            adapter,
+            intake or FakeIntake(),
+            commands or FakeCommands(),
+            conversations,
+            blobs,
+            http,
+        )
         house.models = [a_model("openai/gpt-oss-20b"), a_model("openai/gpt-oss-120b")]
         house.adapters = {"web": AdapterHealth("connected", heartbeat_at=1.0), "slack": AdapterHealth("off")}
 

@@ -1,0 +1,84 @@
+// Talking to the server: the key, JSON calls, event streams.
+//
+// The key goes into the Authorization header, never into a cookie (which another site could make the browser send) or
+// an address (which ends in logs). It is kept in localStorage so that it is asked for once; the page's policy lets no
+// foreign script run here that could read it.
+
+const KEY = "tern.key";
+
+export const key = {
+  get: () => localStorage.getItem(KEY),
+  set: (value) => localStorage.setItem(KEY, value),
+  clear: () => localStorage.removeItem(KEY),
+};
+
+/** What the server refused; `message` is its sentence. */
+export class Refusal extends Error {
+  constructor(status, message, code) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+function headers(more) {
+  const secret = key.get();
+  return secret ? { ...more, Authorization: `Bearer ${secret}` } : more;
+}
+
+async function ask(method, path, init) {
+  let response;
+  try {
+    response = await fetch(path, { method, credentials: "omit", ...init });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refusal(0, "The server cannot be reached.", "offline");
+  }
+  if (response.ok) return response;
+  const body = await response.json().catch(() => ({}));
+  throw new Refusal(response.status, body.error?.message ?? `The server answered ${response.status}.`, body.error?.code);
+}
+
+/** One JSON call. */
+export async function call(method, path, body) {
+  const json = body === undefined ? {} : { "Content-Type": "application/json" };
+  const response = await ask(method, path, { headers: headers(json), body: body && JSON.stringify(body) });
+  return response.json();
+}
+
+/** The bytes behind a path. */
+export async function download(path) {
+  return (await ask("GET", path, { headers: headers({}) })).blob();
+}
+
+/** Upload one file; answers what a message's `attachments` wants. */
+export async function upload(file, signal) {
+  const type = file.type || "application/octet-stream";
+  const path = `/page/uploads?name=${encodeURIComponent(file.name)}`;
+  return (await ask("POST", path, { headers: headers({ "Content-Type": type }), body: file, signal })).json();
+}
+
+/** Yield {event, data} of an event stream until it ends. fetch instead of EventSource, which can send no headers. */
+export async function* listen(path, signal) {
+  const response = await ask("GET", path, { headers: headers({ Accept: "text/event-stream" }), signal });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let buffer = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    buffer += value;
+    let end;
+    while ((end = buffer.indexOf("\n\n")) >= 0) {
+      const lines = buffer.slice(0, end).split("\n");
+      buffer = buffer.slice(end + 2);
+      let event = "";
+      let data = "";
+      for (const line of lines) {
+        if (line.startsWith("event: ")) event = line.slice(7);
+        else if (line.startsWith("data: ")) data = line.slice(6);
+      }
+      if (event) yield { event, data: JSON.parse(data) };
+      else yield { event: "alive" };
+    }
+  }
+}
