@@ -9,7 +9,8 @@ from typing import Literal
 
 from core.ports import Rate, SurfaceObserver
 
-Kind = Literal["post", "edit", "interaction"]
+Kind = Literal["post", "edit", "interaction", "other"]
+"""What a write is counted as; "other" is in a bucket that nobody paces."""
 
 GLOBAL = Rate("discord:global", 45, 1.0)
 """50 requests a second per bot (docs.discord.com/developers/topics/rate-limits, read 2026-11-22), five of them left to
@@ -35,7 +36,7 @@ class Buckets:
     def read(self, kind: Kind, place: str, headers: Mapping[str, str]) -> None:
         """Learn from any response; without the headers there is nothing to learn."""
         remaining = headers.get("X-RateLimit-Remaining")
-        if remaining is None:
+        if remaining is None or kind == "other":
             return
         if bucket := headers.get("X-RateLimit-Bucket"):
             self._hashes[kind] = bucket
@@ -50,6 +51,8 @@ class Buckets:
 
     def refused(self, kind: Kind, place: str, retry_after_s: float, *, everywhere: bool) -> None:
         """A 429 came: nothing may go out before *retry_after_s*, here or, with *everywhere*, at all."""
+        if kind == "other" and not everywhere:
+            return
         names = [GLOBAL.key] if everywhere else [key(sharing, place) for sharing in self._sharing(kind)]
         for name in names:
             self.observer.learn(name, remaining=0, reset_after_s=retry_after_s)

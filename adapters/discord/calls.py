@@ -8,6 +8,7 @@ So the response is taken from an HTTP trace, and the call sleeps on by itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
@@ -31,12 +32,14 @@ PATIENCE_S = 60.0
 class Call:
     """One call under way. `answer` is set by the trace, or by the call's own end."""
 
-    __slots__ = ("answer", "kind", "place")
+    __slots__ = ("answer", "ended", "kind", "place")
 
     def __init__(self, kind: Kind, place: str) -> None:
         self.kind: Kind = kind
         self.place = place
         self.answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.Event()
+        """The library's own task is over, its hidden sleep included."""
 
     def answered(self, body: dict[str, Any]) -> None:
         if not self.answer.done():
@@ -58,6 +61,7 @@ class Calls:
         self._clock = clock
         self._tasks = asyncio.TaskGroup()
         self._open = False
+        self._side: set[asyncio.Task[None]] = set()
         self.delivered_at: float | None = None
         """When Discord last took a message or an edit of ours; epoch seconds."""
 
@@ -69,12 +73,21 @@ class Calls:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open = False
+        self.stop()
         await self._tasks.__aexit__(kind, error, trace)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Run a side task that may fail: a failure is logged and ends nothing else."""
-        return self._tasks.create_task(_swallow(work, name), name=name)
+        task = self._tasks.create_task(_swallow(work, name), name=name)
+        self._side.add(task)
+        task.add_done_callback(self._side.discard)
+        return task
+
+    def stop(self) -> None:
+        """Take no more calls and end the side tasks; writes under way end by themselves."""
+        self._open = False
+        for task in self._side:
+            task.cancel()
 
     async def write(self, kind: Kind, place: str, make: Callable[[], Awaitable[object]]) -> dict[str, Any]:
         """Carry out one write and return the response's JSON ({} where there is none).
@@ -96,7 +109,7 @@ class Calls:
         return call
 
     async def wait(self, call: Call) -> dict[str, Any]:
-        posting = call.kind != "edit"
+        posting = call.kind in ("post", "interaction")
         done, _ = await asyncio.wait({call.answer}, timeout=PATIENCE_S)
         if not done:
             raise SurfaceBusy("no answer from Discord", retry_after_s=1.0, unsure=posting)
@@ -106,6 +119,12 @@ class Calls:
             raise surface_error(error, posting=posting) from error
         self.delivered_at = self._clock.now()
         return body
+
+    async def finished(self, call: Call) -> None:
+        """Wait for work that makes several requests; only the first of them answers the call."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                await call.ended.wait()
 
     async def _run(self, call: Call, make: Callable[[], Awaitable[object]]) -> None:
         _current.set(call)  # this task's own context: nothing else sees it
@@ -120,6 +139,8 @@ class Calls:
             call.failed(error)
         else:
             call.answered({})
+        finally:
+            call.ended.set()
         # An answer nobody waits for any more must not be reported as forgotten.
         if not call.answer.cancelled():
             call.answer.exception()

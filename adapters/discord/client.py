@@ -11,6 +11,7 @@ from discord import app_commands
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
+from adapters.discord.controls import Presses, is_ours
 from adapters.discord.settings import DiscordSettings
 from core.clock import Clock
 
@@ -19,27 +20,31 @@ GATEWAY = DiscordWebSocket.DEFAULT_GATEWAY
 
 
 class Listener(Protocol):
-    """What the adapter hears from the library. Each call is a task of its own; see adapter.py for order."""
+    """Who follows the connection; the adapter."""
 
-    async def logged_in(self) -> None:
+    async def logged_in(self, client: Client) -> None:
         """REST works; the gateway is not yet connected."""
         ...
 
+    def connected(self) -> None: ...
+
     async def ready(self) -> None:
-        """A new session began: events may have been missed. Happens more than once."""
+        """A new session is complete: events may have been missed before it. Happens more than once."""
         ...
+
+    def lost(self) -> None: ...
 
     def heard(self) -> None:
         """Any event came in."""
         ...
 
-    def lost(self) -> None: ...
 
-    def resumed(self) -> None: ...
+class Reader(Protocol):
+    """Who reads messages. Each call runs in a task of its own, begun in the order of the events."""
 
-    async def message(self, message: discord.Message) -> None: ...
+    async def message(self, raw: discord.Message) -> None: ...
 
-    async def edited(self, message: discord.Message) -> None: ...
+    async def edited(self, raw: discord.Message) -> None: ...
 
     async def deleted(self, guild: int | None, channel: int, messages: frozenset[int]) -> None: ...
 
@@ -68,7 +73,14 @@ class Client(discord.AutoShardedClient):
     """Forwards what it hears to a Listener. Made anew for every connection attempt; closed by whoever made it."""
 
     def __init__(
-        self, settings: DiscordSettings, listener: Listener, clock: Clock, http_trace: aiohttp.TraceConfig
+        self,
+        settings: DiscordSettings,
+        listener: Listener,
+        reader: Reader,
+        presses: Presses,
+        clock: Clock,
+        *,
+        http_trace: aiohttp.TraceConfig,
     ) -> None:
         options: dict[str, Any] = {}
         if settings.shard_ids:
@@ -90,8 +102,10 @@ class Client(discord.AutoShardedClient):
             **options,
         )
         self.tree = app_commands.CommandTree(self)
+        self.presses = presses
         self._settings = settings
         self._listener = listener
+        self._reader = reader
         self._clock = clock
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
@@ -99,13 +113,16 @@ class Client(discord.AutoShardedClient):
             await self._clock.sleep(self._settings.identify_gap_s)
 
     async def setup_hook(self) -> None:
-        await self._listener.logged_in()
+        await self._listener.logged_in(self)
+
+    async def on_connect(self) -> None:
+        self._listener.connected()
+
+    async def on_resumed(self) -> None:
+        self._listener.connected()
 
     async def on_ready(self) -> None:
         await self._listener.ready()
-
-    async def on_resumed(self) -> None:
-        self._listener.resumed()
 
     async def on_disconnect(self) -> None:
         self._listener.lost()
@@ -114,13 +131,20 @@ class Client(discord.AutoShardedClient):
         self._listener.heard()
 
     async def on_message(self, message: discord.Message) -> None:
-        await self._listener.message(message)
+        await self._reader.message(message)
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
-        await self._listener.edited(payload.message)
+        await self._reader.edited(payload.message)
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
-        await self._listener.deleted(payload.guild_id, payload.channel_id, frozenset({payload.message_id}))
+        await self._reader.deleted(payload.guild_id, payload.channel_id, frozenset({payload.message_id}))
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
-        await self._listener.deleted(payload.guild_id, payload.channel_id, frozenset(payload.message_ids))
+        await self._reader.deleted(payload.guild_id, payload.channel_id, frozenset(payload.message_ids))
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        """Acknowledge buttons of older versions: unheard, they show "interaction failed" (facts/discord.md 1.6)."""
+        if interaction.type is discord.InteractionType.component:
+            pressed: Any = interaction.data
+            if not is_ours(str(pressed["custom_id"])):
+                await interaction.response.defer()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import mimetypes
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from adapters.discord.message import DiscordFile, DiscordMessage, Forward
-from core.incoming import Attachment, AttachmentKind, ConversationKey, Incoming, Quote, UserKey
+from adapters.discord.message import DiscordFile, DiscordMessage, Forward, snowflake_time
+from core.incoming import Action, Attachment, AttachmentKind, ConversationKey, Incoming, Quote, UserKey
 
 PLATFORM = "discord"
 
@@ -97,8 +97,70 @@ def incoming(message: DiscordMessage, me: int, known: ConversationKey | None) ->
         speaker=message.name[:100],
         direct=message.guild is None,
         reply_to=str(message.reply_to or ""),
-        address={"question": str(message.id)},
+        address={"question": str(message.id)} | ({"parent": str(message.parent)} if message.parent else {}),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One use of a slash or menu command."""
+
+    id: int
+    user: int
+    name: str
+    channel: int
+    guild: int | None
+    action: Action
+    text: str = ""
+    private: bool = False
+    with_bot: bool = False
+    """In the direct channel between this person and the bot."""
+    files: tuple[DiscordFile, ...] = ()
+    target: DiscordMessage | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    locale: str = ""
+    user_install: bool = False
+    """Installed to the person alone: the bot itself is not in this channel."""
+
+
+def command(used: Command, me: int) -> Incoming:
+    """Turn a command into what the desk takes in.
+
+    It is a conversation of its own, so that a private answer never enters a shared history; only a public question in
+    the bot's direct channel goes on there.
+    """
+    root = str(used.channel) if used.with_bot and not used.private else str(used.id)
+    address = {"interaction": str(used.id)}
+    if used.target is not None:
+        address["target"] = str(used.target.id)
+    if used.user_install:
+        address["install"] = "user"
+    files = attachments(used.files, None)
+    if used.target is not None and used.action == "transcribe":
+        files += attachments(all_files(used.target), used.target)
+    return Incoming(
+        message_id=str(used.id),
+        event_id=str(used.id),
+        user=user_key(used.user),
+        conversation=ConversationKey(PLATFORM, str(used.guild or ""), str(used.channel), root),
+        text=CUSTOM_EMOJI.sub(r"\1", used.text).strip(),
+        received_at=snowflake_time(used.id),
+        attachments=files,
+        quotes=(quote(used.target, me),) if used.target is not None else (),
+        action=used.action,
+        options=dict(used.options),
+        visibility="private" if used.private else "public",
+        speaker=used.name[:100],
+        direct=used.with_bot,
+        locale=used.locale,
+        reply_to=str(used.target.id) if used.target is not None else "",
+        address=address,
+    )
+
+
+def all_files(message: DiscordMessage) -> tuple[DiscordFile, ...]:
+    """Its own, then those of what it forwards: a forwarded voice note lies in the snapshot (facts/discord.md 1.9)."""
+    return message.files + tuple(file for forward in message.forwards for file in forward.files)
 
 
 def user_key(user: int) -> UserKey:
@@ -136,13 +198,12 @@ def quote(message: DiscordMessage, me: int) -> Quote:
         text = "\n\n".join(filter(None, (text, *message.embeds)))
     for forward in message.forwards:
         text = "\n\n".join(filter(None, (text, forward.content, *forward.embeds)))
-    files = message.files + tuple(file for forward in message.forwards for file in forward.files)
     return Quote(
         message_id=str(message.id),
         speaker_id=str(message.author),
         speaker=message.name[:100],
         text=text,
-        attachments=attachments(files, message),
+        attachments=attachments(all_files(message), message),
         from_bot=message.author == me,
     )
 

@@ -35,6 +35,7 @@ _STRONG_UNDERSCORES = re.compile(r"(?<![\w\\])__(?=\S)(.+?)(?<=\S)__(?!\w)")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 _PING = re.compile(r"@(?=everyone\b|here\b)")
 _ROLE = re.compile(r"<@(?=&\d)")
+_ADDRESS = re.compile(r"(?<![<\w])(https?://[^\s<>()\[\]|*]+[^\s<>()\[\]|*.,;:!?\"'])")
 _ZERO_WIDTH = "\u200b"
 
 
@@ -49,13 +50,33 @@ def measure(text: str) -> int:
     return units(render(text))
 
 
-def message_text(text: str, *, status: str = "", footer: str = "", final: bool = True) -> str:
-    """A whole message: the page, then the small line under it. Never empty, never above MAX_UNITS."""
-    body = clip(render(text, final=final), PAGE_UNITS)
+@lru_cache(maxsize=512)
+def measure_quiet(text: str) -> int:
+    """The same with every link made quiet."""
+    return units(quiet(render(text)))
+
+
+def message_text(
+    text: str, *, status: str = "", footer: str = "", final: bool = True, quiet_links: bool = False
+) -> str:
+    """A whole message: the page, then the small line under it. Never empty, never above MAX_UNITS.
+
+    Args:
+        quiet_links: Where previews cannot be switched off by a flag: put each address in angle brackets.
+    """
+    body = render(text, final=final)
+    body = clip(quiet(body) if quiet_links else body, PAGE_UNITS)
     line = " ".join((footer or status).split())
     if line:
         line = "-# " + clip(_inline(line), LINE_UNITS - 4)
     return "\n".join(part for part in (body, line) if part) or "-# \u2026"
+
+
+def quiet(rendered: str) -> str:
+    """Wrap addresses outside code so that they unfurl into nothing (facts/discord.md 3.1)."""
+    parts = re.split(r"(^\s*```.*?^\s*```|`[^`\n]+`)", rendered, flags=re.MULTILINE | re.DOTALL)
+    parts[::2] = [_ADDRESS.sub(r"<\1>", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def clip(text: str, limit: int) -> str:

@@ -1,0 +1,229 @@
+"""Discord: connects, opens surfaces, fetches. Messages are heard in messages.py, commands and buttons in desk.py."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+
+from adapters.discord import commands, context, files
+from adapters.discord.buckets import Buckets
+from adapters.discord.calls import Calls
+from adapters.discord.client import Client, point_at
+from adapters.discord.connection import Connection
+from adapters.discord.controls import Control
+from adapters.discord.desk import Desk
+from adapters.discord.failures import fatal
+from adapters.discord.interaction_surface import TOKEN_S, InteractionSurface
+from adapters.discord.life import Life
+from adapters.discord.message import snowflake_time
+from adapters.discord.messages import Messages
+from adapters.discord.parse import PLATFORM
+from adapters.discord.settings import DiscordSettings
+from adapters.discord.surface import NO_PINGS, ChannelSurface
+from core import wording
+from core.clock import Clock
+from core.errors import StorageError, SurfaceBusy
+from core.incoming import Attachment, Incoming, Quote
+from core.ports import (
+    AdapterHealth,
+    Commands,
+    Intake,
+    NoteStore,
+    ReplyCapability,
+    Surface,
+    SurfaceObserver,
+)
+
+log = logging.getLogger(__name__)
+
+WATCH_S = 15.0
+"""How often signs of life are noted, and how soon a message that storage refused is tried again."""
+
+LOGIN_PATIENCE_S = 30.0
+"""A reply taken up again at start-up waits so long for the connection."""
+
+COMPLAINT_EVERY_S = 3600.0
+"""One person is told at most so often that the bot may not write in a channel."""
+
+IDENTIFY_RESERVE = 5
+"""Of the 1,000 identifies a day: beyond them Discord resets the token (facts/discord.md 1.12)."""
+
+
+class DiscordAdapter:
+    """Implements core.ports.Adapter. One bot user; made once, `run` may be called again after it raised."""
+
+    name = PLATFORM
+
+    def __init__(self, settings: DiscordSettings, clock: Clock, notes: NoteStore, pacer: SurfaceObserver) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._notes = notes
+        self._connection = Connection(clock)
+        self._buckets = Buckets(pacer)
+        self._links = files.Links(clock)
+        self._life = Life(clock, notes)
+        self._messages = Messages(settings, self._connection, self._links)
+        self._desk = Desk(settings, self._connection, self._links)
+        self._complained: dict[tuple[str, str], float] = {}
+        self._usable = asyncio.Event()
+        """REST can be used."""
+        self._delivered_at: float | None = None
+
+    # --- core.ports.Adapter
+
+    async def run(self, intake: Intake, commands: Commands) -> None:
+        """Connect and listen until cancelled.
+
+        Raises:
+            SettingsError: When no new attempt can help: the token, the intents or the shards are refused.
+            SurfaceBusy: When the connection failed; try again later.
+        """
+        self._messages.intake = self._desk.intake = intake
+        self._desk.commands = commands
+        self._life.became("starting")
+        point_at(self._settings)
+        try:
+            async with Calls(self._buckets, self._clock) as calls:
+                client = Client(self._settings, self, self._messages, self._desk, self._clock, http_trace=calls.trace())
+                self._connection.calls, self._connection.client = calls, client
+                try:
+                    await self._live(client)
+                finally:
+                    await self._part(client)
+                    calls.stop()
+        finally:
+            self._connection.calls = self._connection.client = None
+            self._usable.clear()
+
+    async def _live(self, client: Client) -> None:
+        try:
+            await client.start(self._settings.token)
+        except Exception as error:
+            if final := fatal(error):
+                self._life.became("down", str(final))
+                raise final from error
+            self._life.became("down", type(error).__name__)
+            # Among them AttributeError: what a first connection that fails ends in (facts/discord.md 1.12).
+            raise SurfaceBusy(f"Discord cannot be reached: {type(error).__name__}", retry_after_s=5.0) from error
+
+    async def _part(self, client: Client) -> None:
+        """Close with 1000, so that the bot goes offline at once (facts/discord.md 1.12)."""
+        if self._life.connected:
+            self._life.became("off")
+        calls = self._connection.calls
+        self._delivered_at = calls.delivered_at if calls else None
+        with contextlib.suppress(Exception):
+            await client.close()
+
+    async def close_intake(self) -> None:
+        """Take no more messages: what comes in now is found again by the next start's back-fill.
+
+        Commands are still taken, because they cannot be found again; buttons work on.
+        """
+        self._messages.intake = None
+
+    async def surface(self, incoming: Incoming, reply_id: str, capability: ReplyCapability | None) -> Surface:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOGIN_PATIENCE_S):
+                await self._usable.wait()
+        channel = ChannelSurface(
+            self._connection, self._settings, incoming, reply_id, forbidden=self._complain_to_asker
+        )
+        private = incoming.visibility == "private"
+        if not private and (capability is None or not self._token_lives(incoming)):
+            return channel
+        gone = ReplyCapability(secret="", expires_at=0.0)
+        return InteractionSurface(self._connection, self._settings, incoming, reply_id, capability or gone, channel)
+
+    def _token_lives(self, incoming: Incoming) -> bool:
+        """A button's later token reaches only the message it stands under; the bot itself reaches all of them."""
+        started = incoming.address.get("interaction", "")
+        return bool(started) and self._clock.now() < snowflake_time(int(started)) + TOKEN_S
+
+    async def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
+        client, _ = self._connection.use()
+        async for chunk in files.fetch(client, self._settings, self._links, self._clock, attachment):
+            yield chunk
+
+    async def context(self, incoming: Incoming) -> Sequence[Quote]:
+        client, _ = self._connection.use()
+        return await context.context(client, incoming)
+
+    def health(self) -> AdapterHealth:
+        calls = self._connection.calls
+        return self._life.health((calls.delivered_at if calls else None) or self._delivered_at)
+
+    # --- client.Listener
+
+    async def logged_in(self, client: Client) -> None:
+        """REST works. Nothing here may wait for the gateway: it connects after this returns (facts/discord.md 1.12)."""
+        _, calls = self._connection.use()
+        limits = await client.fetch_session_start_limits()
+        if limits.remaining < IDENTIFY_RESERVE:
+            wait_s = limits.reset_after / 1000
+            self._life.became("down", "today's connections are used up")
+            log.error("Discord allows no more connections today; waiting %.0f s", wait_s)
+            await self._clock.sleep(wait_s)
+        client.add_dynamic_items(Control)
+        commands.build(client.tree, self._desk)
+        await self._life.recall(client.application_id or 0)
+        self._usable.set()
+        if not self._settings.shard_ids or 0 in self._settings.shard_ids:
+            calls.spawn(self._sync(client), "command sync")
+        calls.spawn(self._watch(client), "discord watch")
+
+    async def _sync(self, client: Client) -> None:
+        await commands.sync(client, client.tree, self._notes)
+
+    def connected(self) -> None:
+        self._life.became("connected")
+
+    async def ready(self) -> None:
+        """A new session began: at the first start, and after every resume that failed."""
+        client, calls = self._connection.use()
+        since = self._life.alive_at
+        await self._life.note(client.application_id or 0)
+        if since is not None:
+            calls.spawn(self._messages.catch_up(since), "back-fill")
+
+    def lost(self) -> None:
+        if self._life.connected:
+            self._life.became("down", "the connection was lost")
+
+    def heard(self) -> None:
+        self._life.heard()
+
+    async def _watch(self, client: Client) -> None:
+        while True:
+            await self._clock.sleep(WATCH_S)
+            self._life.felt(tuple(client.latencies))
+            if not self._life.connected or self._messages.intake is None:
+                continue  # what is missed from now on must be looked for later
+            behind, self._messages.behind_since = self._messages.behind_since, None
+            try:
+                if behind is None:
+                    await self._life.note(client.application_id or 0)
+                else:
+                    await self._messages.catch_up(behind)
+            except StorageError as error:
+                log.error("signs of life could not be stored: %s", error)
+
+    # --- where the bot may not write
+
+    def _complain_to_asker(self, incoming: Incoming) -> None:
+        """Tell the asker in a direct message, once an hour, that the bot is not allowed to answer there."""
+        key = (incoming.user.user, incoming.conversation.channel)
+        now = self._clock.monotonic()
+        if incoming.direct or now < self._complained.get(key, -COMPLAINT_EVERY_S) + COMPLAINT_EVERY_S:
+            return
+        self._complained[key] = now
+        if self._connection.calls is not None:
+            self._connection.calls.spawn(self._complain(incoming), "a word to the asker")
+
+    async def _complain(self, incoming: Incoming) -> None:
+        client, _ = self._connection.use()
+        person = await client.fetch_user(int(incoming.user.user))
+        place = f"<#{incoming.conversation.channel}>"
+        await person.send(wording.may_not_write(place), allowed_mentions=NO_PINGS)

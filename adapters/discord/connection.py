@@ -1,0 +1,57 @@
+"""What surfaces share: the client of the moment, the tasks that write, and what was learned meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from adapters.discord.calls import Calls
+from adapters.discord.client import Client
+from core.clock import Clock
+from core.errors import SurfaceBusy
+
+ACK_PATIENCE_S = 5.0
+"""Discord waits 3 s for "heard" (facts/discord.md 1.5); after that there is nothing to wait for."""
+
+ECHOES = 2_000
+"""Own messages whose nonce is remembered."""
+
+
+@dataclass(slots=True)
+class Connection:
+    """Outlives the client: a surface opened before a reconnect goes on after it."""
+
+    clock: Clock
+    calls: Calls | None = None
+    client: Client | None = None
+    acks: dict[str, asyncio.Event] = field(default_factory=dict, repr=False)
+    """Interaction token -> set once Discord knows that we heard; before that the token cannot be used."""
+    _echoes: OrderedDict[str, str] = field(default_factory=OrderedDict)
+
+    def use(self) -> tuple[Client, Calls]:
+        """The present client and its tasks. Raises SurfaceBusy while there is none."""
+        if self.client is None or self.calls is None:
+            raise SurfaceBusy("not connected to Discord", retry_after_s=2.0)
+        return self.client, self.calls
+
+    def heard_own(self, nonce: str, message_id: str) -> None:
+        """A message of ours came back through the gateway: the surest word on a post whose response was lost."""
+        if nonce:
+            self._echoes[nonce] = message_id
+            if len(self._echoes) > ECHOES:
+                self._echoes.popitem(last=False)
+
+    def echo_of(self, nonce: str) -> str | None:
+        return self._echoes.get(nonce)
+
+    async def acknowledged(self, token: str) -> None:
+        """Wait until the interaction may be written to; returns at once for one of an earlier process."""
+        ack = self.acks.get(token)
+        if ack is None:
+            return
+        try:
+            async with asyncio.timeout(ACK_PATIENCE_S):
+                await ack.wait()
+        except TimeoutError:
+            raise SurfaceBusy("the interaction was not acknowledged in time") from None

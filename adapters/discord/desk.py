@@ -1,0 +1,216 @@
+"""Commands and buttons: each acknowledged within Discord's three seconds, each durable before anybody sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from typing import Any
+
+import discord
+
+from adapters.discord import commands, parse
+from adapters.discord.allow import allows
+from adapters.discord.connection import Connection
+from adapters.discord.controls import FOR_THE_ASKER
+from adapters.discord.files import Links
+from adapters.discord.interaction_surface import TOKEN_S
+from adapters.discord.message import read, read_file, role_ids, snowflake_time
+from adapters.discord.parse import PLATFORM, user_key
+from adapters.discord.render import MAX_UNITS, clip, render
+from adapters.discord.settings import DiscordSettings
+from adapters.discord.surface import NO_PINGS
+from core import wording
+from core.errors import NotAllowed, RequestError, StorageError
+from core.incoming import Action, ConversationKey
+from core.ports import Commands, ControlAction, Intake, ReplyCapability, Said
+
+log = logging.getLogger(__name__)
+
+Used = discord.Interaction[Any]
+
+
+class Desk:
+    def __init__(self, settings: DiscordSettings, connection: Connection, links: Links) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._links = links
+        self.intake: Intake | None = None
+        self.commands: Commands | None = None
+
+    # --- questions
+
+    async def asked(
+        self,
+        interaction: Used,
+        text: str,
+        *,
+        action: Action,
+        private: bool,
+        files: tuple[discord.Attachment, ...] = (),
+        target: discord.Message | None = None,
+        options: dict[str, str] | None = None,
+    ) -> None:
+        if not self._allowed(interaction):
+            await _whisper(interaction, wording.sentence_for(NotAllowed("not in the allowed circle")))
+            return
+        if self.intake is None or interaction.client.user is None:
+            return
+        incoming = parse.command(
+            parse.Command(
+                id=interaction.id,
+                user=interaction.user.id,
+                name=interaction.user.display_name,
+                channel=interaction.channel_id or 0,
+                guild=interaction.guild_id,
+                action=action,
+                text=text,
+                private=private,
+                with_bot=_with_bot(interaction),
+                files=tuple(read_file(file) for file in files),
+                target=read(target) if target is not None else None,
+                options=options or {},
+                locale=str(interaction.locale),
+                user_install=interaction.is_user_integration() and not interaction.is_guild_integration(),
+            ),
+            interaction.client.user.id,
+        )
+        self._links.remember(tuple(read_file(file) for file in files))
+        if target is not None:
+            self._links.remember(parse.all_files(read(target)))
+        acknowledged = self._expect_ack(interaction)
+        try:
+            receipt = await self.intake.accept(incoming, _capability(interaction))
+        except StorageError as error:
+            await _whisper(interaction, wording.sentence_for(error))
+            return
+        if receipt.state == "refused":
+            await _whisper(interaction, receipt.sentence)
+            return
+        # Whether it stays private is settled here: a deferred response takes no other flag (facts/discord.md 1.5).
+        await _acknowledge(interaction, acknowledged, private=private)
+
+    def _allowed(self, interaction: Used) -> bool:
+        channel = interaction.channel
+        return allows(
+            self._settings,
+            user=interaction.user.id,
+            roles=role_ids(interaction.user),
+            guild=interaction.guild_id,
+            channel=interaction.channel_id,
+            parent=channel.parent_id if isinstance(channel, discord.Thread) else None,
+        )
+
+    def _expect_ack(self, interaction: Used) -> asyncio.Event:
+        """From now until it is set, surfaces wait before they use the token."""
+        event = self._connection.acks[interaction.token] = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.call_later(TOKEN_S, self._connection.acks.pop, interaction.token, None)
+        return event
+
+    # --- private commands
+
+    async def said(self, interaction: Used, name: str, argument: str = "") -> None:
+        if self.commands is None or not self._allowed(interaction):
+            await _whisper(interaction, wording.sentence_for(NotAllowed("not in the allowed circle")))
+            return
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        here = _here(interaction)
+        try:
+            if name == "forget" and argument == commands.FORGET_HERE and here is None:
+                answer = Said(wording.FORGOTTEN_NOTHING)
+            else:
+                answer = await commands.carry_out(self.commands, name, argument, user_key(interaction.user.id), here)
+        except (RequestError, StorageError) as error:
+            answer = Said(wording.sentence_for(error))
+        extra: dict[str, Any] = {}
+        if answer.file_name:
+            extra["attachments"] = [discord.File(io.BytesIO(answer.file), filename=answer.file_name)]
+        await interaction.edit_original_response(
+            content=clip(render(answer.text), MAX_UNITS), allowed_mentions=NO_PINGS, **extra
+        )
+
+    async def offered(self, interaction: Used, name: str) -> list[tuple[str, str]]:
+        if self.commands is None:
+            return []
+        try:
+            return list(await (self.commands.models() if name == "model" else self.commands.personas()))
+        except (RequestError, StorageError):
+            return []
+
+    # --- buttons
+
+    async def pressed(self, interaction: Used, action: ControlAction, reply_id: str, asker: int) -> None:
+        if self.intake is None:
+            return
+        moderator = _moderates(interaction)
+        if action in FOR_THE_ASKER and interaction.user.id != asker and not moderator:
+            await _whisper(interaction, wording.NOT_YOURS_TO_STOP)
+            return
+        private = interaction.message is not None and interaction.message.flags.ephemeral
+        acknowledged = self._expect_ack(interaction)
+        try:
+            sentence = await self.intake.press(
+                reply_id,
+                action,
+                user_key(interaction.user.id),
+                moderator=moderator,
+                # Only this token can change a private answer; a public one is the bot's own message.
+                capability=_capability(interaction) if private else None,
+            )
+        except (RequestError, StorageError) as error:
+            sentence = wording.sentence_for(error)
+        if sentence:
+            await _whisper(interaction, sentence)
+            acknowledged.set()
+        else:
+            await _acknowledge(interaction, acknowledged)
+
+
+def _capability(interaction: Used) -> ReplyCapability:
+    return ReplyCapability(interaction.token, expires_at=snowflake_time(interaction.id) + TOKEN_S)
+
+
+def _moderates(interaction: Used) -> bool:
+    return interaction.permissions.manage_messages or interaction.permissions.administrator
+
+
+def _with_bot(interaction: Used) -> bool:
+    """Whether this is the direct channel with the bot, not one between people."""
+    channel = interaction.channel
+    return (
+        interaction.guild_id is None
+        and isinstance(channel, discord.DMChannel)
+        and not (interaction.is_user_integration() and not interaction.is_guild_integration())
+    )
+
+
+def _here(interaction: Used) -> ConversationKey | None:
+    """The conversation of a thread or direct message; a server's channel holds many."""
+    place = str(interaction.channel_id or "")
+    if _with_bot(interaction) or isinstance(interaction.channel, discord.Thread):
+        return ConversationKey(PLATFORM, str(interaction.guild_id or ""), place, place)
+    return None
+
+
+async def _acknowledge(interaction: Used, acknowledged: asyncio.Event, *, private: bool = False) -> None:
+    """Say "heard". Too late, or the connection broke: the answer then goes where it can (surface.py)."""
+    try:
+        if interaction.type is discord.InteractionType.component:
+            await interaction.response.defer()
+        else:
+            await interaction.response.defer(ephemeral=private, thinking=True)
+    except (discord.HTTPException, OSError) as error:
+        log.warning("an interaction could not be acknowledged: %s", error)
+    else:
+        acknowledged.set()
+
+
+async def _whisper(interaction: Used, sentence: str) -> None:
+    """Tell the person alone."""
+    try:
+        await interaction.response.send_message(
+            clip(render(sentence), MAX_UNITS), ephemeral=True, allowed_mentions=NO_PINGS
+        )
+    except (discord.HTTPException, OSError) as error:
+        log.warning("an interaction could not be answered: %s", error)

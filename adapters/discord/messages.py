@@ -1,0 +1,163 @@
+"""Messages as they come, change and go: taken in once, in the order of their channel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import weakref
+
+import discord
+
+from adapters.discord import parse
+from adapters.discord.allow import allows
+from adapters.discord.backfill import missed
+from adapters.discord.client import Client
+from adapters.discord.connection import Connection
+from adapters.discord.files import Links
+from adapters.discord.message import DiscordMessage, read, role_ids
+from adapters.discord.parse import PLATFORM, Ignored, Trigger, thread_key, trigger
+from adapters.discord.settings import DiscordSettings
+from adapters.discord.surface import NO_PINGS
+from core import wording
+from core.errors import StorageError
+from core.incoming import ConversationKey, Incoming
+from core.ports import Intake
+
+log = logging.getLogger(__name__)
+
+
+class Messages:
+    """Hands what people write to the intake. The library delivers 0 to N times and without order across tasks
+    (facts/discord.md 1.12): the intake forgets doubles, and a lane per channel keeps the order."""
+
+    def __init__(self, settings: DiscordSettings, connection: Connection, links: Links) -> None:
+        self._settings = settings
+        self._connection = connection
+        self._links = links
+        self._lanes: weakref.WeakValueDictionary[int, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._catching_up = asyncio.Lock()
+        self.intake: Intake | None = None
+        """None takes nothing in."""
+        self.behind_since: float | None = None
+        """When the oldest message was written that storage would not take; the back-fill begins there."""
+
+    async def message(self, raw: discord.Message) -> None:
+        client, _ = self._connection.use()
+        if client.user is not None and raw.author.id == client.user.id:
+            self._connection.heard_own(str(raw.nonce or ""), str(raw.id))
+            return
+        if self.intake is not None and not raw.author.bot:
+            message = read(raw)
+            async with self._lane(message.channel):  # tasks start in the order of the events, and a lock is fair
+                await self._take(message, revised=False)
+
+    async def edited(self, raw: discord.Message) -> None:
+        """Answer an edited question anew. A link preview is an update too, but edits nothing."""
+        if self.intake is None or raw.author.bot or raw.edited_at is None:
+            return
+        message = read(raw)
+        async with self._lane(message.channel):
+            await self._take(message, revised=True)
+
+    async def deleted(self, guild: int | None, channel: int, messages: frozenset[int]) -> None:
+        if self.intake is None:
+            return
+        async with self._lane(channel):
+            for message in sorted(messages):
+                try:
+                    await self.intake.withdraw(PLATFORM, str(guild or ""), str(channel), str(message))
+                except StorageError as error:
+                    log.error("a deleted question could not be withdrawn: %s", error)
+
+    def _lane(self, channel: int) -> asyncio.Lock:
+        lane = self._lanes.get(channel)
+        if lane is None:
+            lane = self._lanes[channel] = asyncio.Lock()
+        return lane
+
+    async def _take(self, message: DiscordMessage, *, revised: bool) -> None:
+        client, _ = self._connection.use()
+        intake = self.intake
+        if client.user is None or intake is None:
+            return
+        found = trigger(message, client.user.id)
+        if isinstance(found, Ignored) and found.reason != "bare":
+            return
+        if not await self._allowed(client, message):
+            return
+        if isinstance(found, Ignored):
+            await self._say(message, wording.EMPTY_QUESTION)
+            return
+        try:
+            incoming = await self._understand(intake, message, found, client.user.id)
+            if incoming is None:
+                return
+            receipt = await (intake.revise(incoming) if revised else intake.accept(incoming))
+        except StorageError as error:
+            log.error("message %s could not be stored and is read again later: %s", message.id, error)
+            self.behind_since = min(self.behind_since or message.sent_at, message.sent_at)
+            await self._say(message, wording.sentence_for(error))
+            return
+        if receipt.state == "accepted":
+            self._links.remember(parse.all_files(message))
+        elif receipt.state == "refused" and receipt.sentence:
+            await self._say(message, receipt.sentence)
+
+    async def _understand(self, intake: Intake, message: DiscordMessage, found: Trigger, me: int) -> Incoming | None:
+        """The message as the desk takes it in; None where it only talks among people in a thread of theirs."""
+        if found == "thread" and await intake.takes_part(thread_key(message)) is None:
+            return None
+        known: ConversationKey | None = None
+        if message.reply_to is not None and not message.thread:
+            known = await intake.conversation_of(PLATFORM, str(message.channel), str(message.reply_to))
+        return parse.incoming(message, me, known)
+
+    async def _allowed(self, client: Client, message: DiscordMessage) -> bool:
+        settings = self._settings
+        roles = message.roles
+        if settings.allow_roles and message.guild is not None and not roles:
+            roles = await self._roles(client, message)
+        return allows(
+            settings,
+            user=message.author,
+            roles=roles,
+            guild=message.guild,
+            channel=message.channel,
+            parent=message.parent,
+        )
+
+    async def _roles(self, client: Client, message: DiscordMessage) -> frozenset[int]:
+        """A message read over REST comes without its author's membership."""
+        guild = client.get_guild(message.guild or 0)
+        try:
+            return role_ids(await guild.fetch_member(message.author)) if guild else frozenset()
+        except discord.HTTPException:
+            return frozenset()
+
+    async def _say(self, message: DiscordMessage, sentence: str) -> None:
+        """One sentence that is no answer. Its nonce keeps a redelivery from saying it twice."""
+        client, calls = self._connection.use()
+        channel = client.get_partial_messageable(message.channel)
+        reference = discord.MessageReference(
+            message_id=message.id, channel_id=message.channel, fail_if_not_exists=False
+        )
+
+        async def say() -> None:
+            await channel.send(sentence, reference=reference, nonce=f"s{message.id}", allowed_mentions=NO_PINGS)
+
+        calls.spawn(say(), "a sentence to the asker")
+
+    async def catch_up(self, since: float) -> None:
+        """Take in what was written since then while nobody listened; one at a time, the rest is a redelivery."""
+        if self.intake is None or self._settings.backfill_hours <= 0:
+            return
+        async with self._catching_up:
+            client, _ = self._connection.use()
+            now = self._connection.clock.now()
+            count = 0
+            async for raw in missed(client, self.intake, self._settings, since=since, now=now):
+                message = read(raw)
+                async with self._lane(message.channel):
+                    await self._take(message, revised=False)
+                count += 1
+            log.info("looked at %d messages that were written since the connection was lost", count)
