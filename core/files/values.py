@@ -69,10 +69,38 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechLimits:
+    """How the local model listens. Not a bound on the file: `Sound` was measured before."""
+
+    model: str
+    """A folder with a CTranslate2 model, or a name faster-whisper knows ("base"), which it downloads once."""
+    language: str | None = None
+    translate: bool = False
+    prompt: str = ""
+    threads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSegment:
+    start_s: float
+    end_s: float
+    text: str
+    no_speech: float
+    avg_logprob: float
+    compression_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    language: str
+    segments: tuple[HeardSegment, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One file for the worker."""
 
-    task: Literal["picture", "text", "pdf", "docx", "html", "sound", "arithmetic"]
+    task: Literal["picture", "text", "pdf", "docx", "html", "sound", "speech", "arithmetic"]
     name: str
     """As its sender called it: for messages only, never a path."""
     content: bytes
@@ -86,5 +114,5 @@ class Failure:
     why: str
 
 
-Limits: TypeAlias = "PictureLimits | ReadLimits | SoundLimits"
-Result: TypeAlias = "Picture | Document | Sound"
+Limits: TypeAlias = "PictureLimits | ReadLimits | SoundLimits | SpeechLimits"
+Result: TypeAlias = "Picture | Document | Sound | Heard"

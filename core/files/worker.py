@@ -17,6 +17,7 @@ from core.errors import Unreadable
 from core.files.values import (
     Document,
     Failure,
+    Heard,
     Job,
     Picture,
     PictureLimits,
@@ -24,6 +25,7 @@ from core.files.values import (
     Result,
     Sound,
     SoundLimits,
+    SpeechLimits,
 )
 
 MAX_MEMORY_BYTES = 2 * 1024**3
@@ -45,6 +47,10 @@ def run(job: Job) -> Result:
             from core.files import sound
 
             return sound.prepare(job.name, job.content, limits)
+        case "speech", SpeechLimits() as limits:
+            from core.files import speech
+
+            return speech.listen(job.name, job.content, limits)
         case "arithmetic", ReadLimits():
             from core.tools import arithmetic
 
@@ -68,7 +74,7 @@ def pack_job(job: Job) -> bytes:
 
 def unpack_job(payload: bytes) -> Job:
     raw = msgspec.msgpack.decode(payload)
-    kinds: dict[str, Any] = {"picture": PictureLimits, "sound": SoundLimits}
+    kinds: dict[str, Any] = {"picture": PictureLimits, "sound": SoundLimits, "speech": SpeechLimits}
     limits: Any = msgspec.convert(raw["limits"], kinds.get(raw["task"], ReadLimits))
     return Job(raw["task"], raw["name"], raw["content"], limits)
 
@@ -79,7 +85,13 @@ def pack_result(result: Result | Failure) -> bytes:
 
 def unpack_result(payload: bytes) -> Result | Failure:
     raw = msgspec.msgpack.decode(payload)
-    kinds: dict[str, Any] = {"Picture": Picture, "Document": Document, "Sound": Sound, "Failure": Failure}
+    kinds: dict[str, Any] = {
+        "Picture": Picture,
+        "Document": Document,
+        "Sound": Sound,
+        "Heard": Heard,
+        "Failure": Failure,
+    }
     result: Result | Failure = msgspec.convert(raw["value"], kinds[raw["kind"]])
     return result
 

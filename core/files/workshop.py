@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import struct
 import sys
-from types import TracebackType
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from core.clock import Clock
@@ -22,8 +23,17 @@ class Workshop:
     Jobs queue for it: two cores have better things to do than decode two 100-megapixel pictures side by side.
     """
 
-    def __init__(self, clock: Clock, *, job_deadline_s: float = 30.0, idle_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        job_deadline_s: float = 30.0,
+        idle_s: float = 60.0,
+        env: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """*env* is all the worker's environment; nothing of ours is added."""
         self._clock = clock
+        self._env = dict(env)
         self._job_deadline_s = job_deadline_s
         self._idle_s = idle_s
         self._turn = asyncio.Lock()
@@ -81,7 +91,7 @@ class Workshop:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,  # tracebacks may quote the file
-            env={},
+            env=self._env,
             start_new_session=True,  # Ctrl-C is for us; we end the worker ourselves
         )
         return self._worker
