@@ -105,7 +105,7 @@ def accept(
         return _duplicate(c, key)
     if forgotten:
         return Taken("duplicate")
-    asker = who(incoming.user, "asker_")
+    body = encode(incoming)
     conversation_id = _CONVERSATION.value(
         c,
         {
@@ -122,17 +122,17 @@ def accept(
         {
             "conversation_id": conversation_id,
             **key,
-            **asker,
+            **who(incoming.user, "asker_"),
             "reply_id": arrival.reply_id,
             "accepted_at": arrival.now,
-            "body": encode(incoming),
+            "body": body,
         },
     )
     save_capability(c, seals, arrival.reply_id, capability)
     return _add_run(
         c,
         arrival,
-        incoming,
+        decode_incoming(body),  # what is worked on is what was stored, lone surrogates and all
         conversation_id=conversation_id,
         message_seq=message_seq,
         revision=0,

@@ -24,6 +24,7 @@ def load_key(data_dir: Path, given: bytes) -> bytes:
     """
     if given:
         return given
+    data_dir.mkdir(parents=True, exist_ok=True)
     path = data_dir / _KEY_FILE
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, select, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, literal, select, text
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql import ColumnElement
 
+from core.errors import StorageBusy, StorageCorrupt
 from core.storage import schema
 
 BUSY_S = 5.0
@@ -107,6 +108,11 @@ def matches(words: str) -> ColumnElement[bool]:
     return schema.turns.c.id.in_(found.params(words=query).scalar_subquery())
 
 
+def holds(column: ColumnElement[Any], piece: bytes) -> ColumnElement[bool]:
+    """Whether a column of bytes has *piece* in it; LIKE does not look into bytes."""
+    return func.instr(column, literal(piece)) > 0
+
+
 # --- care ----------------------------------------------------------------------------------------------------------
 
 
@@ -130,6 +136,28 @@ def is_sound(path: Path, *, within_s: float = CHECK_S) -> bool:
                 return False
             case _:
                 raise
+    finally:
+        connection.close()
+
+
+def require_sound(path: Path) -> None:
+    """Raises StorageCorrupt for a damaged file."""
+    if not is_sound(path, within_s=60.0):
+        raise StorageCorrupt(f"{path} is damaged")
+
+
+def require_unused(path: Path) -> None:
+    """Raises StorageBusy when another process has the database open.
+
+    Leaving WAL mode takes the file for itself alone, which fails beside any other connection.
+    """
+    if not is_sound(path):
+        return
+    connection = sqlite3.connect(path, timeout=0.2)
+    try:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError as error:
+        raise StorageBusy(f"{path} is in use; stop the bot first") from error
     finally:
         connection.close()
 

@@ -1,0 +1,52 @@
+"""Small choices: of users (model, persona) and of adapters (notes)."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from core.incoming import UserKey
+from core.ports import Preferences
+from core.storage.database import Database
+from core.storage.schema import is_who, notes, preferences, who
+from core.storage.sqlite import upsert
+
+_CHOOSE = upsert(preferences, ("platform", "workspace", "user"), ("model", "persona"))
+_NOTE = upsert(notes, ("key",), ("value",))
+
+
+class SqlPreferences:
+    """Implements `PreferenceStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, user: UserKey) -> Preferences:
+        def work(c: Connection) -> Preferences:
+            row = c.execute(select(preferences).where(is_who(preferences, user))).one_or_none()
+            return Preferences() if row is None else Preferences(row.model, row.persona)
+
+        return await self._database.read(work)
+
+    async def set(self, user: UserKey, preferences: Preferences) -> None:
+        row = {**who(user), "model": preferences.model, "persona": preferences.persona}
+
+        def work(c: Connection) -> None:
+            c.execute(_CHOOSE, row)
+
+        await self._database.write(work)
+
+
+class SqlNotes:
+    """Implements `NoteStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, key: str) -> str | None:
+        return await self._database.read(lambda c: c.execute(select(notes.c.value).where(notes.c.key == key)).scalar())
+
+    async def set(self, key: str, value: str) -> None:
+        def work(c: Connection) -> None:
+            c.execute(_NOTE, {"key": key, "value": value})
+
+        await self._database.write(work)

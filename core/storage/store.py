@@ -1,0 +1,185 @@
+"""The open storage as one value, and what is done with it as a whole: sweep, back up, restore, close."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+
+from core.clock import Clock
+from core.errors import StorageError
+from core.runs import RunRules
+from core.storage import sqlite
+from core.storage.archive import SqlArchive
+from core.storage.blobs import BlobQuota, SqlBlobs
+from core.storage.cache import SqlCache
+from core.storage.conversations import SqlConversations
+from core.storage.database import Database
+from core.storage.failures import translated
+from core.storage.history import SqlHistory
+from core.storage.inbox import SqlInbox
+from core.storage.opening import database_path, open_database
+from core.storage.preferences import SqlNotes, SqlPreferences
+from core.storage.retention import Retention, Sweeper
+from core.storage.seals import Seals, load_key
+from core.storage.usage import SqlUsage
+
+log: Any = structlog.get_logger(__name__)
+
+_SWEEP_EVERY_S = 3600.0
+_BLOBS = "blobs"
+
+
+class Storage:
+    """Every store over one database. Made by `open_storage`; `async with` or `close` ends it."""
+
+    def __init__(
+        self,
+        database: Database,
+        data_dir: Path,
+        clock: Clock,
+        seals: Seals,
+        *,
+        owner: str,
+        rules: RunRules,
+        retention: Retention,
+        quota: BlobQuota,
+        set_aside: Path | None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self.path = database.path
+        self.set_aside = set_aside
+        """Where a damaged database was put when this one was opened in its place."""
+        self.blobs = SqlBlobs(database, data_dir / _BLOBS, clock, quota)
+        self.inbox = SqlInbox(database, seals, clock, owner, rules)
+        self.history = SqlHistory(database)
+        self.preferences = SqlPreferences(database)
+        self.usage = SqlUsage(database, seals)
+        self.cache = SqlCache(database, clock)
+        self.archive = SqlArchive(database, self.blobs, seals, clock)
+        self.notes = SqlNotes(database)
+        self.conversations = SqlConversations(database)
+        self._sweeper = Sweeper(database, self.blobs, clock, retention)
+
+    async def check_writable(self) -> None:
+        """Commit something. Raises StorageError when that is not possible, for example on a full disk."""
+        await self.notes.set("storage.checked_at", str(self._clock.now()))
+
+    async def sweep(self) -> int:
+        """Remove what retention no longer keeps; returns how many rows and files went."""
+        return await self._sweeper.sweep()
+
+    async def keep_swept(self) -> None:
+        """Sweep now and every hour until cancelled. A sweep that fails is logged and tried again an hour later."""
+        while True:
+            try:
+                gone = await self.sweep()
+            except StorageError as error:
+                log.warning("sweeping old data failed", error=str(error))
+            else:
+                if gone:
+                    log.info("old data removed", rows_and_files=gone)
+            await self._clock.sleep(_SWEEP_EVERY_S)
+
+    async def backup(self, folder: Path) -> Path:
+        """Copy database and blobs into *folder* while everything runs on; returns the folder. Raises StorageError."""
+        await asyncio.to_thread(back_up, self.path, self.blobs.folder, folder)
+        return folder
+
+    async def close(self) -> None:
+        """Let queued writes end, then let go of the files."""
+        await asyncio.to_thread(self._database.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+async def open_storage(
+    url: str,
+    data_dir: Path,
+    clock: Clock,
+    secret_key: bytes,
+    owner: str,
+    *,
+    rules: RunRules = RunRules(),
+    retention: Retention = Retention(),
+    quota: BlobQuota = BlobQuota(),
+) -> Storage:
+    """Open, make, migrate or replace the database: `async with await open_storage(...) as storage`.
+
+    Args:
+        url: DATABASE_URL; "" is `tern.db` in *data_dir*.
+        secret_key: SECRET_KEY; b"" keeps a key of its own in *data_dir*.
+        owner: Names this process in leases. Unique among all processes that share the database, also over time.
+
+    Raises:
+        StorageError: StorageTooNew when a newer Tern wrote it. A damaged database is no error: it is set aside.
+        SettingsError: *url* names no SQLite file.
+    """
+    path = database_path(url, data_dir)
+    with translated():
+        seals = Seals(load_key(data_dir, secret_key))
+    database, aside = await open_database(path, clock)
+    return Storage(
+        database,
+        data_dir,
+        clock,
+        seals,
+        owner=owner,
+        rules=rules,
+        retention=retention,
+        quota=quota,
+        set_aside=aside,
+    )
+
+
+def back_up(path: Path, blobs: Path, folder: Path) -> None:
+    """Copy the database at *path*, in use or not, and then the blobs: those are never changed, only added and removed,
+    so every blob that the copied database names is there unless it was removed meanwhile. Raises StorageError.
+
+    The key in `secret.key` is not copied: without it a stolen backup gives no capability away.
+    """
+    if not path.exists():
+        raise StorageError(f"there is no database at {path}")
+    with translated():
+        folder.mkdir(parents=True, exist_ok=True)
+        sqlite.copy(path, folder / "tern.db")
+        if blobs.exists():
+            shutil.copytree(blobs, folder / _BLOBS, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.part"))
+
+
+def restore(folder: Path, url: str, data_dir: Path) -> Path:
+    """Put a backup back, beside or over what is there; the former database is kept as `*.before-restore`.
+
+    Nothing else may have the database open: stop the bot first. Returns the database's path.
+
+    Raises:
+        StorageError: StorageCorrupt when the backup is damaged, StorageBusy when the database is in use.
+    """
+    source, path = folder / "tern.db", database_path(url, data_dir)
+    if not source.exists():
+        raise StorageError(f"there is no backup in {folder}: {source} is missing")
+    with translated():
+        sqlite.require_sound(source)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            sqlite.require_unused(path)
+            former = path.with_name(path.name + ".before-restore")
+            for old, new in zip(sqlite.companions(path), sqlite.companions(former), strict=True):
+                new.unlink(missing_ok=True)
+                if old.exists():
+                    old.rename(new)
+        sqlite.copy(source, path)
+        if (folder / _BLOBS).exists():
+            shutil.copytree(folder / _BLOBS, data_dir / _BLOBS, dirs_exist_ok=True)
+    return path

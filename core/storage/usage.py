@@ -1,0 +1,137 @@
+"""What was spent: one row per request, and sums per UTC day, person and model that outlive the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, delete, func, or_, select
+
+from core.incoming import UserKey
+from core.ports import Spent
+from core.requests import Usage
+from core.storage.database import Database
+from core.storage.schema import is_who, usage, usage_days, user_of, who
+from core.storage.seals import Seals
+from core.storage.sqlite import add_up, upsert
+
+DAY_S = 86_400
+
+_ADD_TO_DAY = add_up(usage_days, ("day", "platform", "workspace", "user", "model"), ("requests", "tokens", "cost_usd"))
+_SAVE = upsert(
+    usage,
+    ("request_id",),
+    tuple(column.name for column in usage.c if column.name != "request_id"),
+)
+
+
+def day_of(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
+
+
+class SqlUsage:
+    """Implements `UsageStore`."""
+
+    def __init__(self, database: Database, seals: Seals) -> None:
+        self._database = database
+        self._seals = seals
+
+    async def add(self, request_id: str, user: UserKey, place: str, model: str, usage: Usage, at: float) -> None:
+        row = {
+            "request_id": request_id,
+            **who(user),
+            "place": place,
+            "model": model,
+            "at": at,
+            "prompt_tokens": usage.prompt_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "output_tokens": usage.output_tokens,
+            "reasoning_tokens": usage.reasoning_tokens,
+            "audio_s": usage.audio_s,
+            "cost_usd": usage.cost_usd,
+            "estimated": int(usage.estimated),
+        }
+        await self._database.write(lambda c: _add(c, row))
+
+    async def spent(self, since: float, *, user: UserKey | None = None, workspace: str | None = None) -> Spent:
+        """Cheap when *since* is a UTC midnight: sums only. Otherwise the rest of that day is added up row by row."""
+        return await self._database.read(lambda c: _spent(c, since, lambda table: self._scope(table, user, workspace)))
+
+    async def by_model(self, since: float, user: UserKey) -> Sequence[tuple[str, Spent]]:
+        """Dearest first."""
+
+        def work(c: Connection) -> list[tuple[str, Spent]]:
+            names = c.execute(select(usage_days.c.model).where(is_who(usage_days, user)).distinct()).scalars().all()
+            sums = [
+                (name, _spent(c, since, lambda table, name=name: and_(is_who(table, user), table.c.model == name)))
+                for name in names
+            ]
+            return sorted((one for one in sums if one[1].requests), key=lambda one: -one[1].cost_usd)
+
+        return await self._database.read(work)
+
+    def _scope(self, table: FromClause, user: UserKey | None, workspace: str | None) -> ColumnElement[bool] | None:
+        if user:
+            # What somebody spent before `forget` still counts against today's limit, under an opaque name.
+            before = UserKey(user.platform, user.workspace, self._seals.nobody(user))
+            return or_(is_who(table, user), is_who(table, before))
+        if workspace is not None:
+            platform, _, name = workspace.partition(":")
+            return and_(table.c.platform == platform, table.c.workspace == name)
+        return None
+
+
+def _add(c: Connection, row: dict[str, Any]) -> None:
+    """Replace the request's row and keep the day's sums true."""
+    former = c.execute(select(usage).where(usage.c.request_id == row["request_id"])).one_or_none()
+    if former is not None:
+        c.execute(_ADD_TO_DAY, _share(former._mapping, sign=-1))
+    c.execute(_SAVE, row)
+    c.execute(_ADD_TO_DAY, _share(row, sign=1))
+
+
+def _share(row: Any, *, sign: int) -> dict[str, Any]:
+    """What a row adds to its day's sums, or takes away."""
+    return {
+        "day": day_of(row["at"]),
+        **{name: row[name] for name in ("platform", "workspace", "user", "model")},
+        "requests": sign,
+        "tokens": sign * (row["prompt_tokens"] + row["output_tokens"]),
+        "cost_usd": sign * row["cost_usd"],
+    }
+
+
+def _spent(c: Connection, since: float, scope: Any) -> Spent:
+    midnight = since - since % DAY_S
+    days: Any = select(func.sum(usage_days.c.requests), func.sum(usage_days.c.tokens), func.sum(usage_days.c.cost_usd))
+    if since == midnight:
+        return _sum(c, days.where(usage_days.c.day >= day_of(since)), scope(usage_days))
+    rest: Any = select(
+        func.count(), func.sum(usage.c.prompt_tokens + usage.c.output_tokens), func.sum(usage.c.cost_usd)
+    ).where(usage.c.at >= since, usage.c.at < midnight + DAY_S)
+    later = _sum(c, days.where(usage_days.c.day > day_of(since)), scope(usage_days))
+    first = _sum(c, rest, scope(usage))
+    return Spent(
+        first.requests + later.requests, first.tokens + later.tokens, round(first.cost_usd + later.cost_usd, 12)
+    )
+
+
+def _sum(c: Connection, query: Any, scope: ColumnElement[bool] | None) -> Spent:
+    row = c.execute(query if scope is None else query.where(scope)).one()
+    return Spent(row[0] or 0, row[1] or 0, row[2] or 0.0)
+
+
+def forget_spending(c: Connection, user: UserKey, seals: Seals, now: float) -> int:
+    """Remove a person's spending, but let that of today and yesterday count on under an opaque name, so that
+    forgetting is no way round a daily limit and the bot's own daily total stays true."""
+    gone = c.execute(delete(usage).where(is_who(usage, user))).rowcount
+    rows = c.execute(select(usage_days).where(is_who(usage_days, user))).all()
+    c.execute(delete(usage_days).where(is_who(usage_days, user)))
+    keep_from = day_of(now - DAY_S)
+    for row in rows:
+        if row.day >= keep_from:
+            someone = UserKey(user.platform, user.workspace, seals.nobody(user_of(row)))
+            figures = {"requests": row.requests, "tokens": row.tokens, "cost_usd": row.cost_usd}
+            c.execute(_ADD_TO_DAY, {"day": row.day, **who(someone), "model": "", **figures})
+    return gone + len(rows)
