@@ -41,10 +41,12 @@ def trigger(message: DiscordMessage, me: int) -> Trigger | Ignored:
     found = _addressed(message, me)
     if found is None:
         return Ignored("not_addressed")
-    if not _says_something(message, me):
-        # A reply or a thread message without a ping is withheld without the intent (facts/discord.md 1.2).
-        return Ignored("bare" if found == "mention" else "unreadable")
-    return found
+    own_words = strip_mention(message.content, me) or message.files or message.forwards or message.stickers
+    if found == "mention":
+        points_at = message.replied is not None and not message.replied.blank
+        return found if own_words or points_at else Ignored("bare")
+    # A reply without a ping or a message in a thread is withheld without the intent (facts/discord.md 1.2).
+    return found if own_words else Ignored("unreadable")
 
 
 def _addressed(message: DiscordMessage, me: int) -> Trigger | None:
@@ -58,13 +60,6 @@ def _addressed(message: DiscordMessage, me: int) -> Trigger | None:
     if message.thread and not message.mentions and message.reply_to is None:
         return "thread"
     return None
-
-
-def _says_something(message: DiscordMessage, me: int) -> bool:
-    points_at = message.replied is not None and not message.replied.blank
-    return bool(
-        strip_mention(message.content, me) or message.files or message.forwards or message.stickers or points_at
-    )
 
 
 def thread_key(message: DiscordMessage) -> ConversationKey:
