@@ -1,0 +1,335 @@
+"""From a message to a request, and from the reply to what is stored. Which model answers is decided behind it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from core.clock import Clock
+from core.errors import BadRequest
+from core.events import Notice, Send
+from core.incoming import ConversationKey, Incoming, Quote
+from core.models import Capability
+from core.personas import Persona, Personas
+from core.ports import AttachmentReader, Handler, History, Preferences, PreferenceStore, StoredTurn
+from core.requests import ChatRequest, Image, Part, Reply, Text, Turn
+from core.services.prompts import SHORTER, question, system_prompt
+from core.services.quoting import authors, label, quoted
+from core.tokens import TokenScale, estimate_request
+
+Context = Callable[[], Awaitable[Sequence[Quote]]]
+"""What stands before the question on the platform, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """Tokens are estimates, corrected by what the answering models reported."""
+
+    history_tokens: int = 4_000
+    """What the conversation is trimmed to once it is longer than `history_tokens_most`. Groq's free plan takes 8,000
+    tokens a minute, prompt and answer together (facts/groq.md 2)."""
+    history_tokens_most: int = 6_000
+    history_turns: int = 60
+    context_tokens: int = 2_000
+    """Of quoted messages."""
+    max_question_chars: int = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of a message."""
+
+    reply: Reply
+    turns: tuple[tuple[Turn, int], ...]
+    """The question's and the answer's turn as they are stored, each with its tokens."""
+
+
+class ChatService:
+    """Answers chat messages through a handler.
+
+    `personas` may be replaced at any time (SIGHUP); running answers keep theirs.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        history: History,
+        personas: Personas,
+        preferences: PreferenceStore,
+        scale: TokenScale,
+        reader: AttachmentReader | None,
+        clock: Clock,
+        *,
+        settings: ChatSettings = ChatSettings(),
+    ) -> None:
+        self.personas = personas
+        self._handler = handler
+        self._history = history
+        self._preferences = preferences
+        self._scale = scale
+        self._reader = reader
+        self._clock = clock
+        self._settings = settings
+        self._anchors = _Anchors()
+        self._overheard = Overheard(clock)
+
+    async def answer(
+        self,
+        run_id: str,
+        incoming: Incoming,
+        *,
+        context: Context,
+        send: Send,
+        deadline_at: float,
+        editable: bool = True,
+        allow_local: bool = True,
+    ) -> Answered:
+        """Answer *incoming*; text and notices reach *send* as they come.
+
+        Args:
+            context: Asked once, where nothing is stored of the conversation.
+            deadline_at: Epoch seconds.
+            editable: Whether text already sent may be taken back.
+
+        Raises:
+            RequestError, NoModelLeft: As the handler; BadRequest also for an empty message or an unknown persona.
+            StorageError: If the history cannot be read.
+        """
+        preferences = await self._preferences.get(incoming.user)
+        place = f"{incoming.conversation.platform}:{incoming.conversation.channel}"
+        channel = self.personas.channel(place)
+        persona = self.personas.choose(incoming.options.get("persona", ""), preferences.persona, channel.persona)
+        past, own = await self._past(incoming)
+        quotes = await self._quotes(incoming, past, context)
+        asked = await self._asked(incoming, own, send, deadline_at)
+        told = self._told(incoming, persona, past, quotes, asked, own)
+        turns = await self._with_pictures(told)
+        request = ChatRequest(
+            request_id=run_id,
+            user=incoming.user,
+            turns=turns,
+            needs=_needs(turns),
+            wish=_wish(incoming, preferences, channel.model, persona.model),
+            temperature=persona.temperature,
+            effort=persona.effort,
+            deadline_at=deadline_at,
+            editable=editable,
+            fresh=incoming.action in ("regenerate", "shorter"),
+            private=incoming.visibility == "private" or incoming.direct or _holds_files(incoming, turns),
+            contributors=frozenset({incoming.user})
+            | {stored.user for stored in past if stored.user}
+            | authors(quotes, incoming.user.platform, incoming.user.workspace),
+            place=place,
+            allow_local=allow_local,
+        )
+        reply = await self._handler(request, send)
+        self._learn(request, reply)
+        answer = Turn("assistant", (Text(reply.text),))
+        spoken = reply.usage.output_tokens - reply.usage.reasoning_tokens
+        return Answered(
+            reply,
+            (
+                (_storable(asked), self._scale.tokens([asked], reply.model)),
+                (answer, spoken if len(reply.attempts) == 1 and spoken > 0 else self._scale.tokens([answer])),
+            ),
+        )
+
+    def forget(self) -> None:
+        """Drop what is kept in memory of other people's messages."""
+        self._overheard.clear()
+
+    # --- what the model is given ---
+
+    async def _past(self, incoming: Incoming) -> tuple[Sequence[StoredTurn], Sequence[StoredTurn]]:
+        """(turns before this message, this message's own turns from an earlier run), oldest first."""
+        most = self._settings.history_tokens_most
+        before = incoming.message_id
+        turns = await self._history.recent(
+            incoming.conversation, max_tokens=most, max_turns=self._settings.history_turns, before=before
+        )
+        own: Sequence[StoredTurn] = ()
+        if incoming.action == "shorter":
+            recent = await self._history.recent(incoming.conversation, max_tokens=most, max_turns=20)
+            own = [stored for stored in recent if stored.message_id == before]
+        return self._anchors.trimmed(incoming.conversation, turns, self._settings), own
+
+    async def _quotes(self, incoming: Incoming, past: Sequence[StoredTurn], context: Context) -> tuple[Quote, ...]:
+        """Messages by others that the question points at, or that stand before it; none that the history has."""
+        fresh = tuple(await context()) if not past else ()
+        kept = self._overheard.add(incoming.conversation, (*fresh, *incoming.quotes))
+        stored_ids = {stored.message_id for stored in past} | {incoming.message_id}
+        answers = [stored.turn.text for stored in past if stored.turn.role == "assistant"]
+        left = [
+            quote
+            for quote in kept
+            if quote.message_id not in stored_ids
+            and not (quote.from_bot and any(quote.text.strip()[:200] in answer for answer in answers))
+        ]
+        budget = self._settings.context_tokens
+        chosen: list[Quote] = []
+        for quote in reversed(left):
+            budget -= self._scale.tokens([Turn("user", (Text(quote.text[:4_000]),))])
+            if budget < 0 and chosen:
+                break
+            chosen.append(quote)
+        return tuple(reversed(chosen))
+
+    async def _asked(self, incoming: Incoming, own: Sequence[StoredTurn], send: Send, deadline_at: float) -> Turn:
+        """The question's own turn."""
+        if stored := next((turn.turn for turn in own if turn.turn.role == "user"), None):
+            return stored
+        text = incoming.text.strip()
+        most = self._settings.max_question_chars
+        if len(text) > most:
+            await send(Notice("cut", {"kept_chars": str(most), "total_chars": str(len(text))}))
+            text = text[:most]
+        asked = question(incoming, text)
+        parts: list[Part] = [Text(asked)] if asked else []
+        if incoming.attachments or any(quote.attachments for quote in incoming.quotes):
+            parts += await self._attached(incoming, send, deadline_at)
+        if not parts and not incoming.quotes:
+            raise BadRequest("the message is empty")
+        return Turn("user", tuple(parts))
+
+    async def _attached(self, incoming: Incoming, send: Send, deadline_at: float) -> Sequence[Part]:
+        if self._reader is not None:
+            return await self._reader.read(incoming, send, deadline_at=deadline_at)
+        for attachment in incoming.attachments:
+            await send(Notice("declined", {"name": attachment.name, "reason": "I cannot read attachments here"}))
+        count = len(incoming.attachments)
+        return [Text(f"[{count} attached {'file was' if count == 1 else 'files were'} not read.]")] if count else []
+
+    def _told(
+        self,
+        incoming: Incoming,
+        persona: Persona,
+        past: Sequence[StoredTurn],
+        quotes: Sequence[Quote],
+        asked: Turn,
+        own: Sequence[StoredTurn],
+    ) -> list[Turn]:
+        """Everything in the order that the model reads it; what stays equal from turn to turn stands first."""
+        name = self.personas.bot_name
+        group = not incoming.direct
+        told = [Turn("system", (Text(system_prompt(incoming, persona, name, self._clock.now())),))]
+        for stored in past:
+            by = label(stored.user.user, stored.speaker) if group and stored.user else ""
+            told.append(_labelled(stored.turn, by))
+        around = quoted(quotes, name)
+        by = label(incoming.user.user, incoming.speaker) if group else ""
+        told.append(_labelled(asked, by, around))
+        if incoming.action == "shorter":
+            answer = next((stored.turn for stored in reversed(own) if stored.turn.role == "assistant"), None)
+            told += [answer, Turn("user", (Text(SHORTER),))] if answer else [Turn("user", (Text("Be brief."),))]
+        return told
+
+    async def _with_pictures(self, turns: list[Turn]) -> tuple[Turn, ...]:
+        if not any(isinstance(part, Image) and not part.data and not part.url for turn in turns for part in turn.parts):
+            return tuple(turns)
+        if self._reader is not None:
+            return await self._reader.load(turns)
+        gone = Text("[A picture that is no longer at hand.]")
+        return tuple(
+            replace(turn, parts=tuple(gone if isinstance(part, Image) else part for part in turn.parts))
+            for turn in turns
+        )
+
+    def _learn(self, request: ChatRequest, reply: Reply) -> None:
+        """Compare the estimate with what the provider counted, where one call's figures are known."""
+        if len(reply.attempts) == 1 and not reply.from_cache and not reply.usage.estimated:
+            self._scale.correct(reply.model, estimate_request(request), reply.usage.prompt_tokens)
+
+
+def _labelled(turn: Turn, by: str, around: str = "") -> Turn:
+    """*turn* with its speaker's label and the messages around it in front; both are never stored."""
+    if turn.role != "user" or not (by or around):
+        return turn
+    lead = (f"{around}\n\n" if around else "") + (f"{by}: " if by else "")
+    return replace(turn, parts=(Text(lead), *turn.parts))
+
+
+def _wish(incoming: Incoming, preferences: Preferences, channel: str, persona: str) -> str:
+    """Whoever is closest to the question decides."""
+    chosen = "" if preferences.model == "auto" else preferences.model
+    return next((wish for wish in (incoming.options.get("model", ""), chosen, channel, persona) if wish), "auto")
+
+
+def _needs(turns: Sequence[Turn]) -> frozenset[Capability]:
+    """Eyes are needed for a picture in this question or in the one before, which this one may be about."""
+    questions = [turn for turn in turns if turn.role == "user"][-2:]
+    pictured = any(isinstance(part, Image) for turn in questions for part in turn.parts)
+    return frozenset({Capability.VISION}) if pictured else frozenset()
+
+
+def _holds_files(incoming: Incoming, turns: Sequence[Turn]) -> bool:
+    return bool(incoming.attachments) or any(isinstance(part, Image) for turn in turns for part in turn.parts)
+
+
+def _storable(turn: Turn) -> Turn:
+    """*turn* without the bytes of its pictures; their `ref` finds them again."""
+    return replace(
+        turn, parts=tuple(replace(part, data=b"") if isinstance(part, Image) else part for part in turn.parts)
+    )
+
+
+class _Anchors:
+    """Where each conversation's shown history begins, so that it does not move with every turn.
+
+    A prompt whose oldest turn changes each time never hits a provider's prefix cache. So history is trimmed to the
+    smaller budget and may then grow to the larger one before it is trimmed again.
+    """
+
+    def __init__(self, conversations: int = 1_000) -> None:
+        self._first: OrderedDict[ConversationKey, str] = OrderedDict()
+        self._conversations = conversations
+
+    def trimmed(
+        self, conversation: ConversationKey, turns: Sequence[StoredTurn], settings: ChatSettings
+    ) -> Sequence[StoredTurn]:
+        known = self._first.get(conversation)
+        start = next((index for index, stored in enumerate(turns) if stored.message_id == known), None)
+        if start is None:
+            start, room = len(turns), settings.history_tokens
+            while start and turns[start - 1].tokens <= room:
+                start -= 1
+                room -= turns[start].tokens
+        while start < len(turns) and turns[start].turn.role != "user":
+            start += 1  # an answer without its question tells the model nothing
+        if start < len(turns):
+            self._first[conversation] = turns[start].message_id
+            self._first.move_to_end(conversation)
+            if len(self._first) > self._conversations:
+                self._first.popitem(last=False)
+        return turns[start:]
+
+
+class Overheard:
+    """Other people's messages around a conversation, kept for follow-up questions: in memory only, for an hour.
+
+    They are never stored: their authors did not write to the bot, and `forget` could not find their words in somebody
+    else's turn.
+    """
+
+    def __init__(self, clock: Clock, *, conversations: int = 200, messages: int = 50, keep_s: float = 3_600.0) -> None:
+        self._clock = clock
+        self._conversations = conversations
+        self._messages = messages
+        self._keep_s = keep_s
+        self._kept: OrderedDict[ConversationKey, tuple[float, tuple[Quote, ...]]] = OrderedDict()
+
+    def add(self, conversation: ConversationKey, quotes: Sequence[Quote]) -> tuple[Quote, ...]:
+        """Remember *quotes*; returns all that is remembered of the conversation, each message once, oldest first."""
+        now = self._clock.monotonic()
+        since, before = self._kept.pop(conversation, (now, ()))
+        known = {quote.message_id: quote for quote in (before if now - since < self._keep_s else ())}
+        known.update({quote.message_id: quote for quote in quotes})
+        kept = tuple(known.values())[-self._messages :]
+        if kept:
+            self._kept[conversation] = (now, kept)
+            if len(self._kept) > self._conversations:
+                self._kept.popitem(last=False)
+        return kept
+
+    def clear(self) -> None:
+        self._kept.clear()
