@@ -1,0 +1,277 @@
+"""Slack, as one `Adapter`: connects, listens until told to stop, opens surfaces, fetches files and context."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal
+
+import aiohttp
+from aiohttp import web
+from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.response import BoltResponse
+
+from adapters.slack.backfill import backfill
+from adapters.slack.context import read_context
+from adapters.slack.desk import Desk
+from adapters.slack.door import Door
+from adapters.slack.failures import AUTH, Foreign, code_of, translate
+from adapters.slack.files import Files
+from adapters.slack.people import People
+from adapters.slack.place import place_of
+from adapters.slack.render import heading
+from adapters.slack.seen import Me
+from adapters.slack.settings import SlackSettings
+from adapters.slack.socket import Socket
+from adapters.slack.stream import StreamedSurface, Streaming
+from adapters.slack.surface import EditedSurface
+from adapters.slack.web_api import WebApi
+from adapters.slack.whisper import WhisperSurface
+from core.clock import Clock
+from core.errors import SettingsError, StorageError, SurfaceBusy, SurfaceGone
+from core.incoming import Attachment, Incoming, Quote
+from core.net.guarded_fetch import GuardedFetcher
+from core.ports import AdapterHealth, Commands, Intake, NoteStore, ReplyCapability, Surface, SurfaceObserver
+
+_State = Literal["starting", "connected", "down"]
+
+logger = logging.getLogger(__name__)
+
+_bolt_logger = logging.getLogger(f"{__name__}.bolt")
+_bolt_logger.setLevel(logging.WARNING)
+"""At INFO Bolt logs the body of every request whose signature fails (facts/slack.md 1.10)."""
+
+PATH = "/slack/events"
+_DELIVERY_ENDS_WITHIN_S = 3.0
+_LISTENING_AT = "slack:listening_at"
+_NOTE_EVERY_S = 60.0
+
+
+class SlackAdapter:
+    """One workspace or Grid organisation.
+
+    `run` owns the session, the socket and the tasks. After `close_intake` nothing more is taken in, while surfaces go
+    on until `run` is cancelled.
+    """
+
+    name = "slack"
+
+    def __init__(self, settings: SlackSettings, clock: Clock, notes: NoteStore, pacer: SurfaceObserver) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._notes = notes
+        self._api = WebApi(settings, clock, pacer)
+        self._people = People(self._api, clock)
+        self._streaming = Streaming(clock, enabled=settings.native_streaming)
+        self._intake: Intake | None = None
+        self._me: Me | None = None
+        self._door: Door | None = None
+        self._files: Files | None = None
+        self._app: AsyncApp | None = None
+        self._socket: Socket | None = None
+        self._closing = asyncio.Event()
+        self._under_way = 0
+        self._state: _State = "starting"
+        self._detail = ""
+        self._event_in_at: float | None = None
+
+    # --- listening ---
+
+    async def run(self, intake: Intake, commands: Commands) -> None:
+        """Raises SettingsError when Slack refuses a token, SurfaceBusy when it cannot be reached."""
+        self._closing.clear()
+        self._intake = intake
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                GuardedFetcher(proxy=self._settings.proxy or None) as fetcher,
+                asyncio.TaskGroup() as tasks,
+            ):
+                self._api.use(session)
+                self._files = Files(self._settings, self._api, fetcher)
+                me = self._me = await self._introduce()
+                desk = Desk(
+                    self._settings, me, self._api, self._people, intake, commands, self._clock, self._streaming, tasks
+                )
+                door = self._door = Door(desk)
+                app = self._app = self._bolt(me)
+                tasks.create_task(self._until_removed(door))
+                desk.later(backfill(desk, door, listened_until=await self._listened_until()))
+                tasks.create_task(self._note_listening())
+                await self._listen(app)
+        except BaseExceptionGroup as group:
+            # One cause in plain sight: the supervisor decides by its type.
+            raise _only(group) from None
+        finally:
+            self._state = "down"
+            self._app = self._door = self._files = None
+            self._api.use(None)
+
+    async def _introduce(self) -> Me:
+        try:
+            return await self._api.me()
+        except Foreign as error:
+            if code_of(error) in AUTH:
+                self._detail = f"token refused ({code_of(error)})"
+                advice = "install the app again and copy the Bot User OAuth Token; see .env.example"
+                raise SettingsError([f"Slack refuses SLACK_BOT_TOKEN ({code_of(error)}): {advice}"]) from error
+            raise translate(error) from error
+
+    def _bolt(self, me: Me) -> AsyncApp:
+        """Bolt verifies signatures, filters our own events and speaks both transports; everything else happens in one
+        global middleware, which runs before Bolt would acknowledge anything by itself (facts/slack.md 2)."""
+        who = AuthorizeResult(
+            enterprise_id=me.enterprise or None,
+            team_id=me.team,
+            bot_user_id=me.user,
+            bot_id=me.bot,
+            bot_token=self._settings.bot_token,
+        )
+
+        async def authorize(**_: Any) -> AuthorizeResult:
+            return who  # Bolt's own would call auth.test again (facts/slack.md 1.11)
+
+        app = AsyncApp(
+            name="tern",
+            client=self._api.anonymous,
+            signing_secret=self._settings.signing_secret,
+            request_verification_enabled=not self._settings.over_socket,
+            authorize=authorize,
+            logger=_bolt_logger,
+        )
+
+        async def take(body: dict[str, Any]) -> BoltResponse:
+            return await self._take(body)
+
+        app.middleware(take)
+        return app
+
+    async def _take(self, body: dict[str, Any]) -> BoltResponse:
+        door = self._door
+        if self._closing.is_set() or door is None:
+            return BoltResponse(status=503)  # not acknowledged: Slack delivers it to whoever comes next
+        self._event_in_at = self._clock.now()
+        self._under_way += 1
+        try:
+            await door.deliver(body)
+        finally:
+            self._under_way -= 1
+        return BoltResponse(status=200)
+
+    async def _listen(self, app: AsyncApp) -> None:
+        if not self._settings.over_socket:
+            self._state = "connected"
+            await self._forever()
+        while True:
+            async with Socket(app, self._settings, self._api, self._clock) as socket:
+                self._socket, self._state, self._detail = socket, "connected", ""
+                async with asyncio.TaskGroup() as group:
+                    watching = group.create_task(socket.watch())
+                    closing = group.create_task(self._closing.wait())
+                    await asyncio.wait({watching, closing}, return_when=asyncio.FIRST_COMPLETED)
+                    watching.cancel()
+                    closing.cancel()
+            self._socket = None
+            if self._closing.is_set():
+                await self._forever()
+
+    async def _forever(self) -> None:
+        """Replies in flight still need the session; whoever cancels `run` ends it."""
+        await asyncio.Event().wait()
+
+    async def _listened_until(self) -> float:
+        """Until when an earlier process listened, epoch seconds; 0 where none did."""
+        try:
+            return float(await self._notes.get(_LISTENING_AT) or 0)
+        except (StorageError, ValueError):
+            return 0.0
+
+    async def _note_listening(self) -> None:
+        while not self._closing.is_set():
+            await self._clock.sleep(_NOTE_EVERY_S)
+            if self._state == "connected":
+                try:
+                    await self._notes.set(_LISTENING_AT, f"{self._clock.now():.0f}")
+                except StorageError as error:
+                    logger.info("could not note that we are listening: %s", error)
+
+    async def _until_removed(self, door: Door) -> None:
+        await door.removed.wait()
+        raise SettingsError([f"Slack says that {door.removed_why}: install the app again; see .env.example"])
+
+    async def close_intake(self) -> None:
+        """Returns when every delivery that was begun is stored and acknowledged, at the latest after three seconds."""
+        self._closing.set()
+        for _ in range(round(_DELIVERY_ENDS_WITHIN_S / 0.05)):
+            if not self._under_way:
+                return
+            await self._clock.sleep(0.05)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Slack's requests over signed HTTP; none in Socket Mode."""
+        return [] if self._settings.over_socket else [web.post(PATH, self._over_http)]
+
+    async def _over_http(self, request: web.Request) -> web.Response:
+        if self._app is None or self._closing.is_set():
+            return web.Response(status=503)
+        return await to_aiohttp_response(await self._app.async_dispatch(await to_bolt_request(request)))
+
+    # --- answering ---
+
+    async def surface(self, incoming: Incoming, reply_id: str, capability: ReplyCapability | None) -> Surface:
+        """Raises SurfaceGone where a private answer's right to be shown has expired: it is never made public."""
+        place = place_of(incoming)
+        if incoming.visibility == "private":
+            if capability is None or capability.expires_at <= self._clock.now():
+                raise SurfaceGone("the right to answer privately has expired")
+            return WhisperSurface(self._api, capability.secret, place.user)
+        asked_by_command = not place.since and bool(incoming.text)
+        above = heading(incoming.speaker, incoming.text) if asked_by_command else ""
+        if incoming.direct and place.thread and self._streaming.has_room():
+            return StreamedSurface(
+                self._api,
+                place,
+                self._streaming,
+                on_user_stop=lambda: self._stopped_by_user(incoming),
+                is_ours=lambda ts: self._is_ours(place.channel, ts),
+            )
+        return EditedSurface(self._api, place, heading=above)
+
+    async def _stopped_by_user(self, incoming: Incoming) -> None:
+        """The press itself may have been lost in a reconnect; the refused append tells the same."""
+        if self._intake:
+            await self._intake.stop(incoming.conversation, incoming.user)
+
+    async def _is_ours(self, channel: str, ts: str) -> bool:
+        return self._intake is None or await self._intake.conversation_of("slack", channel, ts) is not None
+
+    async def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
+        if self._files is None:
+            raise SurfaceBusy("Slack is not connected", retry_after_s=2.0)
+        async for chunk in self._files.fetch(attachment):
+            yield chunk
+
+    async def context(self, incoming: Incoming) -> Sequence[Quote]:
+        return await read_context(self._api, self._people, self._me, incoming) if self._me else ()
+
+    def health(self) -> AdapterHealth:
+        if self._state == "connected" and self._api.shut_out:
+            return self._health("down", f"token refused ({self._api.shut_out})")
+        if self._state == "connected" and self._settings.over_socket and self._socket is None:
+            return self._health("down", "no socket")
+        return self._health(self._state, self._detail)
+
+    def _health(self, state: _State, detail: str) -> AdapterHealth:
+        heartbeat = self._event_in_at
+        if self._settings.over_socket:
+            heartbeat = self._socket.pong_at if self._socket else None
+        return AdapterHealth(state, detail, heartbeat, self._event_in_at, self._api.delivered_at)
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one exception of a group whose tasks fail one at a time; a cancellation yields to a cause."""
+    leaves = [_only(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
+    return next((leaf for leaf in leaves if not isinstance(leaf, asyncio.CancelledError)), leaves[0])

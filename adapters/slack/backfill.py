@@ -1,0 +1,85 @@
+"""Messages that were written while the bot was away: the threads it is part of are read again, within a bound.
+
+Slack redelivers some by itself, for six minutes (facts/slack.md 1.10); the inbox recognises what came twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from adapters.slack.desk import Desk
+from adapters.slack.door import Door
+from adapters.slack.failures import Foreign, translate
+from adapters.slack.parse import message_seen
+from adapters.slack.place import is_ts
+from adapters.slack.seen import Asked
+
+logger = logging.getLogger(__name__)
+
+_GAP_S = 1.25
+"""Between two reads, below Tier 3's 50 a minute (facts/slack.md 1.9)."""
+_PAGE_SIZE = 100
+_REDELIVERED_FOR_S = 420.0
+
+
+async def backfill(desk: Desk, door: Door, *, listened_until: float = 0.0) -> int:
+    """Accept what was missed; returns how many messages that were. Raises StorageError.
+
+    Args:
+        listened_until: When an earlier process last listened (epoch seconds, to the minute); what is older by more than
+            Slack's redeliveries was seen then, and answered or left alone for a reason.
+    """
+    settings = desk.settings
+    since = desk.clock.now() - settings.backfill_hours * 3_600
+    if settings.backfill_hours <= 0:
+        return 0
+    heard = max(since, listened_until - _REDELIVERED_FOR_S)
+    active = await desk.intake.active_conversations("slack", since)
+    places: dict[tuple[str, str], str] = {}
+    for at, newest in active:
+        if at.workspace != desk.me.workspace:
+            continue
+        after = f"{max(heard, float(newest) if is_ts(newest) else 0.0):.6f}"
+        if is_ts(at.root):
+            places[at.channel, at.root] = after
+        if at.channel.startswith("D"):  # a new question there is a new root, seen only from above
+            places[at.channel, ""] = max(after, places.get((at.channel, ""), ""))
+    taken = 0
+    for number, ((channel, root), after) in enumerate(list(places.items())[: settings.backfill_conversations]):
+        if number:
+            await desk.clock.sleep(_GAP_S)
+        try:
+            taken += await _read(desk, door, channel, root, after)
+        except Foreign as error:
+            # No history for this app (facts/slack.md 1.9), or no longer a member: the other threads still count.
+            logger.info("could not look for missed messages in one conversation: %s", translate(error))
+    if taken:
+        logger.info("answering %d messages that were missed", taken)
+    return taken
+
+
+async def _read(desk: Desk, door: Door, channel: str, root: str, after: str) -> int:
+    taken = 0
+    async for message in _after(desk, channel, root, after):
+        seen = message_seen(message, channel, {}, desk.me)
+        if not isinstance(seen, Asked):
+            continue
+        at = seen.incoming.conversation
+        if not await desk.intake.seen("slack", at.workspace, at.channel, seen.incoming.message_id):
+            taken += await door.asked(seen)
+    return taken
+
+
+async def _after(desk: Desk, channel: str, root: str, after: str) -> AsyncIterator[Mapping[str, Any]]:
+    """At most one page of messages younger than *after*, oldest first."""
+    reads = desk.api.reads
+    if root:
+        answer = await reads.conversations_replies(channel=channel, ts=root, oldest=after, limit=_PAGE_SIZE)
+        found = [message for message in answer.get("messages") or () if float(message["ts"]) > float(after)]
+    else:
+        answer = await reads.conversations_history(channel=channel, oldest=after, limit=_PAGE_SIZE)
+        found = list(answer.get("messages") or ())
+    for message in sorted(found, key=lambda message: float(message["ts"])):
+        yield message

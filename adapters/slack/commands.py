@@ -1,0 +1,177 @@
+"""`/tern ...` and the message shortcuts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from adapters.slack.desk import Desk
+from adapters.slack.failures import Foreign
+from adapters.slack.home import about_me_buttons
+from adapters.slack.interactions import MessageLink, message_link
+from adapters.slack.message import attachments_of
+from adapters.slack.people import name_people
+from adapters.slack.seen import CommandGiven, Secret, ShortcutUsed
+from adapters.slack.whisper import send_directly
+from core.errors import BadRequest, NotAllowed, RequestError, StorageError, TernError
+from core.incoming import Attachment, ConversationKey, Incoming, UserKey
+from core.ports import Said
+from core.wording import sentence_for
+
+_READ_WITHIN_S = 1.0
+
+
+class CommandDesk:
+    """Questions are accepted before Slack is acknowledged; everything else is answered through the response_url."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def command(self, given: CommandGiven) -> None:
+        desk, at = self._desk, given.incoming.conversation
+        user = given.incoming.user.user
+        why = await desk.refusal(user, channel=at.channel, direct=given.incoming.direct, team=given.team)
+        if why:
+            desk.later(desk.say(given.response_url, sentence_for(NotAllowed(why))))
+            return
+        match given.verb:
+            case "ask":
+                await self._accept(await self._in_public(given.incoming), given.response_url)
+            case "transcribe":
+                await self._transcribe(given)
+            case _:
+                desk.later(self._tell(given))
+
+    async def _in_public(self, incoming: Incoming) -> Incoming:
+        """Public where the bot can post; elsewhere the response_url is all there is (facts/slack.md 1.6)."""
+        if await self._desk.is_member(incoming.conversation.channel):
+            return replace(incoming, visibility="public")
+        return incoming
+
+    async def shortcut(self, used: ShortcutUsed) -> None:
+        desk, incoming = self._desk, used.incoming
+        at = incoming.conversation
+        why = await desk.refusal(
+            incoming.user.user, channel=at.channel, direct=at.channel.startswith("D"), team=used.team
+        )
+        if why:
+            desk.later(desk.say(used.response_url, sentence_for(NotAllowed(why))))
+        elif incoming.action == "summarise" and not await desk.is_member(at.channel):
+            desk.later(
+                desk.say(used.response_url, f"I cannot read this thread: invite me with `/invite @{self._name}`.")
+            )
+        elif incoming.action == "transcribe" and not incoming.attachments:
+            desk.later(desk.say(used.response_url, sentence_for(BadRequest("that message has no voice clip"))))
+        else:
+            await self._accept(incoming, used.response_url)
+
+    @property
+    def _name(self) -> str:
+        return self._desk.settings.bot_name
+
+    async def _accept(self, incoming: Incoming, response_url: Secret) -> None:
+        """Slack delivers neither commands nor shortcuts twice: where storing fails the person is told at once."""
+        desk = self._desk
+        incoming = await self._described(incoming)
+        capability = desk.capability(response_url) if incoming.visibility == "private" else None
+        try:
+            receipt = await desk.intake.accept(incoming, capability)
+        except StorageError as error:
+            desk.later(desk.say(response_url, sentence_for(error)))
+            return
+        if receipt.state == "refused":
+            desk.later(desk.say(response_url, receipt.sentence))
+
+    async def _described(self, incoming: Incoming) -> Incoming:
+        people = self._desk.people
+        try:
+            async with asyncio.timeout(_READ_WITHIN_S):
+                incoming = await people.named(incoming)
+        except TimeoutError:
+            incoming = name_people(incoming, {})
+        person = people.remembered(incoming.user.user)
+        if person:
+            incoming = replace(incoming, speaker=person.name, locale=person.locale, tz=person.tz)
+        return replace(incoming, received_at=self._desk.clock.now())
+
+    async def _transcribe(self, given: CommandGiven) -> None:
+        link = message_link(given.argument)
+        files = await self._files_at(link) if link else ()
+        if not files:
+            problem = (
+                "that message has no voice clip I can read" if link else "give me the link of a message with a clip"
+            )
+            self._desk.later(self._desk.say(given.response_url, sentence_for(BadRequest(problem))))
+            return
+        incoming = replace(given.incoming, text="", action="transcribe", attachments=files)
+        await self._accept(incoming, given.response_url)
+
+    async def _files_at(self, link: MessageLink) -> tuple[Attachment, ...]:
+        """The files of a linked message; none where the bot cannot read it."""
+        reads = self._desk.api.writes
+        try:
+            async with asyncio.timeout(_READ_WITHIN_S):
+                answer = await reads.conversations_replies(
+                    channel=link.channel, ts=link.thread, oldest=link.ts, latest=link.ts, inclusive=True, limit=5
+                )
+        except Foreign:
+            return ()
+        found = [message for message in answer.get("messages") or () if message.get("ts") == link.ts]
+        return attachments_of(found[0]) if found else ()
+
+    async def _tell(self, given: CommandGiven) -> None:
+        """Everything that is no question."""
+        desk, user = self._desk, given.incoming.user
+        blocks: list[dict[str, Any]] | None = None
+        try:
+            said = await self._said(given.verb, given.argument, user)
+            if given.verb == "forget" and not given.argument:
+                blocks = [{"type": "actions", "elements": about_me_buttons()}]
+            if said.file:
+                await send_directly(desk.api, user.user, said.file_name, said.file, said.text)
+                said = Said("I have sent you the file as a direct message.")
+        except RequestError as error:
+            said = Said(sentence_for(error))
+        except TernError as error:
+            said = Said(sentence_for(error, given.incoming.message_id))
+        await desk.say(given.response_url, said.text, blocks=blocks)
+
+    async def _said(self, verb: str, argument: str, user: UserKey) -> Said:
+        commands = self._desk.commands
+        match verb:
+            case "model":
+                return await commands.set_model(user, argument) if argument else await self._models(user)
+            case "persona":
+                return await commands.set_persona(user, argument) if argument else await self._personas(user)
+            case "usage":
+                return await commands.usage(user)
+            case "forget" if not argument:
+                return Said("This deletes your messages to me, my answers, your files and choices.")
+            case "forget":
+                return await commands.forget(user, await self._linked(argument))
+            case "export":
+                return await commands.export(user, await self._linked(argument) if argument else None)
+            case _:
+                return commands.help("slack")
+
+    async def _linked(self, argument: str) -> ConversationKey:
+        link = message_link(argument)
+        if link is None:
+            raise BadRequest("give me the link of a message in the thread")
+        return await self._desk.conversation(link.channel, link.thread)
+
+    async def _models(self, user: UserKey) -> Said:
+        chosen, _ = await self._desk.commands.choice(user)
+        return Said(_list("Your model", chosen, await self._desk.commands.models(), "/tern model NAME"))
+
+    async def _personas(self, user: UserKey) -> Said:
+        _, chosen = await self._desk.commands.choice(user)
+        return Said(
+            _list("Your persona", chosen or "default", await self._desk.commands.personas(), "/tern persona NAME")
+        )
+
+
+def _list(what: str, chosen: str, choices: Any, how: str) -> str:
+    lines = [f"- `{name}` {about}" for name, about in choices]
+    return "\n".join([f"{what}: **{chosen}**. Choose with `{how}`:", "", *lines])

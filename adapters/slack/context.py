@@ -1,0 +1,65 @@
+"""What stands before a question: its thread, read at most once when the bot is first asked there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters.slack.failures import Foreign
+from adapters.slack.message import quotes_of
+from adapters.slack.people import People, name_quotes
+from adapters.slack.place import is_ts
+from adapters.slack.seen import Me
+from adapters.slack.web_api import WebApi
+from core.incoming import Incoming, Quote
+
+_PAGE_SIZE = 200
+_MAX_PAGES = 5
+_KEPT = 80
+"""Of a thread's messages: its first one, and the last before the question."""
+_MAX_NAMES = 20
+
+
+async def read_context(api: WebApi, people: People, me: Me, incoming: Incoming) -> Sequence[Quote]:
+    """The thread above the question, oldest first; () where there is none or Slack does not let us read it.
+
+    Slack's own advice is to keep what was said and not to read it again each turn; for some apps one page a minute is
+    all there is (facts/slack.md 1.9).
+    """
+    thread, question = incoming.address.get("thread", ""), incoming.message_id
+    if not is_ts(thread) or thread == question:
+        return ()
+    before = question if is_ts(question) else ""
+    messages = await _thread(api, incoming.conversation.channel, thread, before)
+    skipped = {question} | {quote.message_id for quote in incoming.quotes}
+    quotes = quotes_of([message for message in messages if message.get("ts") not in skipped], me)
+    return name_quotes(quotes, await _names(people, quotes))
+
+
+async def _thread(api: WebApi, channel: str, thread: str, before: str) -> list[Mapping[str, Any]]:
+    found: list[Mapping[str, Any]] = []
+    cursor = ""
+    for _ in range(_MAX_PAGES):
+        try:
+            answer = await api.reads.conversations_replies(
+                channel=channel, ts=thread, latest=before or None, limit=_PAGE_SIZE, cursor=cursor or None
+            )
+        except Foreign:
+            break  # the question alone is still worth an answer
+        found += answer.get("messages") or ()
+        cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
+        if not cursor:
+            break
+    return found if len(found) <= _KEPT else [found[0], *found[1 - _KEPT :]]
+
+
+async def _names(people: People, quotes: Sequence[Quote]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for user in dict.fromkeys(quote.speaker_id for quote in quotes if quote.speaker_id[:1] in ("U", "W")):
+        if len(names) >= _MAX_NAMES:
+            break
+        try:
+            names[user] = (await people.get(user)).name
+        except Foreign:
+            break
+    return names

@@ -1,0 +1,128 @@
+"""What every handler of a delivery needs, and the few things all of them do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapters.slack.allow import needs_person, refusal
+from adapters.slack.disarm import disarm
+from adapters.slack.failures import Foreign
+from adapters.slack.people import People, Person
+from adapters.slack.render import to_mrkdwn
+from adapters.slack.seen import Me, Secret
+from adapters.slack.settings import SlackSettings
+from adapters.slack.stream import Streaming
+from adapters.slack.web_api import WebApi
+from adapters.slack.whisper import LIFETIME_S, respond
+from core.clock import Clock
+from core.errors import NotAllowed, SurfaceError, TernError
+from core.incoming import ConversationKey, UserKey
+from core.ports import Commands, Intake, ReplyCapability
+from core.wording import sentence_for
+
+logger = logging.getLogger(__name__)
+
+NAME_WITHIN_S = 0.8
+"""How long an acceptance waits for somebody's name; three seconds is all Slack gives (facts/slack.md 1.10)."""
+_REFUSED_AGAIN_AFTER_S = 600.0
+
+
+@dataclass(slots=True)
+class Desk:
+    settings: SlackSettings
+    me: Me
+    api: WebApi
+    people: People
+    intake: Intake
+    commands: Commands
+    clock: Clock
+    streaming: Streaming
+    tasks: asyncio.TaskGroup
+    """Whatever goes on after Slack was acknowledged; ends with the adapter's `run`."""
+    _told: dict[tuple[str, str], float] = field(default_factory=dict)
+    """(user, channel) -> when a refusal was last explained."""
+
+    def user_key(self, user: str) -> UserKey:
+        return UserKey("slack", self.me.workspace, user)
+
+    async def conversation(self, channel: str, thread: str) -> ConversationKey:
+        """The conversation a thread belongs to. The root may be an answer to a command, whose key is its own."""
+        known = await self.intake.conversation_of("slack", channel, thread) if thread else None
+        return known or ConversationKey("slack", self.me.workspace, channel, thread)
+
+    async def refusal(self, user: str, *, channel: str, direct: bool, team: str = "") -> str:
+        """Why *user* may not ask here, as half a sentence; "" where they may.
+
+        Raises what the SDK raises where the decision needs Slack and Slack does not answer.
+        """
+        person = self.people.remembered(user)
+        if person is None:
+            try:
+                async with asyncio.timeout(NAME_WITHIN_S):
+                    person = await self.people.get(user)
+            except Foreign:
+                if needs_person(self.settings):
+                    raise
+                person = Person(user, known=False)
+        return refusal(self.settings, self.me, person, channel=channel, direct=direct, team=team)
+
+    async def explain(self, why: str, user: str, channel: str, thread: str) -> None:
+        """Tell somebody why they get no answer, for their eyes only and not again and again."""
+        now = self.clock.monotonic()
+        if now - self._told.get((user, channel), -_REFUSED_AGAIN_AFTER_S) < _REFUSED_AGAIN_AFTER_S:
+            return
+        if len(self._told) > 1_000:
+            self._told.clear()
+        self._told[user, channel] = now
+        await self.whisper(sentence_for(NotAllowed(why)), user, channel, thread)
+
+    async def whisper(self, sentence: str, user: str, channel: str, thread: str) -> None:
+        await self.api.quietly(
+            "whispering",
+            lambda: self.api.writes.chat_postEphemeral(
+                channel=channel, user=user, text=to_mrkdwn(sentence), thread_ts=thread or None
+            ),
+        )
+
+    async def say(self, response_url: Secret, markdown: str, *, blocks: list[dict[str, Any]] | None = None) -> None:
+        """Answer a command or a press, for its sender's eyes."""
+        if not response_url or not markdown:
+            return
+        body = [{"type": "markdown", "text": disarm(markdown)}, *(blocks or [])]
+        content = {"response_type": "ephemeral", "replace_original": False, "text": to_mrkdwn(markdown)[:3_000]}
+        await respond(self.api, response_url.value, content | {"blocks": body})
+
+    def capability(self, response_url: Secret) -> ReplyCapability | None:
+        if not response_url:
+            return None
+        return ReplyCapability(response_url.value, self.clock.now() + LIFETIME_S)
+
+    async def is_member(self, channel: str) -> bool:
+        """Whether the bot can post in *channel*. A direct message it can see is its own (facts/slack.md 1.6)."""
+        try:
+            async with asyncio.timeout(NAME_WITHIN_S):
+                answer = await self.api.writes.conversations_info(channel=channel)
+        except Foreign:
+            return False
+        info = answer["channel"]
+        return bool(info.get("is_member") or info.get("is_im"))
+
+    def later(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something after Slack was acknowledged. What fails is logged; a Home tab must not end the adapter."""
+        self.tasks.create_task(_logged(work))
+
+
+async def _logged(work: Coroutine[Any, Any, Any]) -> None:
+    name = getattr(work, "__qualname__", "work")
+    try:
+        await work
+    except SurfaceError as error:
+        logger.info("%s: %s", name, error)
+    except (TernError, *Foreign) as error:
+        logger.warning("%s failed: %s", name, type(error).__name__)
+    except Exception:
+        logger.exception("%s failed", name)

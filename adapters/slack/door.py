@@ -1,0 +1,155 @@
+"""Takes each thing that Slack delivers. Questions are stored before Slack is told that we have them.
+
+Bolt acknowledges events before its listeners run (facts/slack.md 2), so this stands in front of them: what `deliver`
+raises is not acknowledged, and Slack delivers it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, assert_never
+
+from adapters.slack.commands import CommandDesk
+from adapters.slack.controls import ControlDesk
+from adapters.slack.desk import NAME_WITHIN_S, Desk
+from adapters.slack.failures import Foreign
+from adapters.slack.parse import parse
+from adapters.slack.seen import (
+    AboutMe,
+    Asked,
+    Chosen,
+    CommandGiven,
+    Deleted,
+    Edited,
+    HomeOpened,
+    Ignored,
+    MessagesOpened,
+    Pressed,
+    Removed,
+    ShortcutUsed,
+    StopPressed,
+)
+from core.incoming import Incoming
+from core.ports import Receipt
+
+logger = logging.getLogger(__name__)
+
+
+class Door:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._commands = CommandDesk(desk)
+        self._controls = ControlDesk(desk)
+        self.removed = asyncio.Event()
+        """The app was uninstalled or its token revoked."""
+        self.removed_why = ""
+
+    async def deliver(self, body: Mapping[str, Any]) -> None:
+        """Take one delivery; durable when it returns.
+
+        Raises StorageError and what the SDK raises: then nothing was stored, and Slack must hear no acknowledgement.
+        """
+        desk, seen = self._desk, parse(body, self._desk.me)
+        match seen:
+            case Asked():
+                await self.asked(seen)
+            case Edited():
+                await self._edited(seen)
+            case Deleted(channel, message_id):
+                await desk.intake.withdraw("slack", desk.me.workspace, channel, message_id)
+            case CommandGiven():
+                await self._commands.command(seen)
+            case ShortcutUsed():
+                await self._commands.shortcut(seen)
+            case Pressed():
+                await self._controls.pressed(seen)
+            case StopPressed():
+                await self._controls.stop_pressed(seen)
+            case HomeOpened(user):
+                desk.later(self._controls.show_home(user))
+            case MessagesOpened(_, channel):
+                desk.later(self._controls.suggest(channel))
+            case Chosen():
+                desk.later(self._controls.chosen(seen))
+            case AboutMe():
+                desk.later(self._controls.about_me(seen))
+            case Removed(why):
+                self.removed_why = why
+                self.removed.set()
+            case Ignored(why):
+                logger.debug("ignored a delivery: %s", why)
+            case _:
+                assert_never(seen)
+
+    async def asked(self, asked: Asked) -> bool:
+        """Accept a message that is for the bot; says whether it was."""
+        incoming = await self._for_us(asked)
+        if incoming is None:
+            return False
+        receipt = await self._desk.intake.accept(await self._named(incoming))
+        await self._received(receipt, incoming)
+        return True
+
+    async def _edited(self, edited: Edited) -> None:
+        """A known question is answered anew in the same reply; a mention added by an edit asks for the first time."""
+        asked, desk = edited.asked, self._desk
+        at, message_id = asked.incoming.conversation, asked.incoming.message_id
+        known = await desk.intake.seen("slack", at.workspace, at.channel, message_id)
+        if not known and not edited.newly_addressed and not asked.incoming.direct:
+            return
+        incoming = await self._for_us(replace(asked, addressed=True))
+        if incoming is None:
+            return
+        incoming = await self._named(incoming)
+        receipt = await (desk.intake.revise(incoming) if known else desk.intake.accept(incoming))
+        await self._received(receipt, incoming)
+
+    async def _for_us(self, asked: Asked) -> Incoming | None:
+        """The question in its conversation, or None where it is not for the bot or not allowed."""
+        incoming, desk = asked.incoming, self._desk
+        if not asked.addressed and not asked.in_thread:
+            return None
+        if asked.in_thread:
+            at = await desk.conversation(incoming.conversation.channel, incoming.conversation.root)
+            incoming = replace(incoming, conversation=at)
+        if not asked.addressed and not await self._is_follow_up(asked, incoming):
+            return None
+        at, user = incoming.conversation, incoming.user.user
+        why = await desk.refusal(user, channel=at.channel, direct=incoming.direct, team=asked.team)
+        if not why:
+            return incoming
+        if asked.addressed:
+            desk.later(desk.explain(why, user, at.channel, incoming.address["thread"]))
+        return None
+
+    async def _is_follow_up(self, asked: Asked, incoming: Incoming) -> bool:
+        """Whether a message in a thread goes on with the bot although it does not name it."""
+        policy = self._desk.settings.thread_follow_ups
+        if policy == "mention" or asked.to_other:
+            return False
+        asker = await self._desk.intake.takes_part(incoming.conversation)
+        return asker is not None and (policy == "all" or asker == incoming.user)
+
+    async def _named(self, incoming: Incoming) -> Incoming:
+        """With the asker's name, language and zone, and names for the people mentioned, if Slack tells them soon."""
+        people = self._desk.people
+        try:
+            async with asyncio.timeout(NAME_WITHIN_S):
+                incoming = await people.named(incoming)
+                await people.get(incoming.user.user)
+        except Foreign:
+            logger.info("Slack did not tell a name in time")
+        person = people.remembered(incoming.user.user)
+        if person is None:
+            return incoming
+        return replace(incoming, speaker=person.name, locale=person.locale, tz=person.tz)
+
+    async def _received(self, receipt: Receipt, incoming: Incoming) -> None:
+        at, thread = incoming.conversation, incoming.address["thread"]
+        if receipt.state == "refused" and receipt.sentence:
+            self._desk.later(self._desk.whisper(receipt.sentence, incoming.user.user, at.channel, thread))
+        if receipt.state == "accepted" and incoming.direct and thread == incoming.message_id:
+            self._desk.later(self._controls.entitle(at.channel, thread, incoming.text))

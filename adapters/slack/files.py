@@ -1,0 +1,72 @@
+"""Fetches what somebody attached: by its id, from Slack's own hosts, with the bot token sent nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from slack_sdk.errors import SlackApiError
+from yarl import URL
+
+from adapters.slack.failures import Foreign, translate
+from adapters.slack.settings import SlackSettings
+from adapters.slack.web_api import WebApi
+from core.errors import SurfaceGone, TooLarge, Unfetchable
+from core.incoming import Attachment
+from core.net.guarded_fetch import FetchPolicy, GuardedFetcher
+
+HOSTS = frozenset({"slack.com", ".slack.com", ".slack-edge.com", ".slack-files.com"})
+"""Files redirect between these and need the token again on each (facts/slack.md 1.7)."""
+
+_DEADLINE_S = 120.0
+_CHUNK_BYTES = 256 * 1024
+
+
+class Files:
+    def __init__(self, settings: SlackSettings, api: WebApi, fetcher: GuardedFetcher) -> None:
+        """The fetcher is opened and closed by whoever hands it in."""
+        self._token = settings.bot_token
+        self._api = api
+        self._fetcher = fetcher
+        configured = URL(settings.api_url)
+        self._policy = FetchPolicy(
+            max_bytes=settings.max_attachment_bytes,
+            deadline_s=_DEADLINE_S,
+            hosts=HOSTS,
+            secret_hosts=HOSTS | {configured.host or ""},
+            trusted_origins=frozenset({str(configured.origin())}),
+        )
+
+    async def fetch(self, attachment: Attachment) -> AsyncIterator[bytes]:
+        """Stream one file. Raises SurfaceError, TooLarge or Unfetchable."""
+        file = await self._describe(attachment.ref)
+        url = str(file.get("url_private_download") or file.get("url_private") or "")
+        if not url:
+            raise SurfaceGone("Slack gives no address for this file")
+        if int(file.get("size") or 0) > self._policy.max_bytes:
+            raise TooLarge("the file", limit=self._policy.max_bytes // 2**20, unit="MB")
+        headers = {"Authorization": f"Bearer {self._token}"}
+        fetched = await self._fetcher.fetch(url, self._policy, headers=headers)
+        if _is_login_page(fetched.content, fetched.mime, file):
+            # Slack answers 200 with its login page when the scope or the token is wrong (facts/slack.md 1.7).
+            raise Unfetchable("Slack", "it showed its login page instead of the file; the app lacks files:read")
+        for start in range(0, len(fetched.content), _CHUNK_BYTES):
+            yield fetched.content[start : start + _CHUNK_BYTES]
+
+    async def _describe(self, file_id: str) -> Mapping[str, Any]:
+        """files.info, always: a Slack Connect file comes without address ("check_file_info", facts/slack.md 1.7)."""
+        try:
+            answer = await self._api.reads.files_info(file=file_id)
+        except Foreign as error:
+            raise translate(error) from (error if isinstance(error, SlackApiError) else None)
+        described: Mapping[str, Any] = answer["file"]
+        return described
+
+
+def _is_login_page(content: bytes, mime: str, file: Mapping[str, Any]) -> bool:
+    if "html" in str(file.get("mimetype") or "") or str(file.get("filetype") or "") == "html":
+        return (
+            b"slack" in content[:4096].lower() and b"sign" in content[:65536].lower() and mime.startswith("text/html")
+        )
+    start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return start.startswith((b"<!doctype html", b"<html"))

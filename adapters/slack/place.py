@@ -1,0 +1,40 @@
+"""Where an answer stands."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from core.incoming import Incoming
+
+_TS = re.compile(r"\d{10}\.\d{6}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    workspace: str
+    channel: str
+    thread: str
+    """Root ts of the thread to answer in; "" posts into the channel itself."""
+    since: str
+    """ts of the question, "" where it was no message: answers are younger."""
+    user: str
+    team: str
+    """The asker and their team: a stream must name them (facts/slack.md 1.2)."""
+
+
+def place_of(incoming: Incoming) -> Place:
+    at = incoming.conversation
+    return Place(
+        workspace=at.workspace,
+        channel=at.channel,
+        thread=incoming.address.get("thread", ""),
+        since=incoming.message_id if is_ts(incoming.message_id) else "",
+        user=incoming.user.user,
+        team=incoming.address.get("team", ""),
+    )
+
+
+def is_ts(message_id: str) -> bool:
+    """Whether an id is Slack's ts of a message, not one we made up for a command."""
+    return _TS.fullmatch(message_id) is not None

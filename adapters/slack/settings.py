@@ -1,0 +1,56 @@
+"""What the operator may set about Slack. Read from the environment and tern.toml in bot/settings.py only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+FollowUps = Literal["all", "asker", "mention"]
+
+
+@dataclass(frozen=True, slots=True)
+class SlackSettings:
+    """One workspace or Grid organisation. Ids are Slack's; an empty list allows everybody.
+
+    With an `app_token` Slack is listened to over a socket, with a `signing_secret` alone over signed HTTP.
+    """
+
+    bot_token: str = field(repr=False)
+    app_token: str = field(default="", repr=False)
+    signing_secret: str = field(default="", repr=False)
+    api_url: str = "https://slack.com/api/"
+    """SLACK_API_URL; its host is trusted with the bot token, for files too."""
+    proxy: str = ""
+    bot_name: str = "Tern"
+    thread_follow_ups: FollowUps = "all"
+    """Who need not mention the bot again in a thread it is part of: everybody, its first asker, nobody."""
+    native_streaming: bool = True
+    """Stream answers in direct messages; False edits there too."""
+    allow_channels: frozenset[str] = frozenset()
+    """Direct messages are not channels: they are always allowed to allowed people."""
+    allow_users: frozenset[str] = frozenset()
+    allow_external: bool = False
+    """Whether Slack Connect strangers may spend tokens."""
+    allow_guests: bool = False
+    backfill_hours: float = 24.0
+    """How old a missed message in a known thread may be to be answered after a downtime; 0 turns it off."""
+    backfill_conversations: int = 50
+    """At most so many threads are read, the latest active first: reading is limited to 50 a minute."""
+    suggested_prompts: tuple[tuple[str, str], ...] = (
+        ("Summarise a text", "Summarise the following in five bullet points:\n"),
+        ("Draft a message", "Draft a short, friendly message to my team about "),
+        ("Explain something", "Explain in plain words: "),
+        ("Write code", "Write a function that "),
+    )
+    """(title, message) shown in an empty direct message; Slack takes four (facts/slack.md 1.1)."""
+    max_attachment_bytes: int = 100 * 2**20
+    ping_interval_s: float = 10.0
+    """Socket Mode: a socket without a pong for four of these is given up (facts/slack.md 2)."""
+
+    def __post_init__(self) -> None:
+        if not (self.app_token or self.signing_secret):
+            raise ValueError("Slack needs SLACK_APP_TOKEN or SLACK_SIGNING_SECRET beside SLACK_BOT_TOKEN")
+
+    @property
+    def over_socket(self) -> bool:
+        return bool(self.app_token)

@@ -1,0 +1,96 @@
+"""Socket Mode, watched: a refused token ends it at once, a dead socket is replaced, and it says when it last lived."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+from typing import Self
+
+from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+
+from adapters.slack.failures import AUTH, Foreign, code_of, translate
+from adapters.slack.settings import SlackSettings
+from adapters.slack.web_api import WebApi
+from core.clock import Clock
+from core.errors import SettingsError
+
+logger = logging.getLogger(__name__)
+
+_SILENT_INTERVALS = 6
+"""Ping intervals without a pong after which the SDK's own recovery (four) has failed too."""
+
+
+class Socket:
+    """One connection to Slack, kept up by the SDK. Open with `async with`, then `watch`."""
+
+    def __init__(self, app: AsyncApp, settings: SlackSettings, api: WebApi, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._handler = AsyncSocketModeHandler(
+            app,
+            settings.app_token,
+            web_client=api.anonymous,
+            proxy=settings.proxy or None,
+            ping_interval=settings.ping_interval_s,
+        )
+
+    @property
+    def pong_at(self) -> float | None:
+        """Epoch seconds of the last answered ping."""
+        at: float | None = self._handler.client.last_ping_pong_time
+        return at
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._connect()
+        except BaseException:
+            await self._handler.client.close()  # type: ignore[no-untyped-call]  # the SDK annotates nothing here
+            raise
+        return self
+
+    async def _connect(self) -> None:
+        """Ask for the address ourselves: the SDK would ask for ever with a revoked token (facts/slack.md 2)."""
+        client = self._handler.client
+        try:
+            client.wss_uri = await client.issue_new_wss_url()
+        except Foreign as error:
+            _raise_if_refused(error)
+            raise translate(error) from error
+        await client.connect()  # type: ignore[no-untyped-call]
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._handler.client.close()  # type: ignore[no-untyped-call]  # the SDK annotates nothing here
+
+    async def watch(self) -> None:
+        """Return when the socket has been dead for a while in spite of the SDK's own reconnecting.
+
+        Raises:
+            SettingsError: The app token was revoked meanwhile.
+        """
+        dead = 0
+        while dead < _SILENT_INTERVALS:
+            await self._clock.sleep(self._settings.ping_interval_s)
+            alive = await self._handler.client.is_connected()
+            dead = 0 if alive else dead + 1
+            if dead == 2:
+                await self._check_token()
+        logger.warning("the socket to Slack is dead; opening a new one")
+
+    async def _check_token(self) -> None:
+        try:
+            await self._handler.client.web_client.apps_connections_open(app_token=self._settings.app_token)
+        except Foreign as error:
+            _raise_if_refused(error)
+
+
+def _raise_if_refused(error: BaseException) -> None:
+    if code_of(error) in AUTH:
+        raise SettingsError(
+            [
+                f"Slack refuses SLACK_APP_TOKEN ({code_of(error)}): make a new app-level token with connections:write "
+                "under Basic Information; see .env.example"
+            ]
+        ) from error

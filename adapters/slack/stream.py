@@ -1,0 +1,296 @@
+"""An answer in a direct message, by Slack's native streaming; by editing from the first sign of trouble on.
+
+A stream can only be appended to. So what was sent is remembered, only the difference goes out, and a page whose text
+is no continuation of it, or whose stream broke, is finished by chat.update, which takes the whole text (facts/slack.md
+1.2).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from adapters.slack.disarm import disarm, held_back
+from adapters.slack.failures import Foreign, code_of
+from adapters.slack.place import Place
+from adapters.slack.render import MAX_STREAM_BYTES, around, stream_length
+from adapters.slack.surface import EditedSurface
+from adapters.slack.vocabulary import METADATA_EVENT
+from adapters.slack.web_api import WebApi
+from core.clock import Clock
+from core.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
+from core.ports import Rate, Shown, SurfaceLimits
+
+logger = logging.getLogger(__name__)
+
+STARTS_PER_MINUTE = 20
+"""Tier 2, per workspace; chat.stopStream likewise (facts/slack.md 1.2)."""
+_KEPT_FOR_PAGES = 4
+"""Starts left for the further pages of answers that stream already."""
+
+_UNAVAILABLE = frozenset(
+    {"unknown_method", "not_authorized", "feature_disabled", "missing_scope", "not_allowed_token_type", "not_agent_app"}
+)
+"""Streaming will not work in this workspace at all, GovSlack for one (facts/slack.md 1.2)."""
+
+
+class Streaming:
+    """What all streams of a workspace share: whether the methods exist, and how many streams a minute still has."""
+
+    def __init__(self, clock: Clock, *, enabled: bool) -> None:
+        self._clock = clock
+        self._starts: deque[float] = deque()
+        self.enabled = enabled
+        self.sessions = enabled
+        """Whether agents.sessions.* work; where they do not, the older status line does."""
+
+    def has_room(self) -> bool:
+        """Whether another answer may stream: waiting for a start would cost more than streaming gives."""
+        now = self._clock.monotonic()
+        while self._starts and self._starts[0] <= now - 60.0:
+            self._starts.popleft()
+        return self.enabled and len(self._starts) < STARTS_PER_MINUTE - _KEPT_FOR_PAGES
+
+    def started(self) -> None:
+        self._starts.append(self._clock.monotonic())
+
+    def session_refused(self, error: BaseException) -> None:
+        """A call of agents.sessions.* failed; where they can never work they are not called again."""
+        if code_of(error) in _UNAVAILABLE:
+            self.sessions = False
+
+    def gone(self, why: str) -> None:
+        if self.enabled:
+            logger.warning("Slack refuses native streaming here (%s); answers are edited from now on", why)
+        self.enabled = False
+
+
+@dataclass(slots=True)
+class _Open:
+    """A stream under way."""
+
+    page: int
+    nonce: str
+    sent: str
+    whole: str
+    """The page's text as last shown, what closes it included."""
+
+
+class StreamedSurface(EditedSurface):
+    def __init__(
+        self,
+        api: WebApi,
+        place: Place,
+        streaming: Streaming,
+        *,
+        on_user_stop: Callable[[], Awaitable[Any]],
+        is_ours: Callable[[str], Awaitable[bool]],
+    ) -> None:
+        """
+        Args:
+            on_user_stop: Called when Slack says that the person pressed its own Stop.
+            is_ours: Whether a ts is already known as a page of some reply; see `find`.
+        """
+        super().__init__(api, place)
+        self._streaming = streaming
+        self._on_user_stop = on_user_stop
+        self._is_ours = is_ours
+        self._open: dict[str, _Open] = {}
+        self._status = ""
+        self._edited = not streaming.enabled
+        """This reply no longer starts streams."""
+        key = f"slack:{place.workspace}:chat."
+        self._start = Rate(f"{key}startStream", STARTS_PER_MINUTE, 60.0)
+        self._append = Rate(f"{key}appendStream", 100, 60.0)  # Tier 4
+        self._stop = Rate(f"{key}stopStream", 20, 60.0)  # Tier 2
+        self._stream_limits = SurfaceLimits(
+            max_chars=MAX_STREAM_BYTES,
+            measure=stream_length,
+            post=(self._start,),
+            edit=(self._append,),
+            finish=(self._stop,),
+        )
+
+    @property
+    def limits(self) -> SurfaceLimits:
+        """One set for the whole reply: after a fallback the stream's buckets pace its edits, and Slack's 429s."""
+        return self._stream_limits
+
+    async def post(self, page: int, shown: Shown, nonce: str) -> str:
+        await self._finish_others()
+        if self._edited or shown.final or shown.footer:
+            return await super().post(page, shown, nonce)
+        try:
+            return await self._start_stream(page, shown, nonce)
+        except SurfaceBusy as error:
+            if error.unsure:
+                raise
+            return await self._edit_from_now_on(page, shown, nonce, error)
+        except (SurfaceGone, SurfaceRejected) as error:
+            return await self._edit_from_now_on(page, shown, nonce, error)
+
+    async def _edit_from_now_on(self, page: int, shown: Shown, nonce: str, error: SurfaceError) -> str:
+        code = code_of(error.__cause__) if error.__cause__ else ""
+        if code in _UNAVAILABLE:
+            self._streaming.gone(code)
+        logger.info("no stream for this answer (%s), it is edited", error)
+        self._edited = True
+        return await super().post(page, shown, nonce)
+
+    async def _start_stream(self, page: int, shown: Shown, nonce: str) -> str:
+        whole = disarm(shown.text)
+        sent = _sendable(whole, shown.closing_chars)
+        self._streaming.started()
+        answer = await self._api.write(
+            self._start.key,
+            lambda: self._api.writes.chat_startStream(
+                channel=self._place.channel,
+                thread_ts=self._place.thread,
+                markdown_text=sent or None,
+                recipient_team_id=self._place.team or None,
+                recipient_user_id=self._place.user,
+            ),
+        )
+        ref = str(answer["ts"])
+        self._open[ref] = _Open(page, nonce, sent, whole)
+        await self._show_status(shown.status)
+        return ref
+
+    async def edit(self, ref: str, page: int, shown: Shown) -> None:
+        stream = self._open.get(ref)
+        if stream is None:
+            return await self._overwrite(ref, page, shown)
+        whole = disarm(shown.text)
+        ends = shown.final or bool(shown.footer)
+        target = whole if ends else _sendable(whole, shown.closing_chars)
+        if not target.startswith(stream.sent):
+            # Something already streamed is to be unsaid, or stands on the next page now: only an edit can do that.
+            return await self._overwrite(ref, page, shown)
+        suffix = target[len(stream.sent) :]
+        stream.whole = whole
+        try:
+            if ends:
+                await self._stop_stream(ref, suffix, shown)
+            elif suffix:
+                await self._append_to(ref, suffix)
+                stream.sent = target
+        except SurfaceBusy as error:
+            if error.unsure:
+                # It may stand there already; sent again it would stand there twice. Absolute text is safe.
+                del self._open[ref]
+            raise
+        except (SurfaceGone, SurfaceRejected) as error:
+            await self._rescue(ref, page, shown, error)
+        else:
+            await self._show_status(shown.status)
+
+    async def _rescue(self, ref: str, page: int, shown: Shown, error: SurfaceError) -> None:
+        """The stream is over (its five minutes, its size, the person's Stop): the message stands and can be edited."""
+        code = code_of(error.__cause__) if error.__cause__ else ""
+        logger.info("a stream ended early (%s), its message is edited", code or error)
+        if code == "stopped_by_user":
+            await self._on_user_stop()
+        self._edited = self._edited or code not in {"message_not_in_streaming_state", "msg_too_long"}
+        await self._overwrite(ref, page, shown)
+
+    async def _overwrite(self, ref: str, page: int, shown: Shown) -> None:
+        """Replace the whole text. A message that still streams, ours or a dead process's, is stopped first."""
+        if self._open.pop(ref, None):
+            await self._stop_quietly(ref)
+        try:
+            await super().edit(ref, page, shown)
+        except SurfaceGone as error:
+            if error.__cause__ is None or code_of(error.__cause__) != "streaming_state_conflict":
+                raise
+            await self._stop_quietly(ref)
+            await super().edit(ref, page, shown)
+
+    async def _append_to(self, ref: str, suffix: str) -> None:
+        await self._api.write(
+            self._append.key,
+            lambda: self._api.writes.chat_appendStream(channel=self._place.channel, ts=ref, markdown_text=suffix),
+        )
+
+    async def _stop_stream(self, ref: str, suffix: str, shown: Shown) -> None:
+        below, stream = around(shown), self._open[ref]
+        metadata = {"event_type": METADATA_EVENT, "event_payload": {"nonce": stream.nonce, "page": stream.page}}
+        await self._api.write(
+            self._stop.key,
+            lambda: self._api.writes.chat_stopStream(
+                channel=self._place.channel,
+                ts=ref,
+                markdown_text=suffix or None,
+                blocks=below or None,
+                metadata=metadata,
+            ),
+        )
+        del self._open[ref]
+
+    async def _stop_quietly(self, ref: str, suffix: str = "") -> bool:
+        return await self._api.quietly(
+            "stopping a stream",
+            lambda: self._api.writes.chat_stopStream(channel=self._place.channel, ts=ref, markdown_text=suffix or None),
+        )
+
+    async def _finish_others(self) -> None:
+        """A page that is followed by another is complete: send what closes it and stop its stream."""
+        for ref, stream in list(self._open.items()):
+            tail = stream.whole[len(stream.sent) :] if stream.whole.startswith(stream.sent) else ""
+            if await self._stop_quietly(ref, tail):
+                del self._open[ref]
+
+    async def remove(self, ref: str, page: int) -> None:
+        if self._open.pop(ref, None):
+            await self._stop_quietly(ref)
+        await super().remove(ref, page)
+
+    async def find(self, page: int, nonce: str) -> str | None:
+        """A stream carries no metadata until it is stopped. One of our messages since the question that no ledger
+        knows is therefore the lost page: started, and never learned of."""
+        async for message in self._since_question():
+            metadata = message.get("metadata") or {}
+            if metadata.get("event_type") == METADATA_EVENT:
+                if (metadata.get("event_payload") or {}).get("nonce") == nonce:
+                    return str(message["ts"])
+            elif message.get("bot_id") and not await self._is_ours(str(message["ts"])):
+                return str(message["ts"])
+        return None
+
+    async def busy(self, on: bool) -> None:
+        """An agent session that is `processing` shows Slack's own Stop button (facts/slack.md 1.1)."""
+        if on == self._busy:
+            return
+        if not self._streaming.sessions:
+            await super().busy(on)
+            return
+        self._busy = on
+        try:
+            await self._api.writes.agents_sessions_setStatus(
+                channel_id=self._place.channel,
+                thread_ts=self._place.thread,
+                status="processing" if on else "active",
+            )
+        except Foreign as error:
+            self._streaming.session_refused(error)
+            await self._set_status("is thinking..." if on else "")
+
+    async def _show_status(self, status: str) -> None:
+        """A stream has no place for a status line; the one under the thread has."""
+        if status != self._status:
+            self._status = status
+            await self._set_status(status)
+
+    async def close(self) -> None:
+        """No stream stays open: Slack would show it as growing for minutes."""
+        await self._finish_others()
+        self._open.clear()
+        await super().close()
+
+
+def _sendable(whole: str, closing_chars: int) -> str:
+    """What of a growing page may be streamed: without what only closes it and what may still turn into an order."""
+    text = whole[: len(whole) - closing_chars] if closing_chars else whole
+    return held_back(text)

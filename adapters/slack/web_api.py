@@ -1,0 +1,116 @@
+"""Slack's Web API as the adapter uses it: two clients over one session, and the border where SDK errors end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+from slack_sdk.http_retry.builtin_async_handlers import (
+    AsyncConnectionErrorRetryHandler,
+    AsyncRateLimitErrorRetryHandler,
+    AsyncServerErrorRetryHandler,
+)
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
+
+from adapters.slack.failures import AUTH, Foreign, code_of, is_rate_limit, retry_after_s, translate
+from adapters.slack.seen import Me
+from adapters.slack.settings import SlackSettings
+from core.clock import Clock
+from core.errors import SurfaceBusy
+from core.ports import SurfaceObserver
+
+_TIMEOUT_S = 15
+"""For one call; Slack answers within a second. A lost write is better noticed while its reader still waits."""
+
+logger = logging.getLogger(__name__)
+_sdk_logger = logging.getLogger(f"{__name__}.sdk")
+_sdk_logger.setLevel(logging.INFO)
+"""Below that the SDK logs every message it sends."""
+
+
+class WebApi:
+    """Lives as long as the adapter; its session is opened and closed by the adapter's `run`.
+
+    `reads` repeats what may be repeated: reading, and writing the same value twice. `writes` never repeats: a retry of
+    chat.postMessage or chat.startStream can post twice, and there is no idempotency argument (facts/slack.md 2).
+    """
+
+    def __init__(self, settings: SlackSettings, clock: Clock, pacer: SurfaceObserver) -> None:
+        def client(token: str | None, *handlers: Any) -> AsyncWebClient:
+            return AsyncWebClient(
+                token=token,
+                base_url=settings.api_url,
+                proxy=settings.proxy or None,
+                timeout=_TIMEOUT_S,
+                retry_handlers=list(handlers),
+                logger=_sdk_logger,
+            )
+
+        self.reads = client(
+            settings.bot_token,
+            AsyncConnectionErrorRetryHandler(),
+            AsyncServerErrorRetryHandler(),
+            AsyncRateLimitErrorRetryHandler(max_retry_count=2),
+        )
+        self.writes = client(settings.bot_token)
+        self.anonymous = client(None, AsyncConnectionErrorRetryHandler())
+        """For Bolt and the socket: Bolt takes its token from our `authorize`, the socket uses the app token."""
+        self.session: aiohttp.ClientSession | None = None
+        self.proxy = settings.proxy or None
+        self._clock = clock
+        self._pacer = pacer
+        self.delivered_at: float | None = None
+        """When Slack last took a write."""
+        self.shut_out = ""
+        """Slack's verdict on our token, "" while it is good."""
+
+    def use(self, session: aiohttp.ClientSession | None) -> None:
+        """Every call goes through *session* from now on; None: we are not connected."""
+        self.session = session
+        for client in (self.reads, self.writes, self.anonymous):
+            client.session = session
+
+    @property
+    def connected(self) -> bool:
+        return self.session is not None and not self.session.closed
+
+    async def me(self) -> Me:
+        """Who we are. Raises SlackApiError and what aiohttp raises."""
+        answer = await self.reads.auth_test()
+        return Me(
+            team=str(answer.get("team_id") or ""),
+            enterprise=str(answer.get("enterprise_id") or ""),
+            user=str(answer.get("user_id") or ""),
+            bot=str(answer.get("bot_id") or ""),
+            org_install=bool(answer.get("is_enterprise_install")),
+        )
+
+    async def write(self, bucket: str, call: Callable[[], Awaitable[AsyncSlackResponse]]) -> AsyncSlackResponse:
+        """Make one call that shows something; *bucket* is the key of its rate. Raises SurfaceError only."""
+        if not self.connected:
+            raise SurfaceBusy("Slack is not connected", retry_after_s=2.0)
+        try:
+            answer = await call()
+        except Foreign as error:
+            if is_rate_limit(error):
+                self._pacer.learn(bucket, remaining=0, reset_after_s=retry_after_s(error))
+            if code_of(error) in AUTH:
+                self.shut_out = code_of(error)
+                logger.error("Slack shut us out: %s", translate(error))
+            raise translate(error) from error
+        self.delivered_at = self._clock.now()
+        return answer
+
+    async def quietly(self, what: str, call: Callable[[], Awaitable[Any]]) -> bool:
+        """Make a call that nobody waits for, such as a status line; says whether it worked, never raises."""
+        if not self.connected:
+            return False
+        try:
+            await call()
+        except Foreign as error:
+            logger.info("%s failed: %s", what, translate(error))
+            return False
+        return True

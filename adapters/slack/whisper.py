@@ -1,0 +1,107 @@
+"""An answer for one person's eyes, through a response_url: where the bot is no member, and for shortcuts.
+
+Five uses in thirty minutes (facts/slack.md 1.6): a placeholder, one replacement, and three further pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+
+from adapters.slack.render import MAX_PAGE_CHARS, blocks, fallback_text, page_length, plainer
+from adapters.slack.web_api import WebApi
+from core.errors import SurfaceBusy, SurfaceGone, SurfaceRejected
+from core.ports import Shown, SurfaceLimits
+
+_TIMEOUT_S = 15.0
+USES = 5
+LIFETIME_S = 1_800.0
+
+
+class WhisperSurface:
+    def __init__(self, api: WebApi, response_url: str, user: str, *, heading: str = "") -> None:
+        self._api = api
+        self._url = response_url
+        self._user = user
+        self._heading = heading
+        self._posted: list[int] = []
+
+    @property
+    def limits(self) -> SurfaceLimits:
+        return SurfaceLimits(max_chars=MAX_PAGE_CHARS, measure=page_length, max_edits=1, max_pages=USES - 1)
+
+    async def post(self, page: int, shown: Shown, nonce: str) -> str:
+        await self._send(page, shown, replace_original=False)
+        self._posted.append(page)
+        return f"whisper:{page}"
+
+    async def edit(self, ref: str, page: int, shown: Shown) -> None:
+        """Replace the page. Only the newest can be: the address knows no other."""
+        if self._posted and page != self._posted[-1]:
+            raise SurfaceRejected("an earlier private page cannot be replaced")
+        await self._send(page, shown, replace_original=True)
+
+    async def _send(self, page: int, shown: Shown, *, replace_original: bool) -> None:
+        heading = self._heading if page == 0 else ""
+        content: dict[str, Any] = {
+            "response_type": "ephemeral",
+            "replace_original": replace_original,
+            "text": fallback_text(shown),
+        }
+        try:
+            await respond(self._api, self._url, content | {"blocks": blocks(shown, heading=heading)})
+        except SurfaceRejected:
+            await respond(self._api, self._url, content | {"blocks": plainer(shown, heading=heading)})
+
+    async def remove(self, ref: str, page: int) -> None:
+        """Nothing: a page too many in an answer that only its asker sees, and that leaves with the next reload."""
+
+    async def find(self, page: int, nonce: str) -> str | None:
+        """Slack does not tell what was sent to a response_url; posting again would at worst show a page twice."""
+        return None
+
+    async def attach(self, name: str, content: bytes, comment: str) -> str:
+        """Files cannot be whispered; they go to the asker's direct messages."""
+        return await send_directly(self._api, self._user, name, content, comment)
+
+    async def busy(self, on: bool) -> None:
+        """There is no status for one person alone."""
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+
+async def send_directly(api: WebApi, user: str, name: str, content: bytes, comment: str) -> str:
+    """Upload a file to *user*'s direct messages with the bot; returns its id. Raises SurfaceError."""
+    opened = await api.write("slack:conversations.open", lambda: api.writes.conversations_open(users=user))
+    channel = str(opened["channel"]["id"])
+    answer = await api.write(
+        "slack:files.completeUploadExternal",
+        lambda: api.writes.files_upload_v2(
+            filename=name, content=content, channel=channel, initial_comment=comment or None
+        ),
+    )
+    return str(answer["files"][0]["id"])
+
+
+async def respond(api: WebApi, response_url: str, content: dict[str, Any]) -> None:
+    """Send *content* to a response_url. Raises SurfaceError; the address is a right of its own and stands in none."""
+    if api.session is None or not api.connected:
+        raise SurfaceBusy("Slack is not connected", retry_after_s=2.0)
+    try:
+        async with (
+            asyncio.timeout(_TIMEOUT_S),
+            api.session.post(response_url, json=content, proxy=api.proxy, allow_redirects=False) as answer,
+        ):
+            status, text = answer.status, await answer.text()
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        raise SurfaceBusy(f"a response_url did not answer ({type(error).__name__})", unsure=True) from None
+    if status == 200:
+        return
+    if status == 429 or status >= 500:
+        raise SurfaceBusy(f"a response_url answered with status {status}", unsure=status >= 500)
+    if "invalid_blocks" in text or "too_long" in text:
+        raise SurfaceRejected("a response_url refused the layout", too_long="too_long" in text)
+    raise SurfaceGone(f"a response_url is used up or too old (status {status})")
