@@ -1,0 +1,236 @@
+"""A conversation in the terminal. Its messages go through the inbox like everybody else's, so history, stop, forget
+and a crash in mid-answer are what they are elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+from adapters.terminal.lines import Lines
+from adapters.terminal.orders import Misspelt, Order, Question, help_text, parse
+from adapters.terminal.screen import Screen
+from adapters.terminal.surface import TerminalSurface
+from core.clock import Clock
+from core.errors import RequestError, StorageError, SurfaceGone
+from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
+from core.ports import (
+    AdapterHealth,
+    Commands,
+    ConversationList,
+    Intake,
+    ReplyCapability,
+    Said,
+    Surface,
+)
+from core.wording import sentence_for
+
+USER = UserKey("terminal", "", "local")
+"""Whoever sits at this machine and may read its database."""
+
+CHANNEL = "terminal"
+
+
+class TerminalAdapter:
+    """Constructed with everything it needs. `run` is the whole conversation and returns when the person leaves."""
+
+    name = "terminal"
+
+    def __init__(
+        self,
+        *,
+        screen: Screen,
+        lines: Lines,
+        clock: Clock,
+        conversations: ConversationList,
+        new_id: Callable[[], str],
+        wish: str = "",
+        begin_new: bool = False,
+        folder: Path = Path(),
+    ) -> None:
+        """
+        Args:
+            new_id: Makes message and conversation ids, each different.
+            wish: The model asked for in this conversation; "" for the user's own choice.
+            begin_new: Leave the last conversation alone.
+            folder: Where exports are written.
+        """
+        self._screen = screen
+        self._lines = lines
+        self._clock = clock
+        self._conversations = conversations
+        self._new_id = new_id
+        self._wish = wish
+        self._begin_new = begin_new
+        self._folder = folder
+        self._conversation = ConversationKey(self.name, "", CHANNEL, "")
+        self._last_reply = ""
+        self._answered = asyncio.Event()
+        self._busy = False
+        self._event_in_at: float | None = None
+        self._delivered_at: float | None = None
+
+    # --- the port ---
+
+    async def run(self, intake: Intake, commands: Commands) -> None:
+        await self._enter()
+        while (line := await self._lines.next()) is not None:
+            try:
+                match parse(line):
+                    case Question(text):
+                        await self._ask(text, intake)
+                    case Order("/quit"):
+                        return
+                    case Order(name, argument):
+                        await self._carry_out(name, argument, intake, commands)
+                    case Misspelt(typed, meant):
+                        self._screen.say(
+                            f"`{typed}` is no order; " + (f"`{meant}`?" if meant else "`/help` lists them.")
+                        )
+                    case None:
+                        pass
+            except (RequestError, StorageError) as error:
+                self._screen.say(sentence_for(error))
+
+    async def close_intake(self) -> None:
+        return
+
+    async def surface(self, incoming: Incoming, reply_id: str, capability: ReplyCapability | None) -> Surface:
+        return TerminalSurface(self._screen, self._surface_closed)
+
+    def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
+        raise SurfaceGone(f"{attachment.name}: the terminal carries no files")
+
+    async def context(self, incoming: Incoming) -> Sequence[Quote]:
+        return ()
+
+    def health(self) -> AdapterHealth:
+        return AdapterHealth(
+            "connected", "", self._clock.now(), event_in_at=self._event_in_at, delivered_at=self._delivered_at
+        )
+
+    # --- the conversation ---
+
+    async def interrupt(self, intake: Intake) -> bool:
+        """Ctrl-C: stop the answer that is being written. False where there is none."""
+        return self._busy and await intake.stop(self._conversation, USER)
+
+    async def _enter(self) -> None:
+        last = [] if self._begin_new else await self._conversations.conversations(USER, limit=1)
+        if not last:
+            self._conversation = self._fresh()
+            return
+        self._conversation = last[0].key
+        turns = await self._conversations.messages(self._conversation, limit=20)
+        self._last_reply = next((turn.reply_id for turn in reversed(turns) if turn.reply_id), "")
+        self._screen.say(f"Going on with *{last[0].title}* (`/new` begins another).")
+
+    def _fresh(self) -> ConversationKey:
+        self._last_reply = ""
+        return ConversationKey(self.name, "", CHANNEL, self._new_id())
+
+    async def _ask(self, text: str, intake: Intake) -> None:
+        message_id = self._new_id()
+        now = self._clock.now()
+        self._event_in_at = now
+        options = {"model": self._wish} if self._wish else {}
+        incoming = Incoming(message_id, message_id, USER, self._conversation, text, now, options=options, direct=True)
+        self._answered.clear()
+        receipt = await intake.accept(incoming)
+        if receipt.state == "refused":
+            self._screen.say(receipt.sentence)
+            return
+        self._last_reply = receipt.reply_id
+        await self._watch(intake)
+
+    async def _watch(self, intake: Intake) -> None:
+        """Wait for the answer's end; typing /stop meanwhile stops it."""
+        stop = asyncio.Event()
+
+        def heard(line: str) -> None:
+            if parse(line) == Order("/stop"):
+                stop.set()
+
+        async def stop_when_told() -> None:
+            await stop.wait()
+            await intake.stop(self._conversation, USER)
+
+        self._busy = True
+        try:
+            with self._lines.overhear(heard):
+                async with asyncio.TaskGroup() as group:
+                    listening = group.create_task(stop_when_told())
+                    await self._answered.wait()
+                    listening.cancel()
+        finally:
+            self._busy = False
+
+    def _surface_closed(self, _: str) -> None:
+        self._delivered_at = self._clock.now()
+        self._answered.set()
+
+    # --- orders ---
+
+    async def _carry_out(self, name: str, argument: str, intake: Intake, commands: Commands) -> None:
+        match name:
+            case "/new":
+                self._conversation = self._fresh()
+                self._screen.say("A new conversation.")
+            case "/again":
+                await self._again(intake)
+            case "/stop":
+                stopped = await intake.stop(self._conversation, USER)
+                self._screen.say("Stopped." if stopped else "Nothing is being written.")
+            case "/help":
+                self._screen.say(help_text())
+            case "/model":
+                await self._model(argument, commands)
+            case "/persona":
+                await self._persona(argument, commands)
+            case "/usage":
+                self._show(await commands.usage(USER))
+            case "/export":
+                self._show(await commands.export(USER, None if argument == "all" else self._conversation))
+            case "/forget":
+                self._show(await commands.forget(USER, None if argument == "all" else self._conversation))
+                self._conversation = self._fresh()
+
+    async def _again(self, intake: Intake) -> None:
+        if not self._last_reply:
+            self._screen.say("Nothing was asked here yet.")
+            return
+        self._answered.clear()
+        if sentence := await intake.press(self._last_reply, "regenerate", USER):
+            self._screen.say(sentence)
+            return
+        await self._watch(intake)
+
+    async def _model(self, argument: str, commands: Commands) -> None:
+        if argument:
+            self._show(await commands.set_model(USER, argument))
+            self._wish = ""
+            return
+        chosen = self._wish or (await commands.choice(USER))[0]
+        self._screen.say(_choices(await commands.models(), chosen))
+
+    async def _persona(self, argument: str, commands: Commands) -> None:
+        if argument:
+            self._show(await commands.set_persona(USER, argument))
+            return
+        _, chosen = await commands.choice(USER)
+        self._screen.say(_choices(await commands.personas(), chosen))
+
+    def _show(self, said: Said) -> None:
+        if said.file:
+            path = self._folder / said.file_name
+            path.write_bytes(said.file)
+            self._screen.say(f"{said.text} Written to `{path}`.".strip())
+        else:
+            self._screen.say(said.text)
+
+
+def _choices(choices: Sequence[tuple[str, str]], chosen: str) -> str:
+    lines = [
+        f"- {'**' if name == chosen else ''}`{name}`{'**' if name == chosen else ''} {what}" for name, what in choices
+    ]
+    return "\n".join(lines) or "There is none; tern.toml can define some."
