@@ -97,3 +97,18 @@ class LoopClock:
 
     async def sleep(self, duration_s: float) -> None:
         await asyncio.sleep(duration_s)
+
+
+class LoopbackTimeLoop(VirtualTimeLoop):
+    """Virtual time for code that talks over sockets to a server in this very loop.
+
+    On loopback what one side wrote can be read by the other at once, so time may jump as soon as no socket is ready.
+    Not for threads and not for other processes: it would not wait for those, name look-ups included.
+    """
+
+    def _run_once(self) -> None:
+        selector = self._selector  # type: ignore[attr-defined]
+        if not self._ready and selector.select(0):  # type: ignore[attr-defined]
+            asyncio.SelectorEventLoop._run_once(self)  # type: ignore[attr-defined]
+        else:
+            super()._run_once()
