@@ -129,7 +129,10 @@ class WebAdapter:
                 log.warning("could not read the figures of reply %s; the page shows it without", reply_id)
                 return
             if turn is not None:
-                self.hub.settle(conversation, reply_id, "turn", await self.turns.render(turn))
+                rendered = await self.turns.render(turn)
+                view = self.hub.view(reply_id)
+                if view is None or view.final:  # else it is being written anew already
+                    self.hub.settle(conversation, reply_id, "turn", rendered)
                 return
 
     async def _stored(self, conversation: ConversationKey, reply_id: str) -> ShownTurn | None:

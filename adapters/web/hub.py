@@ -77,6 +77,8 @@ class Hub:
     def settle(self, conversation: ConversationKey, reply_id: str, event: str, payload: Any) -> None:
         """The stored turn takes the view's place."""
         self._views.pop(reply_id, None)
+        for watcher in self._watchers.get(conversation, ()):
+            watcher.settled(reply_id)
         self.tell(conversation, event, payload)
 
     def tell(self, conversation: ConversationKey, event: str, payload: Any) -> None:
@@ -133,6 +135,11 @@ class Watcher:
         self._changed[reply_id] = None
         self._wake.set()
 
+    def settled(self, reply_id: str) -> None:
+        """The page gets the stored turn instead; a next step of this reply builds on nothing."""
+        self._changed.pop(reply_id, None)
+        self._has.pop(reply_id, None)
+
     def told(self, message: bytes) -> None:
         self._told.append(message)
         self._wake.set()
@@ -152,8 +159,7 @@ class Watcher:
 
     def _step(self, reply_id: str) -> bytes:
         view = self._hub.view(reply_id)
-        if view is None:  # settled meanwhile: the stored turn was told
-            self._has.pop(reply_id, None)
+        if view is None:  # forgotten meanwhile
             return b""
         before = self._has.get(reply_id)
         self._has[reply_id] = view

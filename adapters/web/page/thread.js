@@ -6,7 +6,7 @@ import { byId, copyText, icon, make, mark, renderedHtml, toast } from "./dom.js"
 const ENDED = new Set(["answered", "stopped", "failed", "quarantined"]);
 
 export class Thread {
-  /** `actions`: retry(question), press(replyId, action), older(). `changed()` is called after every change. */
+  /** `actions`: retry(question), press(replyId, action) -> whether it was done, older(). `changed()` is called after every change. */
   constructor(root, actions, changed) {
     this.root = root;
     this.actions = actions;
@@ -156,15 +156,24 @@ class Answer {
     );
   }
 
-  /** Nothing to show yet. */
+  /** Nothing to show yet. What stood here is hidden, not removed: steps build on what the server knows we have. */
   wait(sentence) {
     this.growing = true;
-    this.update({ status: sentence, busy: true });
+    this.body.hidden = true;
+    this.update({ status: sentence });
+  }
+
+  /** Show again what stood here: nothing new is coming. */
+  finish() {
+    this.growing = false;
+    this.body.hidden = false;
+    this.update({});
   }
 
   /** Apply a step: [block, how much of its HTML stands, what follows]. */
   grow(step) {
     this.growing = !step.final;
+    this.body.hidden = false;
     for (const [index, keep, tail] of step.blocks) this.block(index, (this.html[index] ?? "").slice(0, keep) + tail);
     this.shorten(step.count);
     this.update(step);
@@ -174,11 +183,12 @@ class Answer {
   /** The stored turn, with its figures. */
   settle(turn) {
     this.growing = !ENDED.has(turn.state);
+    this.body.hidden = false;
     this.markdown = turn.text;
     turn.blocks.forEach((html, index) => this.block(index, html));
     this.shorten(turn.blocks.length);
     this.element.classList.toggle("failed", turn.state === "failed" || turn.state === "quarantined");
-    this.update({ finished: !this.growing, busy: this.growing, facts: turn.facts, state: turn.state });
+    this.update({ facts: turn.facts, state: turn.state });
   }
 
   block(index, html) {
@@ -193,8 +203,8 @@ class Answer {
     while (this.body.children.length > count) this.body.lastChild.remove();
   }
 
-  update({ status = "", footer = "", busy = false, finished = false, files = [], facts = null, state = "" }) {
-    const waiting = this.growing && (status || this.html.length === 0 || busy === "again");
+  update({ status = "", footer = "", files = [], facts = null, state = "" }) {
+    const waiting = this.growing && (status || this.html.length === 0 || this.body.hidden);
     this.status.hidden = !waiting;
     this.status.lastChild.textContent = status || "";
     this.footer.textContent = footer;
@@ -238,11 +248,10 @@ class Answer {
   }
 
   async press(action) {
-    await this.actions.press(this.id, action, () => {
-      if (action !== "regenerate" && action !== "shorter") return;
-      this.shorten(0);
-      this.wait("");
-    });
+    const again = action === "regenerate" || action === "shorter";
+    if (again) this.wait("");
+    const done = await this.actions.press(this.id, action);
+    if (again && !done) this.finish();
   }
 
   async copy(button) {
@@ -287,13 +296,14 @@ byId("thread").addEventListener("click", async (event) => {
   setTimeout(() => (button.textContent = "Copy"), 1500);
 });
 
-/** Carry out a control of an answer. */
-export async function press(replyId, action, begun) {
+/** Carry out a control of an answer; false when it was refused. */
+export async function press(replyId, action) {
   try {
     const { sentence } = await call("POST", `/page/replies/${replyId}/press`, { action });
-    if (sentence) toast(sentence);
-    else begun();
+    toast(sentence);
+    return !sentence;
   } catch (error) {
     toast(error.message);
+    return false;
   }
 }
