@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from core.continuation.fences import open_fence
 from core.requests import ChatRequest, Text, Turn
 
 ANCHOR_WORDS = 6
@@ -22,13 +23,13 @@ _INSTRUCTION = (
 _INSIDE_CODE = "; it stopped inside a code block that is still open, so do not open it again"
 
 
-def continuation_request(request: ChatRequest, shown: str, *, in_code: bool = False) -> ChatRequest:
+def continuation_request(request: ChatRequest, shown: str) -> ChatRequest:
     """Return *request* extended by what was *shown* and by the instruction to go on.
 
     Works without prefill: OpenAI-format targets cannot be handed the beginning of their own answer, so the
     instruction is a turn of its own.
     """
-    instruction = _INSTRUCTION.format(anchor=anchor_of(shown), fence=_INSIDE_CODE if in_code else "")
+    instruction = _INSTRUCTION.format(anchor=anchor_of(shown), fence=_INSIDE_CODE if open_fence(shown) else "")
     turns = (*request.turns, Turn("assistant", (Text(shown),)), Turn("user", (Text(instruction),)))
     return replace(request, turns=turns)
 

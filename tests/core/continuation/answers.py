@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 TOKENS: tuple[str, ...] = (
     "Ar", "ctic", " ter", "ns", " migrate", " from", " pole", " to", " pole", " every", " year", ".", " They", " see",
     " **", "two", " summers", "**", ":", "\n\n", "-", " one", " in", " Green", "land", "\n", "-", " one", " near",
@@ -20,3 +22,9 @@ IN_OTHER_WORDS = (
 def cut(after: int) -> tuple[str, str]:
     """What the first model said before it broke off, and what it would have said."""
     return "".join(TOKENS[:after]), "".join(TOKENS[after:])
+
+
+def last_words(text: str, count: int) -> str:
+    """The end of *text* from the start of its *count*-th last word."""
+    starts = [match.start() for match in re.finditer(r"\S+", text)]
+    return text[starts[max(0, len(starts) - count)] :] if starts else ""

@@ -23,5 +23,5 @@ def test_anchor_is_the_last_six_words() -> None:
 
 def test_open_code_block_is_mentioned() -> None:
     """A model inside a code block is told so."""
-    assert "code block" in continuation_request(a_request(), "```\nx", in_code=True).turns[-1].text
+    assert "code block" in continuation_request(a_request(), "```\nx").turns[-1].text
     assert "code block" not in continuation_request(a_request(), "x").turns[-1].text

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.continuation import Join, NoSafeSeam, Seam
 from core.continuation.seam import MAX_HELD_CHARS
-from tests.core.continuation.answers import ANSWER, IN_OTHER_WORDS, TOKENS, cut
+from tests.core.continuation.answers import ANSWER, IN_OTHER_WORDS, TOKENS, cut, last_words
 
 EVERY_CUT = range(1, len(TOKENS))
 BOTH_SURFACES = pytest.mark.parametrize("editable", [True, False], ids=["page", "api"])
@@ -37,12 +37,6 @@ def visible(shown: str, said: str, *, editable: bool = True, size: int = 4) -> s
 
 def pieces(text: str, size: int) -> Iterator[str]:
     return (text[i : i + size] for i in range(0, len(text), size))
-
-
-def last_words(text: str, count: int) -> str:
-    """The end of *text* from the start of its *count*-th last word."""
-    starts = [match.start() for match in re.finditer(r"\S+", text)]
-    return text[starts[max(0, len(starts) - count)] :] if starts else ""
 
 
 def test_the_answer_has_fifty_tokens() -> None:
