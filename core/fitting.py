@@ -17,7 +17,7 @@ DEFAULT_OUTPUT_TOKENS = 4_096
 LEAST_OUTPUT_TOKENS = 256
 """Never squeeze the answer below this to save history."""
 
-_PICTURE_LEFT_OUT = "[a picture that this model was not shown]"
+_PICTURE_LEFT_OUT = "[a picture that this model was not shown]\n"
 _GAP = "\n[... {n} characters left out ...]\n"
 _HEAD_SHARE = 0.75
 """Of a message that is cut: so much from its beginning, the rest from its end, where questions often stand."""

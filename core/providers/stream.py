@@ -78,7 +78,7 @@ class _Chunk(msgspec.Struct, gc=False):
 
 _DECODER = msgspec.json.Decoder(_Chunk)
 
-_FINISHES: dict[str, Finish] = {
+FINISHES: dict[str, Finish] = {
     "stop": "stop",
     "length": "length",
     "tool_calls": "tool_calls",
@@ -104,7 +104,7 @@ class StreamDecoder:
         "finish",
         "provider_request_id",
         "reasoning",
-        "saw_chunk",
+        "tokens",
         "tool_deltas",
         "usage",
     )
@@ -118,7 +118,8 @@ class StreamDecoder:
         self.fault: Fault | None = None
         self.done = False
         """[DONE] came."""
-        self.saw_chunk = False
+        self.tokens = 0
+        """Chunks that carried text, reasoning or a piece of a call; a role alone is no sign of thinking."""
         self.provider_request_id = ""
         self.reasoning: list[str] = []
         self.tool_deltas: list[ToolCallDelta] = []
@@ -217,20 +218,23 @@ class StreamDecoder:
 
     def _read_chunk(self, chunk: _Chunk, texts: list[str]) -> bool:
         """Returns whether the stream is over because of a fault."""
-        self.saw_chunk = True
+        finish = None
         if chunk.choices:
             choice = chunk.choices[0]
             delta = choice.delta
             if delta is not None:
                 if delta.content:
+                    self.tokens += 1
                     texts.append(delta.content)
                 elif thought := delta.reasoning or delta.reasoning_content:
+                    self.tokens += 1
                     self.reasoning.append(thought)
                 if delta.tool_calls:
+                    self.tokens += 1
                     for call in delta.tool_calls:
                         self._read_call(call)
             if choice.finish_reason is not None:
-                self.finish = _FINISHES.get(choice.finish_reason, "stop")
+                finish = FINISHES.get(choice.finish_reason, "stop")
         if chunk.usage is not None:
             self.usage = chunk.usage
         if chunk.x_groq is not None:
@@ -242,7 +246,11 @@ class StreamDecoder:
                 self.fault = Fault("x_groq_error", chunk.x_groq.error)
         if chunk.error:
             self.fault = Fault("error_event", chunk.error)
-        return self.fault is not None
+        if self.fault is not None:
+            return True
+        if finish is not None:
+            self.finish = finish
+        return False
 
     def _read_call(self, piece: _Call) -> None:
         function = piece.function or _Function()

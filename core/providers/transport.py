@@ -22,17 +22,19 @@ CONNECT_TIMEOUT_S: Final = 5.0
 KEEPALIVE_S: Final = 75.0
 """How long an idle connection is kept: a new TLS handshake costs the first word two round trips."""
 
+MAX_WHOLE_BYTES: Final = 64_000_000
+"""Of an unstreamed answer: four times the longest spoken answer, and far less than the memory."""
+
 _BODY: Final = "tern.body"
 
 
 class Body:
     """The bytes of one response as they arrive. Whoever took it closes it."""
 
-    __slots__ = ("_lib", "_response")
+    __slots__ = ("_response",)
 
-    def __init__(self, response: aiohttp.ClientResponse, lib: ModuleType) -> None:
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
-        self._lib = lib
 
     async def read(self) -> bytes:
         """Return everything that has arrived, waiting for at least one byte; b"" at the end.
@@ -43,6 +45,15 @@ class Body:
             return await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
             raise ConnectionError(str(error) or type(error).__name__) from error
+
+    async def read_all(self) -> bytes:
+        """Return everything to the end. Raises ConnectionError, also for more than MAX_WHOLE_BYTES."""
+        whole = bytearray()
+        while piece := await self.read():
+            whole += piece
+            if len(whole) > MAX_WHOLE_BYTES:
+                raise ConnectionError(f"an answer of more than {MAX_WHOLE_BYTES} bytes")
+        return bytes(whole)
 
     def close(self) -> None:
         """Let the connection go: back to the pool if everything was read, closed otherwise."""
@@ -78,9 +89,12 @@ def http_client(lib: ModuleType, tls: ssl.SSLContext, proxy: str | None) -> Any:
             self._body = body
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
+            while piece := await self._read():
+                yield piece
+
+        async def _read(self) -> bytes:
             with _translated(lib):
-                while piece := await self._body.read():
-                    yield piece
+                return await self._body.read()
 
         async def aclose(self) -> None:
             self._body.close()
@@ -107,7 +121,7 @@ def http_client(lib: ModuleType, tls: ssl.SSLContext, proxy: str | None) -> Any:
                     skip_auto_headers=("User-Agent", "Content-Type"),
                     proxy=proxy if request.url.scheme == "https" else None,
                 )
-            body = Body(response, lib)
+            body = Body(response)
             return lib.Response(
                 response.status,
                 # aiohttp has decoded the body already, so what is said about its coding no longer holds.

@@ -1,0 +1,221 @@
+"""One chat request to one model: sent, read to its end or its failure, and accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from core.errors import ProviderError, Stalled
+from core.events import Send, Started, TextDelta, ToolCallDelta
+from core.models import ModelSpec
+from core.providers.failures import StreamCause, broken, error_for_fault
+from core.providers.sdk import Caller
+from core.providers.silence import Silence
+from core.providers.stream import Fault, StreamDecoder, WireUsage
+from core.providers.thinking import ThinkFilter
+from core.providers.timeouts import Timeouts
+from core.providers.transport import Body
+from core.providers.whole import read_whole
+from core.providers.wire import Flavour, chat_body, streams
+from core.requests import ChatRequest, Finish, Reply, ToolCall, Usage
+from core.tokens import estimate_request, estimate_tokens
+
+
+class Completions:
+    """Implements Provider over any Caller; what differs between providers is in `flavour` and `timeouts`.
+
+    The text of one network read is one TextDelta. A ProviderError carries the usage of what came before it.
+    """
+
+    def __init__(self, provider: str, flavour: Flavour, caller: Caller, timeouts: Timeouts) -> None:
+        self._provider = provider
+        self._flavour = flavour
+        self._caller = caller
+        self._timeouts = timeouts
+
+    async def __call__(self, request: ChatRequest, model: ModelSpec, send: Send) -> Reply:
+        """See Provider."""
+        await self._caller.ready()
+        call = _Call(self._provider, request, model, send)
+        try:
+            if streams(request, model):
+                await self._stream(call)
+            else:
+                await self._ask_whole(call)
+            return call.reply()
+        except ProviderError as error:
+            error.usage = call.usage() if call.texts or call.thoughts or call.reported else None
+            raise
+
+    async def _stream(self, call: _Call) -> None:
+        limits = self._timeouts
+        decoder = StreamDecoder(thinks_in_content=self._thinks_in_content(call.model))
+        call.thoughts = decoder.reasoning
+        sent_at = asyncio.get_running_loop().time()
+        try:
+            async with (
+                asyncio.timeout(limits.first_token_s) as deadline,
+                self._caller.chat(chat_body(call.request, call.model, self._flavour), call.model) as answer,
+            ):
+                deadline.reschedule(None)
+                call.request_id = answer.headers.get("x-request-id", "")
+                left_s = limits.first_token_s - (asyncio.get_running_loop().time() - sent_at)
+                with Silence(answer.body, left_s) as silence:
+                    lost = await self._read(answer.body, decoder, call, silence)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise call.stalled(limits.first_token_s, first=True) from error
+        call.finish, call.reported, call.calls = decoder.finish, decoder.usage, decoder.tool_calls
+        call.request_id = decoder.provider_request_id or call.request_id
+        if decoder.finish is not None:
+            return
+        if decoder.fault is not None:
+            raise call.faulty(decoder.fault)
+        if silence.expired:
+            raise call.stalled(limits.silence_s if decoder.tokens else limits.first_token_s, first=not decoder.tokens)
+        if lost is not None:
+            raise call.broken("closed", str(lost)) from lost
+        raise call.broken("no_finish" if decoder.tokens else "empty")
+
+    async def _read(self, body: Body, decoder: StreamDecoder, call: _Call, silence: Silence) -> ConnectionError | None:
+        """Hand on what comes until nothing more does; returns why the connection was lost, None where it ended."""
+        lost: ConnectionError | None = None
+        tokens = 0
+        while True:
+            try:
+                data = await body.read()
+            except ConnectionError as error:
+                data, lost = b"", error
+            text = decoder.feed(data) if data else decoder.close()
+            if text or decoder.tool_deltas:
+                silence.rest()
+                await call.tell(text, decoder.tool_deltas)
+                decoder.tool_deltas.clear()
+                silence.resume()
+            if not data or decoder.fault is not None:
+                return lost
+            if decoder.tokens > tokens:
+                tokens = decoder.tokens
+                silence.heard()
+            if decoder.done:
+                silence.allow(self._timeouts.linger_s)
+            elif decoder.finish is not None:
+                silence.allow(self._timeouts.last_words_s)
+            elif tokens:
+                silence.allow(self._timeouts.silence_s)
+
+    async def _ask_whole(self, call: _Call) -> None:
+        """Ask without streaming and deliver the answer as one delta."""
+        limit_s = self._timeouts.whole_s(call.model, call.request.max_output_tokens or call.model.max_output)
+        try:
+            async with (
+                asyncio.timeout(limit_s) as deadline,
+                self._caller.chat(chat_body(call.request, call.model, self._flavour), call.model) as answer,
+            ):
+                call.request_id = answer.headers.get("x-request-id", "")
+                raw = await answer.body.read_all()
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise call.stalled(limit_s, first=True) from error
+        except ConnectionError as error:
+            raise call.broken("closed", str(error)) from error
+        whole = read_whole(raw)
+        if isinstance(whole, Fault):
+            raise call.faulty(whole)
+        if whole.finish is None:
+            raise call.broken("no_finish")
+        text, thought = _without_thinking(whole.text, filtered=self._thinks_in_content(call.model))
+        call.thoughts = [whole.reasoning + thought]
+        call.finish, call.reported, call.calls = whole.finish, whole.usage, whole.tool_calls
+        call.request_id = whole.request_id or call.request_id
+        deltas = [ToolCallDelta(i, one.id, one.name, one.arguments) for i, one in enumerate(whole.tool_calls)]
+        if text or deltas:
+            await call.tell(text, deltas)
+
+    def _thinks_in_content(self, model: ModelSpec) -> bool:
+        """Whether <think> at the head of a text is reasoning. OpenAI's and gpt-oss's have a field of their own."""
+        return self._flavour != "openai" and "reasoning_format" not in model.refuses
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call under way: who is asked, and what has come so far."""
+
+    provider: str
+    request: ChatRequest
+    model: ModelSpec
+    send: Send
+    started: bool = False
+    request_id: str = ""
+    texts: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    calls: tuple[ToolCall, ...] = ()
+    finish: Finish | None = None
+    reported: WireUsage | None = None
+
+    async def tell(self, text: str, deltas: list[ToolCallDelta]) -> None:
+        if not self.started:
+            self.started = True
+            await self.send(Started(self.model.id, self.provider))
+        if text:
+            self.texts.append(text)
+            await self.send(TextDelta(text))
+        for delta in deltas:
+            await self.send(delta)
+
+    def reply(self) -> Reply:
+        """The whole answer. Raises StreamBroken("empty") where it says nothing, though it should have."""
+        text = "".join(self.texts)
+        may_be_empty = self.calls or self.request.stop or self.finish == "content_filter"
+        if not text.strip() and not may_be_empty:
+            # Mostly reasoning that used up the whole answer (facts/groq.md 7.6): another model may do better.
+            raise self.broken("empty", f"finish reason {self.finish}")
+        return Reply(
+            text=text,
+            model=self.model.id,
+            provider=self.provider,
+            usage=self.usage(),
+            finish="tool_calls" if self.calls else self.finish or "stop",
+            tool_calls=self.calls,
+            reasoning="".join(self.thoughts),
+            provider_request_id=self.request_id,
+        )
+
+    def usage(self) -> Usage:
+        """What it cost: as reported, else estimated from what was sent and received."""
+        reported = self.reported
+        if reported is None or reported.prompt_tokens is None:
+            prompt = estimate_request(self.request)
+            reasoning = estimate_tokens("".join(self.thoughts))
+            output = reasoning + estimate_tokens("".join(self.texts) + "".join(one.arguments for one in self.calls))
+            cost_usd = self.model.cost_usd(prompt, 0, output)
+            return Usage(prompt, 0, output, reasoning, cost_usd=cost_usd, estimated=True)
+        prompt, output = reported.prompt_tokens, reported.completion_tokens or 0
+        prompt_details, output_details = reported.prompt_tokens_details, reported.completion_tokens_details
+        cached = (prompt_details.cached_tokens if prompt_details else None) or 0
+        reasoning = (output_details.reasoning_tokens if output_details else None) or 0
+        return Usage(prompt, cached, output, reasoning, cost_usd=self.model.cost_usd(prompt, cached, output))
+
+    def broken(self, cause: StreamCause, detail: str = "") -> ProviderError:
+        return broken(cause, provider=self.provider, model=self.model.id, request_id=self.request_id, detail=detail)
+
+    def faulty(self, fault: Fault) -> ProviderError:
+        return error_for_fault(fault, provider=self.provider, model=self.model.id, request_id=self.request_id)
+
+    def stalled(self, silence_s: float, *, first: bool) -> Stalled:
+        error = Stalled(
+            f"silent for {silence_s:g} s", provider=self.provider, model=self.model.id, request_id=self.request_id
+        )
+        error.silence_s = silence_s
+        error.first = first
+        return error
+
+
+def _without_thinking(text: str, *, filtered: bool) -> tuple[str, str]:
+    if not filtered:
+        return text, ""
+    sieve = ThinkFilter()
+    answer, thought = sieve.feed(text)
+    return answer + sieve.close(), thought

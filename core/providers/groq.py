@@ -1,0 +1,86 @@
+"""Groq through its SDK: chat, speech both ways, and its list of models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from core.events import Send
+from core.models import ModelSpec
+from core.ports import RemoteModel
+from core.providers.catalogue import read_models
+from core.providers.completions import Completions
+from core.providers.sdk import OnHeaders, Opened, SdkCaller, ignore_headers
+from core.providers.speech import spoken, transcribed
+from core.providers.timeouts import GROQ, Timeouts
+from core.providers.transport import http_client, tls_context
+from core.requests import ChatRequest, Reply, TranscribeRequest, Transcript
+
+DEFAULT_URL: Final = "https://api.groq.com"
+"""Without /openai/v1, which the SDK puts before every path (facts/local.md, "What each SDK calls")."""
+
+
+class GroqProvider:
+    """Implements Provider, Catalogue, SpeechToText and TextToSpeech. Whoever made it closes it.
+
+    Args:
+        base_url: With or without /openai/v1 at its end; people copy Groq's documented address.
+        proxy: HTTP proxy for https addresses; the environment is not consulted.
+        on_headers: Hears the headers of every answer, refusals included.
+    """
+
+    name = "groq"
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        base_url: str | None = None,
+        proxy: str | None = None,
+        on_headers: OnHeaders = ignore_headers,
+        timeouts: Timeouts = GROQ,
+    ) -> None:
+        self._api_key = api_key
+        self._base_url = _root(base_url or DEFAULT_URL)
+        self._proxy = proxy
+        self._caller = SdkCaller(self.name, self._open, on_headers)
+        self._completions = Completions(self.name, "groq", self._caller, timeouts)
+
+    async def __call__(self, request: ChatRequest, model: ModelSpec, send: Send) -> Reply:
+        return await self._completions(request, model, send)
+
+    async def models(self) -> Sequence[RemoteModel]:
+        """Raises ProviderError."""
+        return read_models(
+            await self._caller.fetch(lambda client: client.models.with_streaming_response.list(), None, limit_s=15.0)
+        )
+
+    async def transcribe(self, request: TranscribeRequest, model: ModelSpec) -> Transcript:
+        return await transcribed(self._caller, self.name, request, model)
+
+    async def speak(self, text: str, model: ModelSpec, voice: str) -> bytes:
+        return await spoken(self._caller, text, model, voice)
+
+    async def ready(self) -> None:
+        """Import the SDK now, in a thread, so that the first request does not wait for it."""
+        await self._caller.ready()
+
+    async def close(self) -> None:
+        await self._caller.close()
+
+    def _open(self) -> Opened:
+        import groq  # 0.8 s, and only where a key is set
+        import httpx
+
+        client = groq.AsyncGroq(
+            api_key=self._api_key,
+            base_url=self._base_url,
+            max_retries=0,
+            timeout=None,
+            http_client=http_client(httpx, tls_context(), self._proxy),
+        )
+        return Opened(groq, httpx, client)
+
+
+def _root(base_url: str) -> str:
+    return base_url.rstrip("/").removesuffix("/v1").removesuffix("/openai")

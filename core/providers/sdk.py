@@ -1,0 +1,155 @@
+"""One SDK's client: opened at first need, its exceptions translated, its chunk objects left out.
+
+groq and openai are two packages with the same names in them, so everything here takes the package as a value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Protocol
+
+from core.errors import ConnectionFailed, Stalled
+from core.models import ModelSpec
+from core.providers.failures import broken, error_for
+from core.providers.transport import Body, body_of
+
+OnHeaders = Callable[[ModelSpec, Mapping[str, str]], None]
+"""Hears the headers of every answer, refusals included; names are in lower case."""
+
+
+def ignore_headers(model: ModelSpec, headers: Mapping[str, str]) -> None:
+    """For whoever does not count limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer with status 200 whose body is still coming. Whoever opened it closes it."""
+
+    headers: Mapping[str, str]
+    body: Body
+
+
+class Caller(Protocol):
+    """How a chat request gets to a provider. Raises ProviderError; leaving the context closes the connection."""
+
+    async def ready(self) -> None:
+        """Return when `chat` will not have to load anything first."""
+        ...
+
+    def chat(self, body: Mapping[str, Any], model: ModelSpec) -> AbstractAsyncContextManager[Answer]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An SDK as it was loaded: the package, the httpx it brings, and a client of it with `max_retries=0`."""
+
+    sdk: ModuleType
+    httpx: ModuleType
+    client: Any
+
+
+class SdkCaller:
+    """Implements Caller over groq or openai.
+
+    Args:
+        open_client: Imports the SDK and builds the client; runs in a thread, because openai takes 2.3 s to import.
+    """
+
+    def __init__(self, provider: str, open_client: Callable[[], Opened], on_headers: OnHeaders) -> None:
+        self._provider = provider
+        self._open_client = open_client
+        self._on_headers = on_headers
+        self._opening = asyncio.Lock()
+        self._opened: Opened | None = None
+
+    async def opened(self) -> Opened:
+        if self._opened is None:
+            async with self._opening:
+                if self._opened is None:
+                    self._opened = await asyncio.to_thread(self._open_client)
+        return self._opened
+
+    async def ready(self) -> None:
+        """Import the SDK now, so that the first request does not wait for it."""
+        await self.opened()
+
+    @asynccontextmanager
+    async def chat(self, body: Mapping[str, Any], model: ModelSpec) -> AsyncIterator[Answer]:
+        """Send one chat request; its headers have been told to `on_headers`."""
+        named = {"model": body["model"], "messages": body["messages"], "stream": body["stream"]}
+        # All else goes in extra_body: each SDK lacks some parameter (groq: stream_options, openai: reasoning_format).
+        rest = {name: value for name, value in body.items() if name not in named}
+
+        def create(client: Any) -> Any:
+            return client.chat.completions.with_streaming_response.create(**named, extra_body=rest)
+
+        async with self._opened_answer(create, model) as answer:
+            yield answer
+
+    async def fetch(self, ask: Callable[[Any], Any], model: ModelSpec | None, *, limit_s: float) -> bytes:
+        """Return the whole body of what *ask* sends: it is handed the client and returns a streaming response.
+
+        Args:
+            model: Whose limits the headers speak about; None where no model is asked.
+            limit_s: Seconds until Stalled is raised.
+        """
+        name = model.id if model else ""
+        await self.ready()
+        try:
+            async with asyncio.timeout(limit_s) as deadline, self._opened_answer(ask, model) as answer:
+                return await answer.body.read_all()
+        except ConnectionError as error:
+            raise broken("closed", provider=self._provider, model=name, detail=str(error)) from error
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            stalled = Stalled(f"no answer within {limit_s:g} s", provider=self._provider, model=name)
+            stalled.silence_s, stalled.first = limit_s, True
+            raise stalled from error
+
+    async def close(self) -> None:
+        """Close the connections; the caller is not usable afterwards."""
+        if self._opened is not None:
+            await self._opened.client.close()
+
+    @asynccontextmanager
+    async def _opened_answer(self, ask: Callable[[Any], Any], model: ModelSpec | None) -> AsyncIterator[Answer]:
+        opened = await self.opened()
+        asking = ask(opened.client)
+        try:
+            response = await asking.__aenter__()
+        except Exception as error:
+            raise self._translated(opened, error, model) from error
+        headers = lower(response.headers)
+        if model is not None:
+            self._on_headers(model, headers)
+        body = body_of(response.http_response)
+        try:
+            yield Answer(headers, body)
+        finally:
+            body.close()
+            await asking.__aexit__(None, None, None)
+
+    def _translated(self, opened: Opened, error: Exception, model: ModelSpec | None) -> Exception:
+        """Our error for the SDK's; what is not the provider's or the wire's doing stays as it is."""
+        name = model.id if model else ""
+        if isinstance(error, opened.sdk.APIStatusError):
+            response = error.response
+            headers = lower(response.headers)
+            if model is not None:
+                self._on_headers(model, headers)
+            return error_for(response.status_code, response.content, headers, provider=self._provider, model=name)
+        # groq wraps whatever goes wrong while sending, our own bugs included: only the wire's doing is translated.
+        cause = error.__cause__ if isinstance(error, opened.sdk.APIConnectionError) else error
+        if isinstance(cause, opened.httpx.TransportError):
+            detail = f"{type(cause).__name__}: {cause}".removesuffix(": ")
+            return ConnectionFailed(detail, provider=self._provider, model=name)
+        return cause if isinstance(cause, Exception) else error
+
+
+def lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
