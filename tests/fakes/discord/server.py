@@ -148,6 +148,7 @@ class FakeDiscord:
             web.get(api + "/users/@me", self.plain(self._get_me)),
             web.get(api + "/oauth2/applications/@me", self.plain(self._get_application)),
             web.get(api + "/gateway/bot", self.plain(self._get_gateway)),
+            web.get(api + "/users/{user}", self.plain(self._get_user)),
             web.post(api + "/users/@me/channels", self.plain(self._open_dm)),
             web.get(channel, self.plain(self._get_channel)),
             web.patch(channel, self.plain(self._patch_channel)),
@@ -166,8 +167,8 @@ class FakeDiscord:
         """Wrap a route: authorisation, faults, the fifty a second, errors in Discord's form."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            raw = await request.read()
-            body = json.loads(raw) if request.content_type == "application/json" and raw else None
+            raw = await request.read() if request.content_type == "application/json" else b""
+            body = json.loads(raw) if raw else None
             now = asyncio.get_running_loop().time()
             self.requests.append(Request(request.method, request.path, body, now))
             fault = self._fault(request)
@@ -509,6 +510,12 @@ class FakeDiscord:
 
     async def _get_me(self, _: web.Request) -> Any:
         return self.me.payload() | {"bot": True}
+
+    async def _get_user(self, request: web.Request) -> Any:
+        person = self.people.get(int(request.match_info["user"]))
+        if person is None:
+            raise ApiError(404, 10013, "Unknown User")
+        return person.payload()
 
     async def _get_application(self, _: web.Request) -> Any:
         return {
