@@ -1,0 +1,80 @@
+"""What an operator says, in the terms of each part. Pure; every part's settings are declared beside that part."""
+
+from __future__ import annotations
+
+from adapters.discord.settings import DiscordSettings
+from adapters.slack.settings import SlackSettings
+from adapters.web.settings import WebSettings
+from bot.config import Config
+from bot.settings import Settings
+from core.personas import Channel, Persona, Personas
+from core.runs import RunRules
+from core.storage.retention import Retention
+
+SLACK_URL = "https://slack.com/api/"
+
+
+def web_settings(settings: Settings, config: Config) -> WebSettings:
+    return WebSettings(host=settings.host, port=settings.port, api_keys=settings.api_keys)
+
+
+def slack_settings(settings: Settings, config: Config) -> SlackSettings | None:
+    """None while Slack is off: no bot token, or nothing to listen with."""
+    if not (settings.slack_bot_token and (settings.slack_app_token or settings.slack_signing_secret)):
+        return None
+    return SlackSettings(
+        bot_token=settings.slack_bot_token,
+        app_token=settings.slack_app_token,
+        signing_secret=settings.slack_signing_secret,
+        api_url=f"{settings.slack_api_url}/" if settings.slack_api_url else SLACK_URL,
+        proxy=settings.https_proxy,
+        bot_name=config.bot.name,
+        thread_follow_ups=config.slack.thread_follow_ups,
+        native_streaming=config.slack.native_streaming,
+        allow_channels=frozenset(config.slack.allow_channels),
+        allow_users=frozenset(config.slack.allow_users),
+        allow_external=config.slack.allow_external,
+        allow_guests=config.slack.allow_guests,
+        backfill_hours=config.slack.backfill_hours,
+    )
+
+
+def discord_settings(settings: Settings, config: Config) -> DiscordSettings | None:
+    """None while Discord is off."""
+    if not settings.discord_bot_token:
+        return None
+    return DiscordSettings(
+        token=settings.discord_bot_token,
+        message_content=settings.discord_message_content,
+        api_url=settings.discord_api_url,
+        gateway_url=settings.discord_gateway_url,
+        proxy=settings.https_proxy,
+        allow_guilds=frozenset(config.discord.allow_guilds),
+        allow_channels=frozenset(config.discord.allow_channels),
+        allow_roles=frozenset(config.discord.allow_roles),
+        allow_users=frozenset(config.discord.allow_users),
+        allow_dms=config.discord.allow_dms,
+        backfill_hours=config.discord.backfill_hours,
+        shard_ids=config.discord.shard_ids,
+        shard_count=config.discord.shard_count,
+    )
+
+
+def personas(config: Config) -> Personas:
+    return Personas(
+        named={
+            name: Persona(persona.prompt, persona.model, persona.temperature, persona.effort)
+            for name, persona in config.personas.items()
+        },
+        channels={place: Channel(channel.persona, channel.model) for place, channel in config.channels.items()},
+        bot_name=config.bot.name,
+    )
+
+
+def retention(config: Config) -> Retention:
+    kept = config.retention
+    return Retention(turns_days=kept.turns_days, usage_days=kept.usage_days, blobs_days=kept.blobs_days)
+
+
+def run_rules(config: Config) -> RunRules:
+    return RunRules(reply_deadline_s=config.bot.reply_deadline_s)
