@@ -230,7 +230,8 @@ class SlackAdapter:
             return WhisperSurface(self._api, capability.secret, place.user)
         asked_by_command = not place.since and bool(incoming.text)
         above = heading(incoming.speaker, incoming.text) if asked_by_command else ""
-        if incoming.direct and place.thread and self._streaming.has_room():
+        again = incoming.action in ("regenerate", "shorter")  # into a message that stands already: streams cannot
+        if incoming.direct and place.thread and not again and self._streaming.has_room():
             return StreamedSurface(
                 self._api,
                 place,

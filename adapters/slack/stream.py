@@ -121,7 +121,7 @@ class StreamedSurface(EditedSurface):
 
     async def post(self, page: int, shown: Shown, nonce: str) -> str:
         await self._finish_others()
-        if self._edited or shown.final or shown.footer:
+        if self._edited or shown.final or shown.footer or shown.plain:
             return await super().post(page, shown, nonce)
         try:
             return await self._start_stream(page, shown, nonce)
@@ -166,7 +166,7 @@ class StreamedSurface(EditedSurface):
         whole = disarm(shown.text)
         ends = shown.final or bool(shown.footer)
         target = whole if ends else _sendable(whole, shown.closing_chars)
-        if not target.startswith(stream.sent):
+        if shown.plain or not target.startswith(stream.sent):
             # Something already streamed is to be unsaid, or stands on the next page now: only an edit can do that.
             return await self._overwrite(ref, page, shown)
         suffix = target[len(stream.sent) :]
@@ -263,6 +263,9 @@ class StreamedSurface(EditedSurface):
         """An agent session that is `processing` shows Slack's own Stop button (facts/slack.md 1.1)."""
         if on == self._busy:
             return
+        if not on and self._open:
+            self._busy = False
+            return  # what streams is at work; stopping the stream ends the session's `processing`
         if not self._streaming.sessions:
             await super().busy(on)
             return

@@ -88,7 +88,7 @@ class EditedSurface:
         so this cannot post twice."""
         heading = self._heading if page == 0 else ""
         text = fallback_text(shown)
-        if page not in self._plain:
+        if page not in self._plain and not shown.plain:
             try:
                 return await send({"text": text, "blocks": blocks(shown, heading=heading)})
             except SurfaceRejected as error:

@@ -51,8 +51,11 @@ class WhisperSurface:
             "text": fallback_text(shown),
         }
         try:
-            await respond(self._api, self._url, content | {"blocks": blocks(shown, heading=heading)})
-        except SurfaceRejected:
+            form = plainer if shown.plain else blocks
+            await respond(self._api, self._url, content | {"blocks": form(shown, heading=heading)})
+        except SurfaceRejected as error:
+            if error.too_long or shown.plain:
+                raise
             await respond(self._api, self._url, content | {"blocks": plainer(shown, heading=heading)})
 
     async def remove(self, ref: str, page: int) -> None:
