@@ -467,6 +467,11 @@ class InboxStore(Protocol):
         """Those of *run_ids* that nobody else has and nothing stands before; each start is counted first."""
         ...
 
+    async def hold(self, run_ids: Sequence[str]) -> Sequence[Claim]:
+        """Lease those of *run_ids* that are queued and free, without starting them: to show their place in the queue.
+        A later `claim` goes on with the same fence."""
+        ...
+
     async def renew(self, run_ids: Sequence[str]) -> Mapping[str, tuple[int, str]]:
         """Prolong leases: run id -> (fence, requested stop or ""), of those that are still ours."""
         ...

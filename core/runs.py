@@ -57,6 +57,8 @@ class Pending:
     """Order: of two runs in one conversation the smaller goes first."""
     conversation_id: int
     user: UserKey
+    starts: int = 0
+    """How often it was started without an orderly end."""
 
 
 @dataclass(frozen=True, slots=True)

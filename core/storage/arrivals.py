@@ -132,7 +132,7 @@ def accept(
     return _add_run(
         c,
         arrival,
-        decode_incoming(body),  # what is worked on is what was stored, lone surrogates and all
+        decode_incoming(body),  # what is worked on is what was stored, to the letter
         conversation_id=conversation_id,
         message_seq=message_seq,
         revision=0,
@@ -227,13 +227,13 @@ def repeat(
 
 
 def request_stop(c: Connection, run_id: str, reason: StopReason, now: float) -> bool:
-    """Ask an open run to end. A running one is told by its owner's next look; one that waits and has shown something
-    is woken, so that its pages say so; one that has shown nothing ends here. False when it was settled already."""
-    row = c.execute(select(runs.c.state, runs.c.reply_id).where(is_open(runs), runs.c.run_id == run_id)).one_or_none()
+    """Ask an open run to end. Whoever holds it is told at its next look; one that nobody holds but that has shown
+    something is woken, so that its pages say so; one that has shown nothing ends here. False when it was settled."""
+    row = c.execute(select(runs.c.owner, runs.c.reply_id).where(is_open(runs), runs.c.run_id == run_id)).one_or_none()
     if row is None:
         return False
     change: dict[str, Any] = {"stop_reason": reason}
-    if row.state != "running":
+    if not row.owner:
         shown = c.execute(select(exists().where(pages.c.reply_id == row.reply_id))).scalar()
         change |= {"state": "accepted"} if shown else {"state": "stopped", "error": reason, "ended_at": now}
     c.execute(update(runs).where(runs.c.run_id == run_id).values(change))
@@ -277,16 +277,16 @@ def _duplicate(c: Connection, key: dict[str, str]) -> Taken:
 
 
 def _end_runs(c: Connection, message_seq: int, reason: StopReason, now: float) -> tuple[str, ...]:
-    """Settle a message's open runs that nobody works on; ask the running one to stop. Returns that one, if any."""
-    mine = runs.c.message_seq == message_seq
-    running = c.execute(select(runs.c.run_id).where(mine, runs.c.state == "running")).scalars().all()
-    c.execute(update(runs).where(mine, runs.c.state == "running").values(stop_reason=reason))
+    """Settle a message's open runs that nobody holds; ask the others to stop. Returns those others."""
+    mine = is_open(runs) & (runs.c.message_seq == message_seq)
+    held = c.execute(select(runs.c.run_id).where(mine, runs.c.owner != "")).scalars().all()
+    c.execute(update(runs).where(mine, runs.c.owner != "").values(stop_reason=reason))
     c.execute(
         update(runs)
-        .where(mine, runs.c.state.in_(("accepted", "waiting")))
+        .where(mine, runs.c.owner == "")
         .values(state="stopped", stop_reason=reason, error=reason, ended_at=now)
     )
-    return tuple(running)
+    return tuple(held)
 
 
 def _add_run(

@@ -10,7 +10,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, exists, insert, null, or_, select, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    insert,
+    literal_column,
+    null,
+    or_,
+    select,
+    update,
+)
 
 from core.errors import StaleFence
 from core.runs import Claim, Duty, Pending, RunRules, Settlement
@@ -32,10 +45,12 @@ class Owner:
 
 
 _run = runs.c
+_is_mine = _run.owner == bindparam("me")
+_lease_is_over = _run.lease_until < bindparam("now")
 _is_claimable = or_(
-    _run.state == "accepted",
+    and_(_run.state == "accepted", or_(_run.owner == "", _is_mine, _lease_is_over)),
     and_(_run.state == "waiting", _run.next_try_at <= bindparam("now")),
-    and_(_run.state == "running", _run.lease_until < bindparam("now")),
+    and_(_run.state == "running", _lease_is_over),
 )
 _other = runs.alias("other")
 _stands_behind = exists().where(
@@ -45,12 +60,7 @@ _stands_behind = exists().where(
     # A waiting run lets later ones pass; any other holds its conversation, or stands before this one.
     or_(_other.c.state == "running", and_(_other.c.state == "accepted", _other.c.seq < _run.seq)),
 )
-_PENDING = (
-    select(_run.run_id, _run.seq, _run.conversation_id, _run.asker_platform, _run.asker_workspace, _run.asker_user)
-    .where(is_open(runs), _is_claimable)
-    .order_by(_run.seq)
-    .limit(bindparam("limit"))
-)
+_PENDING = select(runs).where(is_open(runs), _is_claimable).order_by(_run.seq).limit(bindparam("limit"))
 _CLAIM = (
     update(runs)
     .where(_run.run_id == bindparam("id"), _is_claimable, ~_stands_behind)
@@ -60,18 +70,25 @@ _CLAIM = (
         state="running",
         owner=bindparam("me"),
         lease_until=bindparam("until"),
-        fence=_run.fence + 1,
+        # What we hold already we only go on with: whoever writes for it keeps the right to.
+        fence=_run.fence + case((and_(_run.state == "accepted", _is_mine), 0), else_=1),
         starts=_run.starts + 1,
         next_try_at=null(),
     )
+    .returning(runs)
+)
+_HOLD = (
+    update(runs)
+    .where(_run.run_id == bindparam("id"), _run.state == "accepted", or_(_run.owner == "", _lease_is_over))
+    .values(owner=bindparam("me"), lease_until=bindparam("until"), fence=_run.fence + 1)
     .returning(runs)
 )
 _MESSAGE = select(messages).where(messages.c.seq == bindparam("message_seq"))
 _is_held = and_(
     _run.run_id == bindparam("id"),
     _run.fence == bindparam("held_fence"),
-    _run.owner == bindparam("me"),
-    _run.state == "running",
+    _is_mine,
+    _run.state.in_([literal_column("'accepted'"), literal_column("'running'")]),
 )
 _HELD = Prepared(select(exists().where(_is_held)))
 _END = Prepared(
@@ -83,7 +100,8 @@ _END = Prepared(
         ended_at=bindparam("end_at"),
         next_try_at=bindparam("again_at"),
         tries=_run.tries + bindparam("tried"),
-        starts=_run.starts - bindparam("orderly"),
+        # A run that was only held, not started, has no start to take back.
+        starts=_run.starts - bindparam("orderly") * case((_run.state == "running", 1), else_=0),
         owner="",
         lease_until=null(),
     )
@@ -101,30 +119,28 @@ _SAVE_FACTS = Prepared(
 )
 
 
-def pending(c: Connection, now: float, limit: int) -> list[Pending]:
+def pending(c: Connection, owner: Owner, limit: int) -> list[Pending]:
     """Runs that could be worked on now, oldest first: queued, due again, or left behind by a dead process."""
-    rows = c.execute(_PENDING, {"now": now, "limit": limit})
-    return [Pending(row.run_id, row.seq, row.conversation_id, user_of(row, "asker_")) for row in rows]
+    rows = c.execute(_PENDING, {"now": owner.now, "me": owner.name, "limit": limit})
+    return [Pending(row.run_id, row.seq, row.conversation_id, user_of(row, "asker_"), row.starts) for row in rows]
 
 
 def claim(c: Connection, run_ids: Sequence[str], owner: Owner) -> list[Claim]:
     """Take those of *run_ids* that nobody else took and that are first in their conversation. The start is counted
     and on disk before any work begins."""
-    taken = []
-    for run_id in run_ids:
-        row = c.execute(
-            _CLAIM,
-            {
-                "id": run_id,
-                "now": owner.now,
-                "me": owner.name,
-                "until": owner.now + owner.rules.lease_s,
-                "deadline": owner.now + owner.rules.reply_deadline_s,
-            },
-        ).one_or_none()
-        if row is not None:
-            taken.append(_claim_of(c, row, owner))
-    return taken
+    deadline = {"deadline": owner.now + owner.rules.reply_deadline_s}
+    rows = [c.execute(_CLAIM, _taking(run_id, owner) | deadline).one_or_none() for run_id in run_ids]
+    return [_claim_of(c, row, owner) for row in rows if row is not None]
+
+
+def hold(c: Connection, run_ids: Sequence[str], owner: Owner) -> list[Claim]:
+    """Take the right to show something for queued runs (their place) before they start. `claim` goes on from there."""
+    rows = [c.execute(_HOLD, _taking(run_id, owner)).one_or_none() for run_id in run_ids]
+    return [_claim_of(c, row, owner) for row in rows if row is not None]
+
+
+def _taking(run_id: str, owner: Owner) -> dict[str, Any]:
+    return {"id": run_id, "now": owner.now, "me": owner.name, "until": owner.now + owner.rules.lease_s}
 
 
 def _claim_of(c: Connection, row: Any, owner: Owner) -> Claim:
@@ -144,7 +160,7 @@ def _claim_of(c: Connection, row: Any, owner: Owner) -> Claim:
         tries=row.tries,
         revision=row.revision,
     )
-    if claimed.duty != "apologise":
+    if claimed.duty != "apologise" or row.state != "running":
         return claimed
     others = c.execute(
         update(runs)
@@ -168,7 +184,7 @@ def duty_of(row: Any, owner: Owner) -> Duty:
         return "give_up"
     if row.stop_reason:
         return "stop"
-    if row.starts == 1 and row.tries == 0 and owner.now - row.asked_at > owner.rules.backlog_age_s:
+    if row.starts <= 1 and row.tries == 0 and owner.now - row.asked_at > owner.rules.backlog_age_s:
         return "apologise"
     return "answer"
 
@@ -177,7 +193,7 @@ def renew(c: Connection, run_ids: Sequence[str], owner: Owner) -> dict[str, tupl
     """Prolong our leases. Returns run id -> (fence, requested stop or "") of those that are still ours."""
     rows = c.execute(
         update(runs)
-        .where(_run.run_id.in_(run_ids), _run.owner == owner.name, _run.state == "running")
+        .where(_run.run_id.in_(run_ids), _run.owner == owner.name, is_open(runs))
         .values(lease_until=owner.now + owner.rules.lease_s)
         .returning(_run.run_id, _run.fence, _run.stop_reason)
     )

@@ -74,15 +74,19 @@ class SqlInbox:
     # --- claims
 
     async def pending(self, limit: int) -> Sequence[Pending]:
-        now = self._clock.now()
-        return await self._database.read(lambda c: claims.pending(c, now, limit))
+        owner = self._as_owner()
+        return await self._database.read(lambda c: claims.pending(c, owner, limit))
 
     async def claim(self, run_ids: Sequence[str]) -> Sequence[Claim]:
-        owner = Owner(self._owner, self._clock.now(), self._rules)
+        owner = self._as_owner()
         return await self._database.write(lambda c: claims.claim(c, run_ids, owner))
 
+    async def hold(self, run_ids: Sequence[str]) -> Sequence[Claim]:
+        owner = self._as_owner()
+        return await self._database.write(lambda c: claims.hold(c, run_ids, owner))
+
     async def renew(self, run_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
-        owner = Owner(self._owner, self._clock.now(), self._rules)
+        owner = self._as_owner()
         return await self._database.write(lambda c: claims.renew(c, run_ids, owner))
 
     async def settle(self, claim: Claim, settlement: Settlement) -> None:
@@ -126,6 +130,9 @@ class SqlInbox:
     async def seen(self, platform: str, workspace: str, channel: str, message_id: str) -> bool:
         key = _key(platform, workspace, channel, message_id)
         return await self._database.read(lambda c: lookups.seen(c, self._seals, key))
+
+    def _as_owner(self) -> Owner:
+        return Owner(self._owner, self._clock.now(), self._rules)
 
     def _arrival(self, run_id: str, reply_id: str, *, claim: bool = False) -> Arrival:
         return Arrival(self._clock.now(), self._owner, run_id, reply_id, self._rules, claim)
