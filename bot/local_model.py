@@ -20,28 +20,17 @@ from typing import Any, Protocol
 
 import structlog
 
+from bot.local_choice import EMBEDDED
 from bot.local_server import Start, as_json, threads_for
 from bot.supervise import Backoff
 from core.clock import Clock
 from core.errors import Overloaded
 from core.events import Send
-from core.models import Capability, ModelSpec
+from core.models import ModelSpec
 from core.ports import Provider
 from core.requests import ChatRequest, Reply
 
 log: Any = structlog.get_logger(__name__)
-
-EMBEDDED = ModelSpec(
-    id="smollm2-135m-instruct",
-    provider="local",
-    tier="local",
-    context_window=8_192,  # facts: local, 2026-11-22: longer prompts get 400 exceed_context_size_error
-    max_output=1_024,  # it may fall into a loop; this ends it after a quarter of a minute
-    # No tools: it makes no tool calls. Pictures end in a 500.
-    capabilities=frozenset({Capability.TEXT, Capability.JSON, Capability.JSON_SCHEMA}),
-    speed=60,  # tokens/s on one core of two, measured 2026-11-23
-)
-"""It proves the pipe, not the answers (17 + 25 = 32)."""
 
 COMMAND = (sys.executable, "-m", "bot", "local-model")
 

@@ -9,7 +9,7 @@ import pytest
 
 from bot.config import Config
 from bot.greeting import as_text, greeting
-from bot.local_model import EMBEDDED
+from bot.local_choice import EMBEDDED
 from bot.settings import Settings
 from core.registry import load_registry
 

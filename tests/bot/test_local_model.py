@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 
 from bot import local_server
-from bot.local_model import EMBEDDED, Endpoint, LocalModel, wanted_start
+from bot.local_choice import EMBEDDED
+from bot.local_model import Endpoint, LocalModel, wanted_start
 from core.errors import Overloaded
 from core.events import Send
 from core.incoming import UserKey
