@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from adapters.discord.calls import Calls
 from adapters.discord.client import Client
+from adapters.discord.failures import TokenGone
 from core.clock import Clock
 from core.errors import SurfaceBusy
 
@@ -25,8 +26,8 @@ class Connection:
     clock: Clock
     calls: Calls | None = None
     client: Client | None = None
-    acks: dict[str, asyncio.Event] = field(default_factory=dict, repr=False)
-    """Interaction token -> set once Discord knows that we heard; before that the token cannot be used."""
+    acks: dict[str, asyncio.Future[bool]] = field(default_factory=dict, repr=False)
+    """Interaction token -> whether Discord learned in time that we heard; before that the token cannot be used."""
     _echoes: OrderedDict[str, str] = field(default_factory=OrderedDict)
 
     def use(self) -> tuple[Client, Calls]:
@@ -46,12 +47,13 @@ class Connection:
         return self._echoes.get(nonce)
 
     async def acknowledged(self, token: str) -> None:
-        """Wait until the interaction may be written to; returns at once for one of an earlier process."""
+        """Wait until the interaction may be written to; returns at once for one of an earlier process.
+
+        Raises TokenGone when Discord no longer waited for us.
+        """
         ack = self.acks.get(token)
         if ack is None:
             return
-        try:
-            async with asyncio.timeout(ACK_PATIENCE_S):
-                await ack.wait()
-        except TimeoutError:
-            raise SurfaceBusy("the interaction was not acknowledged in time") from None
+        await asyncio.wait({ack}, timeout=ACK_PATIENCE_S)
+        if not ack.done() or not ack.result():
+            raise TokenGone("the interaction was not acknowledged in time")

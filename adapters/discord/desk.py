@@ -101,12 +101,12 @@ class Desk:
             parent=channel.parent_id if isinstance(channel, discord.Thread) else None,
         )
 
-    def _expect_ack(self, interaction: Used) -> asyncio.Event:
-        """From now until it is set, surfaces wait before they use the token."""
-        event = self._connection.acks[interaction.token] = asyncio.Event()
+    def _expect_ack(self, interaction: Used) -> asyncio.Future[bool]:
+        """Until it is done, surfaces wait before they use the token."""
         loop = asyncio.get_running_loop()
+        ack = self._connection.acks[interaction.token] = loop.create_future()
         loop.call_later(TOKEN_S, self._connection.acks.pop, interaction.token, None)
-        return event
+        return ack
 
     # --- private commands
 
@@ -162,7 +162,7 @@ class Desk:
             sentence = wording.sentence_for(error)
         if sentence:
             await _whisper(interaction, sentence)
-            acknowledged.set()
+            acknowledged.set_result(True)
         else:
             await _acknowledge(interaction, acknowledged)
 
@@ -193,7 +193,7 @@ def _here(interaction: Used) -> ConversationKey | None:
     return None
 
 
-async def _acknowledge(interaction: Used, acknowledged: asyncio.Event, *, private: bool = False) -> None:
+async def _acknowledge(interaction: Used, acknowledged: asyncio.Future[bool], *, private: bool = False) -> None:
     """Say "heard". Too late, or the connection broke: the answer then goes where it can (surface.py)."""
     try:
         if interaction.type is discord.InteractionType.component:
@@ -202,8 +202,9 @@ async def _acknowledge(interaction: Used, acknowledged: asyncio.Event, *, privat
             await interaction.response.defer(ephemeral=private, thinking=True)
     except (discord.HTTPException, OSError) as error:
         log.warning("an interaction could not be acknowledged: %s", error)
+        acknowledged.set_result(False)
     else:
-        acknowledged.set()
+        acknowledged.set_result(True)
 
 
 async def _whisper(interaction: Used, sentence: str) -> None:

@@ -28,22 +28,21 @@ GONE = frozenset(
         UNKNOWN_CHANNEL,
         10004,  # unknown guild
         UNKNOWN_MESSAGE,
-        UNKNOWN_WEBHOOK,
-        UNKNOWN_INTERACTION,
-        MISSING_ACCESS,
         50005,  # cannot edit another user's message
         CANNOT_MESSAGE_USER,
-        MISSING_PERMISSIONS,
-        INVALID_TOKEN,
-        ARCHIVED_THREAD,
         LOCKED_THREAD,
     }
 )
 FORBIDDEN = frozenset({MISSING_ACCESS, MISSING_PERMISSIONS})
+TOKEN_GONE = frozenset({UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION, INVALID_TOKEN})
 
 
 class Forbidden(SurfaceGone):
     """The bot may not write here, though the place exists."""
+
+
+class TokenGone(SurfaceGone):
+    """The interaction is over, or was never acknowledged; its messages may still stand."""
 
 
 class ReplyRefused(SurfaceRejected):
@@ -82,6 +81,8 @@ def _http_error(error: discord.HTTPException, *, posting: bool) -> SurfaceError:
         return ThreadArchived(why)
     if error.code in FORBIDDEN:
         return Forbidden(why)
+    if error.code in TOKEN_GONE:
+        return TokenGone(why)
     if error.code in GONE or error.status in (401, 404):
         return SurfaceGone(why)
     if error.code == OLD_MESSAGE_EDITS:

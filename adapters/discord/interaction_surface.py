@@ -15,9 +15,10 @@ import discord
 from adapters.discord import buckets
 from adapters.discord.connection import Connection
 from adapters.discord.controls import Buttons, buttons
+from adapters.discord.failures import TokenGone
 from adapters.discord.render import PAGE_UNITS, clip, measure_quiet, message_text, quiet, render
 from adapters.discord.settings import DiscordSettings
-from adapters.discord.surface import MAX_FILE_BYTES, MAX_PAGES, NO_PINGS, ChannelSurface, Writer
+from adapters.discord.surface import MAX_FILE_BYTES, MAX_PAGES, NO_PINGS, ChannelSurface, Writer, pick
 from core.errors import SurfaceGone, SurfaceRejected
 from core.incoming import Incoming
 from core.ports import Controls, Rate, ReplyCapability, Shown, SurfaceLimits
@@ -52,6 +53,8 @@ class InteractionSurface:
         self._channel = channel
         self._private = incoming.visibility == "private"
         self._reply_id = reply_id
+        self._dead = False
+        """The token turned out to be of no use before its time."""
         place = incoming.message_id
         self._writer = Writer(connection, place)
         self._controls: dict[int, Controls | None] = {}
@@ -66,7 +69,7 @@ class InteractionSurface:
         )
 
     def _expired(self) -> bool:
-        return self._connection.clock.now() > self._capability.expires_at - TOKEN_MARGIN_S
+        return self._dead or self._connection.clock.now() > self._capability.expires_at - TOKEN_MARGIN_S
 
     def _after_the_end(self) -> ChannelSurface:
         if self._private:
@@ -74,8 +77,14 @@ class InteractionSurface:
         return self._channel
 
     async def post(self, page: int, shown: Shown, nonce: str) -> str:
-        if self._expired():
-            return await self._after_the_end().post(page, shown, nonce)
+        if not self._expired():
+            try:
+                return await self._post(page, shown)
+            except TokenGone:
+                self._dead = True
+        return await self._after_the_end().post(page, shown, nonce)
+
+    async def _post(self, page: int, shown: Shown) -> str:
         if page == 0:
             # The deferred response is there already: this is an edit, and repeating it is harmless.
             body = await self._edit(ORIGINAL, self._changes(page, shown))
@@ -88,15 +97,19 @@ class InteractionSurface:
 
     async def edit(self, ref: str, page: int, shown: Shown) -> None:
         if not self._expired():
-            await self._edit(ref, self._changes(page, shown))
-            self._controls[page] = shown.controls
-            return
+            try:
+                await self._edit(ref, self._changes(page, shown))
+            except TokenGone:
+                self._dead = True
+            else:
+                self._controls[page] = shown.controls
+                return
         channel = self._after_the_end()
         try:
             await channel.edit(self._moved.get(ref, ref), page, shown)
         except SurfaceGone:
             # Where the bot may not touch the response, the answer goes on in a message of its own.
-            self._moved[ref] = await channel.post(page, shown, f"{self._reply_id[-20:]}.{page}m")
+            self._moved[ref] = await channel.post(page, shown, f"{self._reply_id[:22]}m{page}")
 
     async def remove(self, ref: str, page: int) -> None:
         self._controls.pop(page, None)
@@ -114,22 +127,22 @@ class InteractionSurface:
         if page == 0 or self._private:
             return None
         started = int(self._incoming.message_id)
-        mine = [
-            message
-            async for message in self._channel.own_after(started)
-            if message.interaction == started and not message.files
-        ]
-        return str(mine[page].id) if page < len(mine) else None
+        mine = [message async for message in self._channel.own_after(started) if message.interaction == started]
+        return pick(mine, page, file_page=self.limits.max_pages)
 
     async def attach(self, name: str, content: bytes, comment: str) -> str:
         if len(content) > MAX_FILE_BYTES:
             raise SurfaceRejected(f"{name} is larger than Discord takes", too_long=True)
-        if self._expired():
-            return await self._after_the_end().attach(name, content, comment)
-        said = clip(quiet(render(comment)), PAGE_UNITS)
-        file = discord.File(io.BytesIO(content), filename=name)
-        body = await self._follow_up(**({"content": said} if said else {}), file=file)
-        return str(body["id"])
+        if not self._expired():
+            said = clip(quiet(render(comment)), PAGE_UNITS)
+            file = discord.File(io.BytesIO(content), filename=name)
+            try:
+                body = await self._follow_up(**({"content": said} if said else {}), file=file)
+            except TokenGone:
+                self._dead = True
+            else:
+                return str(body["id"])
+        return await self._after_the_end().attach(name, content, comment)
 
     async def busy(self, on: bool) -> None:
         """The deferred response shows by itself that something is coming."""

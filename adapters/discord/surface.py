@@ -197,9 +197,9 @@ class ChannelSurface:
         async for message in self.own_after(int(question)):
             if message.nonce == nonce:
                 return str(message.id)
-            if message.reply_to == int(question) and not message.files:
+            if message.reply_to == int(question):
                 mine.append(message)
-        return str(mine[page].id) if page < len(mine) else None
+        return pick(mine, page, file_page=self.limits.max_pages)
 
     async def own_after(self, message_id: int) -> AsyncIterator[DiscordMessage]:
         """Our own messages since then, oldest first, at most two pages of history."""
@@ -245,6 +245,15 @@ class ChannelSurface:
 
     def _view(self, page: int, controls: Controls | None) -> Buttons | None:
         return buttons(controls, self._incoming.user.user)
+
+
+def pick(mine: list[DiscordMessage], page: int, *, file_page: int) -> str | None:
+    """Which of our messages is page number *page*: the text pages in order, the file's page by its file."""
+    if page >= file_page:
+        found = [message for message in mine if message.files]
+        return str(found[0].id) if found else None
+    pages = [message for message in mine if not message.files]
+    return str(pages[page].id) if page < len(pages) else None
 
 
 def file_nonce(reply_id: str, name: str) -> str:

@@ -363,7 +363,7 @@ class FakeDiscord:
         self,
         channel: Channel,
         person: Person,
-        name: str,
+        command: str,
         *,
         user_install: bool = False,
         files: dict[str, Upload] | None = None,
@@ -379,7 +379,7 @@ class FakeDiscord:
             self.uploads[upload.path] = upload
             given.append({"name": key, "type": 11, "value": str(upload.id)})
             resolved.setdefault("attachments", {})[str(upload.id)] = upload.payload(self.link(upload))
-        inner = {"id": "1", "name": name, "type": 1, "options": given, "resolved": resolved}
+        inner = {"id": "1", "name": command, "type": 1, "options": given, "resolved": resolved}
         return await self.interactions.begin(
             2, person, channel, inner, user_install=user_install, permissions=permissions
         )
