@@ -14,8 +14,11 @@ _SENTENCE_END = re.compile(r"(?:[.!?…][\"'”’)\]]*(?=\s)|[。！？])\s*")
 _WORD_END = re.compile(r"\s+(?=\S)")
 _UNCUTTABLE = re.compile(r"!?\[[^\]\n]*\]\([^)\n]*\)|(`+)[^`\n]*\1")
 """Links and code spans."""
+_HALF_LINK = re.compile(r"!?\[[^\]\n]{0,200}(?:\]\([^)\n]{0,500})?$")
+_BLOCK_MARK = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)]|#{1,6}|```|~~~|\||>)")
+_HALF_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)]?)?[ \t]*$")
 _TELLING_CHARS = 12
-"""So much of a line tells whether it is a list item, a heading or a fence."""
+"""So much of a line tells whether it is a table's."""
 
 
 def cut(tail: Tail) -> tuple[int, int, Opening]:
@@ -112,8 +115,14 @@ def _kind(starts: _LineStarts, tail: Tail, number: int, line: Line, content: str
 
 
 def _is_telling(tail: Tail, line: Line, content: str) -> bool:
-    complete = line.start + len(content) < len(tail.text)
-    return complete or (len(content) >= _TELLING_CHARS and bool(content.strip(" \t|:-")))
+    """Whether enough of a line has come to know what it is."""
+    if line.start + len(content) < len(tail.text):
+        return True
+    if line.before.fence:
+        return bool(content.strip(" \t>`~"))
+    if line.before.table or line.before.header:
+        return len(content) >= _TELLING_CHARS and bool(content.strip(" \t|:-"))
+    return not _HALF_ITEM.match(content)
 
 
 def _content(tail: Tail, line: Line) -> str:
@@ -122,14 +131,20 @@ def _content(tail: Tail, line: Line) -> str:
 
 
 def _inside(tail: Tail, line: Line, pattern: re.Pattern[str], least: int, reach: int) -> Iterator[int]:
-    """Ends of *pattern* inside the line, last first, never inside a link or a code span."""
+    """Ends of *pattern* inside the line, last first; not in a link or a code span, nor before what would begin a block
+    at the next page's start."""
     start = max(line.start, tail.begin)
     content = tail.text[start : reach + 1]
     whole = [found.span() for found in _UNCUTTABLE.finditer(content)]
     for found in reversed(list(pattern.finditer(content))):
-        place = start + found.end()
-        if least <= place <= reach and place > start and not any(low < found.end() < high for low, high in whole):
-            yield place
+        end = found.end()
+        parts_something = any(low < end < high for low, high in whole) or _HALF_LINK.search(content, 0, end)
+        if (
+            max(least - start, 1) <= end <= reach - start
+            and not parts_something
+            and not _BLOCK_MARK.match(content, end)
+        ):
+            yield start + end
 
 
 def _between_characters(tail: Tail, reach: int) -> int:

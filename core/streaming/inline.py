@@ -25,7 +25,8 @@ def unclosed(paragraph: str) -> tuple[str, ...]:
         if run[0] == "`":
             close = _closing_backticks(paragraph, run, at)
             if close < 0:
-                return (*open_marks, run)
+                # Three of them at a line's start would open a fence when they are repeated.
+                return (*open_marks, run) if len(run) < 3 else tuple(open_marks)
             at = close
             continue
         before = paragraph[found.start() - 1] if found.start() else " "

@@ -64,7 +64,7 @@ class Pages:
         end = tail.settled() if growing else len(tail.text)
         if not tail.fits(end):  # less text may measure more, where a table is not one yet
             end = tail.most_that_fits(end)
-        return () if tail.is_empty(end) else (_page(tail, end),)
+        return () if tail.is_empty(end) else (_page(tail, end, goes_on=growing or end < len(tail.text)),)
 
     def rewind(self, chars: int) -> None:
         """Forget the cuts that were decided on text beyond the first *chars* characters."""
@@ -77,6 +77,6 @@ def split(text: str, max_chars: int, measure: Measure = code_points) -> list[str
     return [page.text for page in Pages(max_chars, measure).update(text, growing=False)]
 
 
-def _page(tail: Tail, end: int) -> Page:
-    opened, body, closed = tail.parts(end)
+def _page(tail: Tail, end: int, *, goes_on: bool = True) -> Page:
+    opened, body, closed = tail.parts(end, goes_on=goes_on)
     return Page(opened, tail.text[:end], closed, opened + body + closed)

@@ -37,6 +37,11 @@ class Opening:
         items = "\n".join(f"{item.indent}{item.marker} …" for item in self.state.items)
         return items + (" " if self.mid_line else "\n") * bool(items) + "".join(self.marks)
 
+    @property
+    def led(self) -> bool:
+        """Whether something stands in front of the page's first character on its line, so that it begins no block."""
+        return self.mid_line and bool(self.state.items or self.marks)
+
     def within(self, room: int, measure: Measure) -> Opening:
         """The same, or less where it would leave the page itself no room."""
         if measure(self.text) <= room:
@@ -64,17 +69,20 @@ class Tail:
 
     @cached_property
     def lines(self) -> list[Line]:
-        return scan(self.text, self.opening.state, mid_line=self.opening.mid_line)
+        return scan(self.text, self.opening.state, mid_line=self.opening.led)
 
-    def parts(self, end: int) -> tuple[str, str, str]:
-        """(opened, body, closed) of the page that ends behind *end* characters; together they are what it shows."""
+    def parts(self, end: int, *, goes_on: bool = True) -> tuple[str, str, str]:
+        """(opened, body, closed) of the page that ends behind *end* characters; together they are what it shows.
+
+        A fence is always closed, emphasis only where the text goes on: at its very end, a lone star is a star.
+        """
         opened = self.opening.text
         body = self.text[self.begin : end]
         if fence := self.state_at(end).fence:
             own_line = body.endswith("\n") or not body
             return opened, body, fence.closing if own_line else "\n" + fence.closing
         body = body.rstrip()
-        return opened, body, "".join(reversed(self.marks_at(end))) if body else ""
+        return opened, body, "".join(reversed(self.marks_at(end))) if body and goes_on else ""
 
     def is_empty(self, end: int) -> bool:
         return not self.text[self.begin : end].strip()
@@ -100,7 +108,7 @@ class Tail:
         """What is open behind the first *end* characters, the last line taken as it stands."""
         line = line_at(self.lines, end)
         part = self.text[line.start : end]
-        if not part or (line.start == 0 and self.opening.mid_line):
+        if not part or (line.start == 0 and self.opening.led):
             return line.before
         return after(line.before, part)
 
