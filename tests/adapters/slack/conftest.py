@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,9 +13,16 @@ from aiohttp import web
 
 from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
+from core.events import Started, TextDelta
+from core.incoming import Incoming
+from core.ports import ReplyCapability
+from core.requests import ShownRecord
+from core.streaming.live_reply import LiveReply
+from core.streaming.pacer import Pacer
 from tests.fakes.clock import LoopbackTimeLoop, LoopClock
 from tests.fakes.desk import FakeCommands, FakeIntake
 from tests.fakes.slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, FakeSlack
+from tests.fakes.surface import FakeLedger
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
@@ -44,16 +51,6 @@ class Notes:
 
 
 @dataclass
-class Learned:
-    """A SurfaceObserver that only remembers."""
-
-    lessons: list[tuple[str, int | None, float]] = field(default_factory=list)
-
-    def learn(self, key: str, *, remaining: int | None, reset_after_s: float, capacity: int | None = None) -> None:
-        self.lessons.append((key, remaining, reset_after_s))
-
-
-@dataclass
 class House:
     """One running adapter and everything around it."""
 
@@ -64,15 +61,47 @@ class House:
     notes: Notes
     clock: LoopClock
     task: asyncio.Task[None]
+    pacer: Pacer
+
+    async def asked(self, text: str = "<@U0TERN> hello", *, user: str = "U1", channel: str = "C1") -> Incoming:
+        """Somebody asks; the question as the inbox got it."""
+        message = self.slack.say(user, text, channel=channel)
+        while not (found := [one for one in self.intake.accepted if one.message_id == message.ts]):
+            await asyncio.sleep(0.01)
+        return found[0]
+
+    async def answer(
+        self,
+        incoming: Incoming,
+        words: Sequence[str],
+        *,
+        every_s: float = 0.02,
+        ledger: FakeLedger | None = None,
+        capability: ReplyCapability | None = None,
+        footer: str = "",
+    ) -> ShownRecord:
+        """Answer with the house's own LiveReply, a piece of text at a time, as a model would."""
+        reply_id = self.intake.reply_of(incoming.message_id)
+        surface = await self.adapter.surface(incoming, reply_id, capability)
+        live = LiveReply(
+            surface, ledger or FakeLedger(), self.pacer, self.clock,
+            reply_id=reply_id, request_id="r1", platform="slack", asked_at=self.clock.now(),
+        )  # fmt: skip
+        try:
+            async with live:
+                await live.send(Started("big", "groq"))
+                for piece in words:
+                    await live.send(TextDelta(piece))
+                    await self.clock.sleep(every_s)
+                return await live.finish(footer=footer)
+        finally:
+            await surface.close()
 
     async def settle(self) -> None:
         """Until Slack has nothing more to deliver and the adapter has done what it put off."""
         for _ in range(3):
             await self.slack.deliveries.idle()
             await asyncio.sleep(0.05)
-
-
-Open = Callable[..., Any]
 
 
 @asynccontextmanager
@@ -83,7 +112,6 @@ async def open_house(
     intake: Any = None,
     commands: Any = None,
     notes: Notes | None = None,
-    pacer: Any = None,
     ready: bool = True,
     **settings: Any,
 ) -> AsyncIterator[House]:
@@ -91,9 +119,10 @@ async def open_house(
     tokens = {"app_token": APP_TOKEN} if transport == "socket" else {"signing_secret": SIGNING_SECRET}
     tokens |= {key: settings.pop(key) for key in ("app_token", "signing_secret") if key in settings}
     clock, notes = LoopClock(), notes or Notes()
+    pacer = Pacer(clock)
     intake, commands = intake or FakeIntake(), commands or FakeCommands()
     settings = {"bot_token": BOT_TOKEN, **settings}
-    adapter = SlackAdapter(SlackSettings(api_url=slack.api_url, **tokens, **settings), clock, notes, pacer or Learned())
+    adapter = SlackAdapter(SlackSettings(api_url=slack.api_url, **tokens, **settings), clock, notes, pacer)
     app = web.Application()
     app.add_routes(adapter.routes())
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -107,7 +136,7 @@ async def open_house(
             await asyncio.sleep(0.01)
             if task.done():
                 task.result()
-        yield House(slack, intake, commands, adapter, notes, clock, task)
+        yield House(slack, intake, commands, adapter, notes, clock, task, pacer)
     finally:
         slack.deliveries.target = ""
         task.cancel()
@@ -129,3 +158,21 @@ async def house(request: pytest.FixtureRequest, slack: FakeSlack) -> AsyncIterat
     """An adapter with the default settings, once per transport."""
     async with open_house(slack, request.param) as open_one:
         yield open_one
+
+
+LONG_ANSWER = "".join(
+    f"## Part {part}\n\nHere is *some* prose about part {part}, with `code` and a [link](https://example.org/{part}).\n\n"
+    f"```python\ndef part_{part}(x: int) -> int:\n    return x * {part}\n```\n\n"
+    "| name | size |\n| --- | --- |\n" + "".join(f"| row {part}.{row} | {row * 7} |\n" for row in range(6)) + "\n"
+    for part in range(1, 34)
+)
+"""About 10,000 characters with code fences and tables."""
+
+
+def in_pieces(text: str, size: int = 12) -> list[str]:
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def squeezed(text: str) -> str:
+    """The words alone, without white space: pages may break lines anew, but lose nothing."""
+    return "".join(text.split())
