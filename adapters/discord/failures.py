@@ -92,7 +92,7 @@ def _http_error(error: discord.HTTPException, *, posting: bool) -> SurfaceError:
         # Only Cloudflare's own refusal gets here, without Via (facts/discord.md 1.11); asking on makes it worse.
         return SurfaceBusy(why, retry_after_s=_retry_after(error))
     if error.status >= 500:
-        return SurfaceBusy(why, retry_after_s=2.0, unsure=posting)
+        return SurfaceBusy(why, retry_after_s=1.0, unsure=posting)
     if error.code == CANNOT_REPLY or (error.code == INVALID_FORM and "message_reference" in error.text):
         return ReplyRefused(why)
     too_long = error.code == TOO_LARGE or "BASE_TYPE_MAX_LENGTH" in error.text or error.status == 413

@@ -14,11 +14,10 @@ import discord
 
 from adapters.discord import buckets
 from adapters.discord.connection import Connection
-from adapters.discord.controls import Buttons, buttons
 from adapters.discord.failures import TokenGone
-from adapters.discord.render import PAGE_UNITS, clip, measure_quiet, message_text, quiet, render
+from adapters.discord.render import PAGE_UNITS, clip, measure_quiet, quiet, render
 from adapters.discord.settings import DiscordSettings
-from adapters.discord.surface import MAX_FILE_BYTES, MAX_PAGES, NO_PINGS, ChannelSurface, Writer, pick
+from adapters.discord.surface import MAX_FILE_BYTES, MAX_PAGES, NO_PINGS, ChannelSurface, Writer, pick, text_of, view_of
 from core.errors import SurfaceGone, SurfaceRejected
 from core.incoming import Incoming
 from core.ports import Controls, Rate, ReplyCapability, Shown, SurfaceLimits
@@ -89,9 +88,9 @@ class InteractionSurface:
             # The deferred response is there already: this is an edit, and repeating it is harmless.
             body = await self._edit(ORIGINAL, self._changes(page, shown))
         else:
-            view = self._view(shown.controls)
+            view = view_of(shown, self._incoming)
             extra: dict[str, Any] = {"view": view} if view else {}
-            body = await self._follow_up(content=self._text(shown), **extra)
+            body = await self._follow_up(content=text_of(shown, quiet_links=True), **extra)
         self._controls[page] = shown.controls
         return str(body["id"])
 
@@ -184,13 +183,7 @@ class InteractionSurface:
         return discord.Webhook.from_state(data=payload, state=client._connection)
 
     def _changes(self, page: int, shown: Shown) -> dict[str, Any]:
-        changes: dict[str, Any] = {"content": self._text(shown)}
+        changes: dict[str, Any] = {"content": text_of(shown, quiet_links=True)}
         if page not in self._controls or self._controls[page] != shown.controls:
-            changes["view"] = self._view(shown.controls)
+            changes["view"] = view_of(shown, self._incoming)
         return changes
-
-    def _view(self, controls: Controls | None) -> Buttons | None:
-        return buttons(controls, self._incoming.user.user)
-
-    def _text(self, shown: Shown) -> str:
-        return message_text(shown.text, status=shown.status, footer=shown.footer, final=shown.final, quiet_links=True)

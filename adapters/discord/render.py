@@ -57,14 +57,21 @@ def measure_quiet(text: str) -> int:
 
 
 def message_text(
-    text: str, *, status: str = "", footer: str = "", final: bool = True, quiet_links: bool = False
+    text: str,
+    *,
+    status: str = "",
+    footer: str = "",
+    final: bool = True,
+    quiet_links: bool = False,
+    plain: bool = False,
 ) -> str:
     """A whole message: the page, then the small line under it. Never empty, never above MAX_UNITS.
 
     Args:
         quiet_links: Where previews cannot be switched off by a flag: put each address in angle brackets.
+        plain: Change nothing about the text.
     """
-    body = render(text, final=final)
+    body = text.strip() if plain else render(text, final=final)
     body = clip(quiet(body) if quiet_links else body, PAGE_UNITS)
     line = " ".join((footer or status).split())
     if line:

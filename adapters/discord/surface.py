@@ -102,9 +102,8 @@ class ChannelSurface:
         )
 
     async def post(self, page: int, shown: Shown, nonce: str) -> str:
-        view = self._view(page, shown.controls)
-        text = self._text(shown)
-        body = await self._send(nonce, content=text, **({"view": view} if view else {}))
+        view = view_of(shown, self._incoming)
+        body = await self._send(nonce, content=text_of(shown), **({"view": view} if view else {}))
         self._controls[page] = shown.controls
         return str(body["id"])
 
@@ -143,9 +142,9 @@ class ChannelSurface:
         return discord.MessageReference(message_id=int(question), channel_id=self._channel, fail_if_not_exists=False)
 
     async def edit(self, ref: str, page: int, shown: Shown) -> None:
-        changes: dict[str, Any] = {"content": self._text(shown)}
+        changes: dict[str, Any] = {"content": text_of(shown)}
         if page not in self._controls or self._controls[page] != shown.controls:
-            changes["view"] = self._view(page, shown.controls)
+            changes["view"] = view_of(shown, self._incoming)
         try:
             await self._edit(ref, changes)
         except ThreadArchived:
@@ -240,11 +239,22 @@ class ChannelSurface:
         self._typing = False
         await self._writer.settle()
 
-    def _text(self, shown: Shown) -> str:
-        return message_text(shown.text, status=shown.status, footer=shown.footer, final=shown.final)
 
-    def _view(self, page: int, controls: Controls | None) -> Buttons | None:
-        return buttons(controls, self._incoming.user.user)
+def text_of(shown: Shown, *, quiet_links: bool = False) -> str:
+    """The whole message under a page's buttons."""
+    return message_text(
+        shown.text,
+        status=shown.status,
+        footer=shown.footer,
+        final=shown.final,
+        quiet_links=quiet_links,
+        plain=shown.plain,
+    )
+
+
+def view_of(shown: Shown, incoming: Incoming) -> Buttons | None:
+    """A page that was refused as it was is shown without buttons."""
+    return None if shown.plain else buttons(shown.controls, incoming.user.user)
 
 
 def pick(mine: list[DiscordMessage], page: int, *, file_page: int) -> str | None:
