@@ -110,11 +110,11 @@ def _is_repeat(shown: Shown, words: str, rest: str, *, glued: bool, in_code: boo
         return False  # begins within a word: "bana" + "na"
     if not shown.word_may_grow and rest[:1].isalnum():
         return False  # "x = 1\n" + "x = 10"
-    if shown.anchor and len(words) >= len(shown.anchor):
+    weight = sum(char.isalnum() for char in words)
+    if weight >= 4 and len(words) >= len(shown.anchor):
         return True
     if before.rstrip().endswith(words):
         return False  # the text repeats itself: "ha ha" + " ha"
-    weight = sum(char.isalnum() for char in words)
     if in_code:
         return weight >= (6 if glued else 12)
     if glued:

@@ -51,7 +51,7 @@ def starts_over(shown: Shown, said: str, *, in_code: bool, final: bool) -> bool 
         return False
     if _FRESH.match(said):
         return True
-    opening = said.lstrip("#*_ ")
+    opening = said.lstrip("# ") if said[0] == "#" else said.lstrip("*_")
     if not opening:
         return False if final else HOLD
     if not (opening[0].isupper() or said[0] == "#") or _LIST_ITEM.match(said):
@@ -67,8 +67,8 @@ def starts_over(shown: Shown, said: str, *, in_code: bool, final: bool) -> bool 
 
 
 def _was_cut(shown: Shown) -> bool:
-    """Whether what was shown ends within a sentence: on a word or a comma, and not at a line's end."""
-    return bool(shown.text) and "\n" not in shown.trail and (shown.text[-1].isalnum() or shown.text[-1] in ",;(")
+    """Whether what was shown ends within a sentence, on a word or a comma, with no whitespace after it."""
+    return bool(shown.text) and shown.word_may_grow and (shown.text[-1].isalnum() or shown.text[-1] in ",;(")
 
 
 def _first_word(text: str) -> tuple[str, bool]:

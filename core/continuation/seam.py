@@ -66,8 +66,8 @@ class Seam:
 
     def end(self) -> Join:
         """The second model has finished; decide with what there is."""
-        said = Folded.of(self._held).text
-        if len(said) >= MIN_WHOLE_CHARS and self._says_it_again(said):
+        said = Folded.of(self._held).text.rstrip(" ")
+        if MIN_WHOLE_CHARS <= len(said) < len(self._shown.text) and self._says_it_again(said):
             return self._append("")  # it began again and stopped early: what stands says more
         return self._decide(final=True, patient=False) or self._append("")
 

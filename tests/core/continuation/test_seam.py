@@ -231,6 +231,8 @@ def test_other_words_find_no_seam_in_an_append_only_stream(after: int) -> None:
     [
         ("It is written in Java", "Script and runs everywhere."),
         ("Its capital is **", "Paris**, on the Seine."),
+        ("Its seat is **", "The Hague**, by the sea."),
+        ("the **breakwater** ", "The pilot said."),
         ("1. Terns eat fish in the morning.\n", "2. Terns eat fish in the evening."),
         ("Terns eat fish.\n\n", "Sailors mend their nets when storms come."),
         ("call `user", "Name` first"),
