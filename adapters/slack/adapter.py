@@ -231,7 +231,7 @@ class SlackAdapter:
         asked_by_command = not place.since and bool(incoming.text)
         above = heading(incoming.speaker, incoming.text) if asked_by_command else ""
         again = incoming.action in ("regenerate", "shorter")  # into a message that stands already: streams cannot
-        if incoming.direct and place.thread and not again and self._streaming.has_room():
+        if incoming.direct and place.thread and not again and self._streaming.take():
             return StreamedSurface(
                 self._api,
                 place,

@@ -42,20 +42,21 @@ class Streaming:
 
     def __init__(self, clock: Clock, *, enabled: bool) -> None:
         self._clock = clock
-        self._starts: deque[float] = deque()
+        self._taken: deque[float] = deque()
         self.enabled = enabled
         self.sessions = enabled
         """Whether agents.sessions.* work; where they do not, the older status line does."""
 
-    def has_room(self) -> bool:
-        """Whether another answer may stream: waiting for a start would cost more than streaming gives."""
+    def take(self) -> bool:
+        """Whether another answer may stream; if so, its start is counted from now on. Without room it is edited: waiting
+        up to a minute for a start would cost its reader more than streaming gives."""
         now = self._clock.monotonic()
-        while self._starts and self._starts[0] <= now - 60.0:
-            self._starts.popleft()
-        return self.enabled and len(self._starts) < STARTS_PER_MINUTE - _KEPT_FOR_PAGES
-
-    def started(self) -> None:
-        self._starts.append(self._clock.monotonic())
+        while self._taken and self._taken[0] <= now - 60.0:
+            self._taken.popleft()
+        if not self.enabled or len(self._taken) >= STARTS_PER_MINUTE - _KEPT_FOR_PAGES:
+            return False
+        self._taken.append(now)
+        return True
 
     def session_refused(self, error: BaseException) -> None:
         """A call of agents.sessions.* failed; where they can never work they are not called again."""
@@ -143,7 +144,6 @@ class StreamedSurface(EditedSurface):
     async def _start_stream(self, page: int, shown: Shown, nonce: str) -> str:
         whole = disarm(shown.text)
         sent = _sendable(whole, shown.closing_chars)
-        self._streaming.started()
         answer = await self._api.write(
             self._start.key,
             lambda: self._api.writes.chat_startStream(

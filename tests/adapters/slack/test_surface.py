@@ -270,21 +270,14 @@ async def test_an_unknown_message_cannot_be_edited(house: House) -> None:
         await surface.edit("1800000000.999999", 0, Shown("one", controls=Controls("r1")))
 
 
-PINGS = [
-    "<!channel>", "<!here>", "<!everyone>", "<!here|here>", "<@U1>", "<@U1|ada>", "<!subteam^S123>", "<#C1|general>",
-    "&lt;!channel&gt;", "&amp;lt;!channel&amp;gt;", "&#60;!here&#62;", "&#x3c;@U1&#x3e;", "<\u200b!channel>",
-    "<!\u200bchan\u2060nel>", "<\\!here>", "\\<!here>", "<**!channel**>", "`<!channel>`", "```\n<!here>\n```",
-    "[click](<!channel>)", "<https://example.org|<!here>>", "<!CHANNEL>", "< !channel>", "<@\u00adU1>",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("ping", PINGS)
+@pytest.mark.parametrize("ping", ["<!channel>", "&lt;@U1&gt;", "<!\u200bhere>", "```\n<!subteam^S1>\n```"])
 @pytest.mark.parametrize("channel", ["C1", "D1"])
-async def test_nobody_is_pinged(house: House, ping: str, channel: str) -> None:
-    """No disguise of an order to ping gets through, in pieces or whole, edited or streamed."""
-    incoming = await house.asked("<@U0TERN> ping them all", channel=channel)
+async def test_nobody_is_pinged(slack: FakeSlack, ping: str, channel: str) -> None:
+    """No order to ping gets through, although it comes in pieces, edited or streamed (more disguises: test_disarm)."""
+    async with open_house(slack) as house:
+        incoming = await house.asked("<@U0TERN> ping them all", channel=channel)
 
-    await house.answer(incoming, [*f"Sure: {ping}", " done."], every_s=0.3, footer=ping)
+        await house.answer(incoming, [*f"Sure: {ping}", " done."], every_s=0.3, footer=ping)
 
-    assert house.slack.pings == []
-    assert house.slack.answers(channel)[0].shown.rstrip("`\n").endswith("done.")
+    assert slack.pings == []
+    assert slack.answers(channel)[0].shown.rstrip("`\n").endswith("done.")
