@@ -31,7 +31,7 @@ from core.storage.usage import SqlUsage
 log: Any = structlog.get_logger(__name__)
 
 _SWEEP_EVERY_S = 3600.0
-_BLOBS = "blobs"
+BLOBS = "blobs"
 
 
 class Storage:
@@ -55,7 +55,7 @@ class Storage:
         self.path = database.path
         self.set_aside = set_aside
         """Where a damaged database was put when this one was opened in its place."""
-        self.blobs = SqlBlobs(database, data_dir / _BLOBS, clock, quota)
+        self.blobs = SqlBlobs(database, data_dir / BLOBS, clock, quota)
         self.inbox = SqlInbox(database, seals, clock, owner, rules)
         self.history = SqlHistory(database)
         self.preferences = SqlPreferences(database)
@@ -155,7 +155,7 @@ def back_up(path: Path, blobs: Path, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         sqlite.copy(path, folder / "tern.db")
         if blobs.exists():
-            shutil.copytree(blobs, folder / _BLOBS, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.part"))
+            shutil.copytree(blobs, folder / BLOBS, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.part"))
 
 
 def restore(folder: Path, url: str, data_dir: Path) -> Path:
@@ -180,6 +180,6 @@ def restore(folder: Path, url: str, data_dir: Path) -> Path:
                 if old.exists():
                     old.rename(new)
         sqlite.copy(source, path)
-        if (folder / _BLOBS).exists():
-            shutil.copytree(folder / _BLOBS, data_dir / _BLOBS, dirs_exist_ok=True)
+        if (folder / BLOBS).exists():
+            shutil.copytree(folder / BLOBS, data_dir / BLOBS, dirs_exist_ok=True)
     return path
