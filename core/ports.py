@@ -472,8 +472,8 @@ class InboxStore(Protocol):
         A later `claim` goes on with the same fence."""
         ...
 
-    async def renew(self, run_ids: Sequence[str]) -> Mapping[str, tuple[int, str]]:
-        """Prolong leases: run id -> (fence, requested stop or ""), of those that are still ours."""
+    async def renew(self, run_ids: Sequence[str]) -> Mapping[str, tuple[int, StopReason | None]]:
+        """Prolong leases: run id -> (fence, requested stop), of those that are still ours."""
         ...
 
     async def settle(self, claim: Claim, settlement: Settlement) -> None:
@@ -486,7 +486,7 @@ class InboxStore(Protocol):
 
     def ledger(self, claim: Claim) -> ReplyLedger: ...
 
-    async def stops(self, run_ids: Sequence[str]) -> Mapping[str, str]:
+    async def stops(self, run_ids: Sequence[str]) -> Mapping[str, StopReason]:
         """Run id -> reason, of those that were asked to stop."""
         ...
 

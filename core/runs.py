@@ -25,12 +25,14 @@ RunAction: TypeAlias = Action | Literal["withdraw"]
 StopReason = Literal["user", "deleted", "superseded", "shutdown", "deadline", "lost"]
 """Why a run ends early; the reason decides the end. "lost": another process has it now."""
 
-Duty = Literal["answer", "stop", "withdraw", "give_up", "apologise"]
+Duty = Literal["answer", "stop", "drop", "withdraw", "give_up", "bury", "apologise"]
 """What is to be done with a claimed run.
 
 - "stop": it was stopped while it waited; only its pages have to say so.
+- "drop": a later run of the same message took its place while nobody held it; nothing is to be seen.
 - "withdraw": its question was deleted; its pages go.
 - "give_up": it took the process down too often; one sentence, then quarantine.
+- "bury": even that sentence took the process down; quarantined without a word.
 - "apologise": it waited through an outage; one sentence for it and the others missed in its conversation.
 """
 
@@ -96,6 +98,8 @@ class Taken:
     """Runs that stand before it; 0 when it can start at once."""
     claim: Claim | None = None
     """Set when it was claimed in the same transaction."""
+    pending: Pending | None = None
+    """Set when it waits."""
     stop: tuple[str, ...] = ()
     """Running runs that were asked to stop for it."""
 

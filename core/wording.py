@@ -216,6 +216,8 @@ STOPPED = "Stopped."
 STOPPED_BEFORE_TEXT = "Stopped before I had written anything."
 NOTHING_TO_STOP = "Nothing is running here."
 NOT_YOURS_TO_STOP = "Only the person who asked, or a moderator, can do that."
+STILL_WRITING = "I am still at it; the answer appears above."
+FORGOTTEN_REPLY = "I do not remember that answer any more. Please ask again."
 WITHDRAWN = "The question was deleted, so I stopped."
 QUARANTINED = (
     "This message made me crash more than once, so I have stopped trying. "

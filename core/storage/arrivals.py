@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, insert, sele
 
 from core.incoming import Incoming
 from core.ports import ReplyCapability
-from core.runs import Claim, RunAction, RunRules, StopReason, Taken
+from core.runs import Claim, Pending, RunAction, RunRules, StopReason, Taken
 from core.storage.codec import decode_incoming, encode
 from core.storage.prepared import Prepared, columns
 from core.storage.schema import (
@@ -340,7 +340,8 @@ def _add_run(
             deadline_at=deadline_at,
             revision=revision,
         )
-    return Taken("accepted", arrival.run_id, arrival.reply_id, place, claim)
+    waits = None if claim else Pending(arrival.run_id, seq, conversation_id, incoming.user)
+    return Taken("accepted", arrival.run_id, arrival.reply_id, place, claim, waits)
 
 
 def wanting(incoming: Incoming, action: RunAction) -> Incoming:

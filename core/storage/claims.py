@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from core.errors import StaleFence
-from core.runs import Claim, Duty, Pending, RunRules, Settlement
+from core.runs import Claim, Duty, Pending, RunRules, Settlement, StopReason
 from core.storage.arrivals import erase_message, wanting
 from core.storage.codec import decode_incoming, encode, turn_columns, well_formed
 from core.storage.prepared import Prepared, columns
@@ -178,26 +178,27 @@ def _claim_of(c: Connection, row: Any, owner: Owner) -> Claim:
 
 def duty_of(row: Any, owner: Owner) -> Duty:
     """What a run (a row of `runs`, as claimed) calls for."""
+    if row.starts > owner.rules.max_starts:
+        first_time = row.starts == owner.rules.max_starts + 1
+        return "give_up" if first_time and row.action != "withdraw" else "bury"
     if row.action == "withdraw":
         return "withdraw"
-    if row.starts > owner.rules.max_starts:
-        return "give_up"
     if row.stop_reason:
-        return "stop"
+        return "drop" if row.stop_reason in ("superseded", "deleted") else "stop"
     if row.starts <= 1 and row.tries == 0 and owner.now - row.asked_at > owner.rules.backlog_age_s:
         return "apologise"
     return "answer"
 
 
-def renew(c: Connection, run_ids: Sequence[str], owner: Owner) -> dict[str, tuple[int, str]]:
-    """Prolong our leases. Returns run id -> (fence, requested stop or "") of those that are still ours."""
+def renew(c: Connection, run_ids: Sequence[str], owner: Owner) -> dict[str, tuple[int, StopReason | None]]:
+    """Prolong our leases. Returns run id -> (fence, requested stop) of those that are still ours."""
     rows = c.execute(
         update(runs)
         .where(_run.run_id.in_(run_ids), _run.owner == owner.name, is_open(runs))
         .values(lease_until=owner.now + owner.rules.lease_s)
         .returning(_run.run_id, _run.fence, _run.stop_reason)
     )
-    return {row.run_id: (row.fence, row.stop_reason) for row in rows}
+    return {row.run_id: (row.fence, row.stop_reason or None) for row in rows}
 
 
 def check_held(c: Connection, claimed: Claim, owner: str) -> None:

@@ -85,7 +85,7 @@ class SqlInbox:
         owner = self._as_owner()
         return await self._database.write(lambda c: claims.hold(c, run_ids, owner))
 
-    async def renew(self, run_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
+    async def renew(self, run_ids: Sequence[str]) -> dict[str, tuple[int, StopReason | None]]:
         owner = self._as_owner()
         return await self._database.write(lambda c: claims.renew(c, run_ids, owner))
 
@@ -101,7 +101,7 @@ class SqlInbox:
 
     # --- look-ups
 
-    async def stops(self, run_ids: Sequence[str]) -> dict[str, str]:
+    async def stops(self, run_ids: Sequence[str]) -> dict[str, StopReason]:
         return await self._database.read(lambda c: lookups.stops(c, run_ids))
 
     async def open_count(self) -> int:

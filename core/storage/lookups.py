@@ -8,7 +8,7 @@ from sqlalchemy import Connection, exists, func, select
 
 from core.incoming import ConversationKey, UserKey
 from core.ports import PostedPage, ReplyCapability
-from core.runs import KnownReply
+from core.runs import KnownReply, StopReason
 from core.storage.schema import (
     capabilities,
     conversation_of,
@@ -25,7 +25,7 @@ from core.storage.schema import (
 from core.storage.seals import Seals
 
 
-def stops(c: Connection, run_ids: Sequence[str]) -> dict[str, str]:
+def stops(c: Connection, run_ids: Sequence[str]) -> dict[str, StopReason]:
     """Run id -> reason, of those that were asked to stop."""
     asked = select(runs.c.run_id, runs.c.stop_reason).where(runs.c.run_id.in_(run_ids), runs.c.stop_reason != "")
     rows = c.execute(asked)

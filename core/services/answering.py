@@ -1,0 +1,468 @@
+"""One claimed run, brought to its end: asked, shown, settled. How it ends is decided here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from core import wording
+from core.clock import Clock
+from core.dispatch import Stop, Ticket
+from core.errors import (
+    CallMalformed,
+    ContextTooLong,
+    ModelBlocked,
+    ModelGone,
+    NoModelLeft,
+    OutputMalformed,
+    RequestError,
+    RequestRejected,
+    StaleFence,
+    StorageError,
+    SurfaceBusy,
+    SurfaceError,
+    SurfaceGone,
+    TooLargeForLimit,
+)
+from core.events import Event, Notice, Send, TextDelta
+from core.incoming import Incoming, Quote
+from core.ports import Adapter, InboxStore, Observer, ReplyCapability, Surface
+from core.requests import Reply, ShownRecord, Text, Turn
+from core.runs import Claim, Settlement
+from core.services.chat import Answered, Context
+from core.services.prompts import question
+from core.streaming.live_reply import LiveReply
+from core.streaming.pacer import Pacer
+from core.tokens import estimate_tokens
+
+log: Any = structlog.get_logger(__name__)
+
+_HOPELESS = (
+    TooLargeForLimit,
+    ContextTooLong,
+    ModelGone,
+    ModelBlocked,
+    RequestRejected,
+    CallMalformed,
+    OutputMalformed,
+)
+"""What a model will say again in a minute."""
+
+_DEADLINE_MARGIN_S = 5.0
+"""The onion keeps the deadline itself and words it better; this is for a stage that does not."""
+
+_SETTLE_TRIES = 6
+"""With doubling pauses from 0.2 s: about twelve seconds, longer than another process may hold the database."""
+
+
+class Chat(Protocol):
+    """`ChatService.answer`."""
+
+    async def answer(
+        self,
+        run_id: str,
+        incoming: Incoming,
+        *,
+        context: Context,
+        send: Send,
+        deadline_at: float,
+        editable: bool = True,
+        allow_local: bool = True,
+    ) -> Answered: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweringSettings:
+    """Times in seconds."""
+
+    first_retry_s: float = 5.0
+    """Pause before a run that found no model is tried again; it doubles."""
+    retry_cap_s: float = 60.0
+    local_platforms: frozenset[str] = frozenset({"web", "terminal"})
+    """Where the small local model may stand in."""
+
+
+_ERASED = Settlement("stopped", "deleted", erase=True)
+
+
+def backoff_s(tries: int, settings: AnsweringSettings, at_least_s: float | None = None) -> float:
+    """How long a run waits that has waited *tries* times already; never shorter than a provider asked for."""
+    return max(min(settings.first_retry_s * 2.0**tries, settings.retry_cap_s), at_least_s or 0.0)
+
+
+@dataclass(slots=True)
+class _Listener:
+    """Passes events on to the screen and keeps what the figures need."""
+
+    send: Send
+    clock: Clock
+    began: float
+    first_text_s: float | None = None
+    notices: dict[str, Mapping[str, str]] | None = None
+
+    async def __call__(self, event: Event) -> None:
+        if self.first_text_s is None and type(event) is TextDelta:
+            self.first_text_s = self.clock.monotonic() - self.began
+        elif type(event) is Notice:
+            self.notices = {**(self.notices or {}), event.kind: event.facts}
+        await self.send(event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Everything that one run needs on its way."""
+
+    claim: Claim
+    stop: Stop
+    live: LiveReply
+    adapter: Adapter
+
+
+class Answering:
+    """Implements the inbox's `Work`. Owns nothing: adapters and pacers belong to whoever made them.
+
+    Args:
+        adapters: By platform.
+        pacers: By platform; one per process, shared with its adapter.
+        observers: Told of every visible answer.
+    """
+
+    def __init__(
+        self,
+        chat: Chat,
+        store: InboxStore,
+        adapters: Mapping[str, Adapter],
+        pacers: Mapping[str, Pacer],
+        clock: Clock,
+        observers: Sequence[Observer] = (),
+        settings: AnsweringSettings = AnsweringSettings(),
+    ) -> None:
+        self._chat = chat
+        self._store = store
+        self._adapters = adapters
+        self._pacers = pacers
+        self._clock = clock
+        self._observers = observers
+        self._settings = settings
+
+    async def __call__(self, claim: Claim, stop: Stop, ticket: Ticket | None = None) -> None:
+        """Raises StaleFence when another process has the run, StorageError when it could not be settled."""
+        if claim.duty == "drop":
+            await self._settle(claim, Settlement("stopped", "superseded"))
+            return
+        if claim.duty == "bury":
+            await self._settle(claim, Settlement("quarantined", "crashes"))
+            return
+        try:
+            adapter, surface = await self._open(claim)
+        except SurfaceGone as error:
+            await self._settle(claim, _ERASED if claim.duty == "withdraw" else _unseen(claim, error))
+        except SurfaceError as error:
+            await self._settle(claim, self._later(claim, type(error).__name__))
+        else:
+            try:
+                await self._show(claim, stop, ticket, adapter, surface)
+            finally:
+                await surface.close()
+
+    # --- the screen ---
+
+    async def _open(self, claim: Claim) -> tuple[Adapter, Surface]:
+        """Raises SurfaceError, SurfaceGone where the answer is private and the right to show it has expired."""
+        incoming = claim.incoming
+        adapter = self._adapters.get(incoming.conversation.platform)
+        if adapter is None:
+            raise SurfaceBusy(f"{incoming.conversation.platform} is switched off")
+        capability = await self._store.capability(claim.reply_id)
+        if capability and capability.expires_at <= self._clock.now():
+            if incoming.visibility == "private":
+                raise SurfaceGone("the right to answer privately has expired")
+            capability = None
+        return adapter, await self._surface(adapter, claim, capability)
+
+    async def _surface(self, adapter: Adapter, claim: Claim, capability: ReplyCapability | None) -> Surface:
+        return await adapter.surface(claim.incoming, claim.reply_id, capability)
+
+    async def _show(self, claim: Claim, stop: Stop, ticket: Ticket | None, adapter: Adapter, surface: Surface) -> None:
+        platform = claim.incoming.conversation.platform
+        async with LiveReply(
+            surface,
+            self._store.ledger(claim),
+            self._pacers[platform],
+            self._clock,
+            reply_id=claim.reply_id,
+            request_id=claim.run_id,
+            platform=platform,
+            asked_at=claim.accepted_at,
+        ) as live:
+            started = await self._wait_for_turn(live, stop, ticket) if ticket else claim
+            job = _Job(started or claim, stop, live, adapter)
+            try:
+                await (self._carry_out(job) if started else self._end_stopped(job, None))
+            except SurfaceBusy as error:
+                # The platform took nothing for minutes. What was not seen is asked again, until the deadline.
+                await self._settle(job.claim, self._later(job.claim, type(error).__name__))
+
+    async def _wait_for_turn(self, live: LiveReply, stop: Stop, ticket: Ticket) -> Claim | None:
+        """Show the place in the queue until the turn comes; None when a stop comes first."""
+        while (news := await self._unless_stopped(stop, ticket.news())) is not None:
+            if isinstance(news, Claim):
+                return news
+            await live.send(Notice("queued", {"place": str(news)}))
+        return None
+
+    # --- the ends ---
+
+    async def _carry_out(self, job: _Job) -> None:
+        match job.claim.duty:
+            case "answer" if job.claim.tries and self._clock.now() >= job.claim.deadline_at:
+                await self._give_up_waiting(job, "NoModelLeft")
+            case "answer":
+                await self._answer(job)
+            case "stop":
+                job.stop.request("user")
+                await self._end_stopped(job, None)
+            case "withdraw":
+                await self._withdraw(job)
+            case "give_up":
+                await self._say(job, wording.QUARANTINED, "quarantined", Settlement("quarantined", error="crashes"))
+            case "apologise":
+                await self._say(job, wording.backlog(job.claim.missed), "backlog", Settlement("failed", "backlog"))
+            case "drop" | "bury":
+                raise AssertionError("settled before anything was opened")
+
+    async def _answer(self, job: _Job) -> None:
+        listener = _Listener(job.live.send, self._clock, self._clock.monotonic())
+        async with asyncio.TaskGroup() as group:
+            limit = group.create_task(self._stop_at_deadline(job))
+            came = await self._unless_stopped(job.stop, self._ask(job, listener))
+            limit.cancel()
+        match came:
+            case Answered():
+                await self._finish(job, came, listener)
+            case None:
+                await self._end_stopped(job, listener)
+            case StaleFence():
+                raise came
+            case NoModelLeft() if not _is_hopeless(came):
+                await self._wait_for_a_model(job, came)
+            case NoModelLeft() | RequestError() | SurfaceError():
+                await self._fail(job, came)
+            case StorageError():
+                raise came
+            case _:
+                log.error("an answer failed", run_id=job.claim.run_id, exc_info=came)
+                await self._fail(job, came)
+
+    async def _ask(self, job: _Job, listener: _Listener) -> Answered | Exception:
+        claim, incoming = job.claim, job.claim.incoming
+        try:
+            return await self._chat.answer(
+                claim.run_id,
+                incoming,
+                context=lambda: _context(job.adapter, incoming),
+                send=listener,
+                deadline_at=claim.deadline_at,
+                allow_local=incoming.conversation.platform in self._settings.local_platforms,
+            )
+        except Exception as error:  # noqa: BLE001 sorted in `_answer`; inside a TaskGroup it would lose its class
+            return error
+
+    async def _finish(self, job: _Job, answered: Answered, listener: _Listener) -> None:
+        reply = answered.reply
+        footer = wording.FROM_CACHE if reply.from_cache else ""
+        record = await job.live.finish(footer=footer)
+        self._observe(record)
+        facts = _figures(reply, listener)
+        if record.outcome == "ok":
+            await self._settle(job.claim, Settlement("answered", turns=answered.turns, facts=facts))
+        else:
+            await self._settle(job.claim, _not_shown(job.claim, record, facts))
+
+    async def _end_stopped(self, job: _Job, listener: _Listener | None) -> None:
+        """A stop came first; its reason decides what is seen and kept."""
+        text = job.live.text
+        match job.stop.reason:
+            case "user":
+                sentence = wording.STOPPED if text else wording.STOPPED_BEFORE_TEXT
+                record = await job.live.conclude(sentence, keep_text=True, outcome="stopped")
+                self._observe(record)
+                await self._settle(job.claim, _partial(job, listener, "stopped", "user", sentence))
+            case "deadline":
+                record = await job.live.conclude(wording.DEADLINE_PASSED, keep_text=True, outcome="deadline")
+                self._observe(record)
+                await self._settle(job.claim, _partial(job, listener, "failed", "deadline", wording.DEADLINE_PASSED))
+            case "superseded" | "deleted":
+                # The next run of the same message works on the same pages: nothing is said here.
+                await self._settle(job.claim, Settlement("stopped", error=job.stop.reason))
+            case "shutdown":
+                if text:
+                    await job.live.conclude(wording.SHUTTING_DOWN, keep_text=True, outcome="waiting")
+                # Only now: whoever takes it up next must not meet a write of ours that is still on its way.
+                await self._store.release(job.claim)
+            case "lost" | None:
+                return
+
+    async def _wait_for_a_model(self, job: _Job, error: NoModelLeft) -> None:
+        claim, now = job.claim, self._clock.now()
+        next_try_at = now + backoff_s(claim.tries, self._settings, error.retry_after_s)
+        if next_try_at >= claim.deadline_at:
+            await self._give_up_waiting(job, type(error).__name__)
+            return
+        log.warning("no model answers", run_id=claim.run_id, tries=claim.tries, error=str(error))
+        sentence = wording.waiting(claim.deadline_at, claim.incoming.tz)
+        self._observe(await job.live.conclude(sentence, keep_text=bool(error.partial_text), outcome="waiting"))
+        await self._settle(
+            claim,
+            Settlement(
+                "waiting", "NoModelLeft", next_try_at=next_try_at, facts={"outcome": "waiting", "sentence": sentence}
+            ),
+        )
+
+    async def _give_up_waiting(self, job: _Job, error: str) -> None:
+        sentence = wording.gave_up(job.claim.accepted_at, job.claim.incoming.tz)
+        await self._say(job, sentence, "gave_up", Settlement("failed", error))
+
+    async def _fail(self, job: _Job, error: Exception) -> None:
+        sentence = wording.sentence_for(error, job.claim.run_id)
+        log.info("answered with a sentence", run_id=job.claim.run_id, error=type(error).__name__)
+        keep_text = isinstance(error, NoModelLeft) and bool(error.partial_text)
+        name = type(error).__name__
+        await self._say(job, sentence, name, Settlement("failed", name), keep_text=keep_text)
+
+    async def _withdraw(self, job: _Job) -> None:
+        try:
+            await job.live.withdraw()
+        except SurfaceBusy as error:
+            again = self._later(job.claim, type(error).__name__)
+            await self._settle(job.claim, again if again.state == "waiting" else _ERASED)
+        else:
+            await self._settle(job.claim, _ERASED)
+
+    async def _say(
+        self, job: _Job, sentence: str, outcome: str, settlement: Settlement, *, keep_text: bool = False
+    ) -> None:
+        """End with a sentence of our own."""
+        record = await job.live.conclude(sentence, keep_text=keep_text, outcome=outcome)
+        self._observe(record)
+        facts = {"outcome": outcome, "sentence": sentence}
+        await self._settle(job.claim, Settlement(settlement.state, settlement.error, facts=facts))
+
+    # --- means ---
+
+    async def _unless_stopped(self, stop: Stop, work: Any) -> Any:
+        """Await *work*, which raises nothing but cancellation; None when a stop comes first."""
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(work)
+            stopping = group.create_task(stop.wanted())
+            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+            working.cancel()
+            stopping.cancel()
+        return None if working.cancelled() else working.result()
+
+    async def _stop_at_deadline(self, job: _Job) -> None:
+        await self._clock.sleep(max(0.0, job.claim.deadline_at - self._clock.now()) + _DEADLINE_MARGIN_S)
+        job.stop.request("deadline")
+
+    def _later(self, claim: Claim, why: str) -> Settlement:
+        """Nothing can be shown now: again in a while, until the deadline."""
+        next_try_at = self._clock.now() + backoff_s(claim.tries, self._settings)
+        if next_try_at >= claim.deadline_at:
+            return Settlement("failed", why)
+        return Settlement("waiting", why, next_try_at=next_try_at)
+
+    async def _settle(self, claim: Claim, settlement: Settlement) -> None:
+        """Write the end down; a database that is busy or full for seconds does not lose it."""
+        for attempt in range(_SETTLE_TRIES - 1):
+            try:
+                await self._store.settle(claim, settlement)
+            except StaleFence:
+                raise
+            except StorageError as error:
+                log.warning("a run could not be settled yet", run_id=claim.run_id, error=str(error))
+                await self._clock.sleep(0.2 * 2.0**attempt)
+            else:
+                return
+        await self._store.settle(claim, settlement)
+
+    def _observe(self, record: ShownRecord) -> None:
+        for observer in self._observers:
+            observer.shown(record)
+
+
+async def _context(adapter: Adapter, incoming: Incoming) -> Sequence[Quote]:
+    """What stands before the question; an answer without it is better than none."""
+    try:
+        return await adapter.context(incoming)
+    except SurfaceError as error:
+        log.info("the conversation's context could not be read", error=str(error))
+        return ()
+
+
+def _is_hopeless(error: NoModelLeft) -> bool:
+    """Whether trying again until the deadline cannot help."""
+    return not error.errors or all(isinstance(cause, _HOPELESS) for cause in error.errors)
+
+
+def _unseen(claim: Claim, error: SurfaceError) -> Settlement:
+    """The place, or the right to show something there, is gone: settled, and for a private answer declared so."""
+    private = claim.incoming.visibility == "private"
+    why = "undeliverable" if private else type(error).__name__
+    log.warning("an answer cannot be shown", run_id=claim.run_id, why=why)
+    facts = {"outcome": why, "sentence": wording.UNDELIVERABLE if private else wording.sentence_for(error)}
+    return Settlement("failed", why, facts=facts)
+
+
+def _not_shown(claim: Claim, record: ShownRecord, facts: Mapping[str, Any]) -> Settlement:
+    """An answer came, but the platform did not take it."""
+    if record.outcome == SurfaceGone.__name__:
+        return _unseen(claim, SurfaceGone("gone while the answer was written"))
+    return Settlement("failed", record.outcome, facts={**facts, "outcome": record.outcome})
+
+
+def _partial(job: _Job, listener: _Listener | None, state: Any, why: str, sentence: str) -> Settlement:
+    """What was said before a stop stays in the history, so that "go on" works; before the first word nothing does."""
+    text = job.live.text
+    facts: dict[str, Any] = {"outcome": "stopped" if why == "user" else why, "sentence": sentence}
+    if not text:
+        return Settlement(state, why, facts=facts)
+    if listener and listener.first_text_s is not None:
+        facts["first_text_s"] = round(listener.first_text_s, 3)
+    heard = ((listener and listener.notices) or {}).get("heard", {}).get("text", "")
+    asked = question(job.claim.incoming, job.claim.incoming.text.strip()) or heard
+    turns = (Turn("user", (Text(asked),)), Turn("assistant", (Text(text),)))
+    return Settlement(state, why, turns=tuple((turn, estimate_tokens(turn.text)) for turn in turns), facts=facts)
+
+
+def _figures(reply: Reply, listener: _Listener) -> dict[str, Any]:
+    """What a page shows under an answer."""
+    notices = listener.notices or {}
+    facts: dict[str, Any] = {
+        "outcome": "ok",
+        "model": reply.model,
+        "provider": reply.provider,
+        "cost_usd": reply.usage.cost_usd,
+        "output_tokens": reply.usage.output_tokens,
+        "from_cache": reply.from_cache,
+        "attempts": len(reply.attempts),
+        "continued": "continued" in notices,
+        "fallback": "fallback" in notices,
+    }
+    if listener.first_text_s is not None:
+        facts["first_text_s"] = round(listener.first_text_s, 3)
+    if (speed := tokens_per_s(reply)) is not None:
+        facts["tokens_per_s"] = round(speed, 1)
+    return facts
+
+
+def tokens_per_s(reply: Reply) -> float | None:
+    """How fast the answering model wrote after its first token; None where nobody can tell."""
+    last = reply.attempts[-1] if reply.attempts else None
+    if last is None or last.first_text_s is None or last.outcome != "ok":
+        return None
+    writing_s = last.duration_s - last.first_text_s
+    return last.usage.output_tokens / writing_s if writing_s > 0.001 and last.usage.output_tokens > 1 else None
