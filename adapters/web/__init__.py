@@ -28,7 +28,7 @@ The path of a message from the page:
     page_routes.py  POST a message -> Incoming -> Intake.accept
     surface.py      LiveReply's posts and edits -> growing.py (Markdown -> HTML blocks) -> hub.py (what stands now)
     hub.py          what stands now -> the difference for each open page -> sse.py -> page/stream.js
-    adapter.py      when a reply has ended, its stored turn with its figures takes the live view's place
+    adapter.py      when a reply has ended, its stored figures are added to what stands
 
 The path of an API request: door.py (may it enter) -> api/parse.py -> the onion -> api/stream.py -> api/wire.py.
 """

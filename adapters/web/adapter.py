@@ -7,12 +7,12 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from adapters.web.hub import Hub
+from adapters.web.hub import Hub, Settled
 from adapters.web.markdown import Markdown
 from adapters.web.surface import PageSurface
 from adapters.web.turns import TurnRenderer
 from core.clock import Clock
-from core.errors import StorageError, SurfaceGone
+from core.errors import StorageError, SurfaceGone, Unreadable
 from core.incoming import Attachment, ConversationKey, Incoming, Quote
 from core.ports import (
     AdapterHealth,
@@ -31,7 +31,7 @@ ENDED = frozenset({"answered", "stopped", "failed", "quarantined"})
 """Run states after which nothing more will be shown by itself."""
 
 _SETTLE_TRIES_S = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""When to look whether an ended reply's figures are stored: they are written just after its last edit."""
+"""Pauses between looks at whether an ended reply's figures are stored."""
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -92,7 +92,7 @@ class WebAdapter:
             raise SurfaceGone(f"{attachment.name} is not kept here")
         try:
             content = await self.blobs.get(attachment.ref)
-        except (StorageError, KeyError, FileNotFoundError) as error:
+        except (StorageError, Unreadable) as error:
             raise SurfaceGone(f"{attachment.name} is gone") from error
         for start in range(0, len(content), _CHUNK_BYTES):
             yield content[start : start + _CHUNK_BYTES]
@@ -120,7 +120,7 @@ class WebAdapter:
         self._ended.put_nowait((conversation, reply_id))
 
     async def _settle(self, conversation: ConversationKey, reply_id: str) -> None:
-        """Let the stored turn, which knows the figures, take the place of what was shown live."""
+        """Show the figures, which are stored just after the last edit."""
         for wait_s in _SETTLE_TRIES_S:
             await self._clock.sleep(wait_s)
             try:
@@ -129,10 +129,7 @@ class WebAdapter:
                 log.warning("could not read the figures of reply %s; the page shows it without", reply_id)
                 return
             if turn is not None:
-                rendered = await self.turns.render(turn)
-                view = self.hub.view(reply_id)
-                if view is None or view.final:  # else it is being written anew already
-                    self.hub.settle(conversation, reply_id, "turn", rendered)
+                self.hub.settle(conversation, reply_id, Settled(turn.state, turn.text, turn.facts))
                 return
 
     async def _stored(self, conversation: ConversationKey, reply_id: str) -> ShownTurn | None:

@@ -9,9 +9,9 @@ from adapters.web.markdown import Markdown
 class GrowingHtml:
     """Keeps the finished blocks of one text.
 
-    In Markdown a top-level block is never changed by what follows once another block has begun after it, with one
-    exception, link reference definitions; a text that seems to hold some is rendered whole when it is final. So only
-    the text from the start of the last block on is parsed again.
+    In Markdown a top-level block is never changed by what follows once another block has begun after it. So only the
+    text from the start of the last block on is parsed again. The one exception, link reference definitions, is put
+    right when the text is final: then it is rendered whole, once.
     """
 
     def __init__(self, markdown: Markdown) -> None:
@@ -33,8 +33,10 @@ class GrowingHtml:
         blocks = self._markdown.blocks(tail, growing=self._code)
         html = (*self._settled, *(block.html for block in blocks))
         if len(blocks) > 1:
-            self._settled_text += _first_lines(tail, blocks[-1].first_line)
-            self._settled += [block.html for block in blocks[:-1]]
+            before_last = _first_lines(tail, blocks[-1].first_line)
+            if _has_begun(tail[len(before_last) :]):
+                self._settled_text += before_last
+                self._settled += [block.html for block in blocks[:-1]]
         return html
 
     def unsettled(self, text: str) -> int:
@@ -45,6 +47,15 @@ class GrowingHtml:
         self._settled_text = ""
         self._settled = []
         self._code = GrowingCode()
+
+
+def _has_begun(block: str) -> bool:
+    """Whether *block* will be a block of its own whatever is written next.
+
+    "- item\n*" are two lists, but "- item\n*word" is one, so a half-written line may yet join what stands before it;
+    not so when it begins with a letter, as no marker of Markdown does.
+    """
+    return "\n" in block or block[:1].isalpha()
 
 
 def _first_lines(text: str, count: int) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -21,8 +21,8 @@ from core.incoming import ConversationKey
 
 encode = msgspec.json.encode
 
-MAX_OPEN_REPLIES = 2_000
-"""Views kept at once; the oldest finished one goes first. A view lives until its stored turn replaces it."""
+MAX_VIEWS = 500
+"""Views kept at once; when there are more, the oldest settled one goes, then the oldest finished one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,15 @@ class FileLink:
     ref: str
     name: str
     comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is known of a reply once it is stored: its Markdown, how its run ended, its figures."""
+
+    state: str
+    text: str
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +51,11 @@ class ReplyView:
     """Of each page, the HTML of its top-level blocks."""
     status: str = ""
     footer: str = ""
-    busy: bool = False
     stop: bool = False
-    """Whether it can be stopped."""
-    finished: bool = False
-    """Whether it can be regenerated, shortened, judged."""
+    """Whether it can be stopped, also while it only waits."""
     final: bool = False
     files: tuple[FileLink, ...] = ()
+    settled: Settled | None = None
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -69,17 +76,20 @@ class Hub:
     def show(self, conversation: ConversationKey, view: ReplyView) -> None:
         """Let *view* stand, and wake whoever watches."""
         self._views[view.reply_id] = (conversation, view)
-        if len(self._views) > MAX_OPEN_REPLIES:
-            self._drop_oldest()
+        if len(self._views) > MAX_VIEWS:
+            self._drop_one()
         for watcher in self._watchers.get(conversation, ()):
             watcher.changed(view.reply_id)
 
-    def settle(self, conversation: ConversationKey, reply_id: str, event: str, payload: Any) -> None:
-        """The stored turn takes the view's place."""
-        self._views.pop(reply_id, None)
-        for watcher in self._watchers.get(conversation, ()):
-            watcher.settled(reply_id)
-        self.tell(conversation, event, payload)
+    def settle(self, conversation: ConversationKey, reply_id: str, settled: Settled) -> None:
+        """Add what the stored turn knows to a finished reply. From now on whoever comes reads the stored turn."""
+        view = self.view(reply_id)
+        if view is None or not view.final:  # dropped, or being written anew already
+            return
+        if conversation in self._watchers:
+            self.show(conversation, replace(view, settled=settled))
+        else:
+            del self._views[reply_id]
 
     def tell(self, conversation: ConversationKey, event: str, payload: Any) -> None:
         """Send one event to whoever watches *conversation* now."""
@@ -97,8 +107,9 @@ class Hub:
 
     @contextmanager
     def watch(self, conversation: ConversationKey) -> Iterator[Watcher]:
-        """Watch *conversation*, beginning with everything that stands there."""
-        standing = [view.reply_id for where, view in self._views.values() if where == conversation]
+        """Watch *conversation*, beginning with what stands there and is not stored yet."""
+        views = [view for where, view in self._views.values() if where == conversation]
+        standing = [view.reply_id for view in views if view.settled is None]
         watcher = Watcher(self, standing)
         self._watchers.setdefault(conversation, set()).add(watcher)
         try:
@@ -113,10 +124,12 @@ class Hub:
     def watching(self) -> int:
         return sum(map(len, self._watchers.values()))
 
-    def _drop_oldest(self) -> None:
-        finished = next((key for key, (_, view) in self._views.items() if view.final), None)
-        if finished:
-            del self._views[finished]
+    def _drop_one(self) -> None:
+        settled = (key for key, (_, view) in self._views.items() if view.settled)
+        finished = (key for key, (_, view) in self._views.items() if view.final)
+        oldest = next(settled, None) or next(finished, None)
+        if oldest:
+            del self._views[oldest]
 
 
 class Watcher:
@@ -134,11 +147,6 @@ class Watcher:
     def changed(self, reply_id: str) -> None:
         self._changed[reply_id] = None
         self._wake.set()
-
-    def settled(self, reply_id: str) -> None:
-        """The page gets the stored turn instead; a next step of this reply builds on nothing."""
-        self._changed.pop(reply_id, None)
-        self._has.pop(reply_id, None)
 
     def told(self, message: bytes) -> None:
         self._told.append(message)
@@ -188,11 +196,10 @@ def difference(before: ReplyView | None, view: ReplyView) -> dict[str, Any]:
         "count": len(new),
         "status": view.status,
         "footer": view.footer,
-        "busy": view.busy,
         "stop": view.stop,
-        "finished": view.finished,
         "final": view.final,
         "files": view.files,
+        "settled": view.settled,
     }
 
 

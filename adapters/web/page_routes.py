@@ -22,7 +22,7 @@ from adapters.web.settings import WebSettings
 from adapters.web.slots import Slots
 from adapters.web.sse import KEEPALIVE, OpenStream, frame
 from core.clock import Clock
-from core.errors import BadRequest, TooLarge
+from core.errors import BadRequest, TooLarge, Unreadable
 from core.incoming import Attachment, AttachmentKind, ConversationKey, Incoming, UserKey
 from core.ports import Receipt, Said
 from core.wording import SHUTTING_DOWN, queued
@@ -229,7 +229,7 @@ class PageRoutes:
             raise web.HTTPNotFound
         try:
             content = await self.adapter.blobs.get(ref)
-        except (KeyError, FileNotFoundError) as error:
+        except Unreadable as error:
             raise web.HTTPNotFound from error
         return web.Response(
             body=content,

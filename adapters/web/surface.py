@@ -79,12 +79,12 @@ class PageSurface:
         return ref
 
     async def busy(self, on: bool) -> None:
-        self._show(replace(self._view(), busy=on))
+        """Let an empty reply stand, so that a page shows that something is coming; one that grows stays as it is."""
+        view = self._hub.view(self._reply_id)
+        if on and (view is None or view.final):
+            self._show(ReplyView(self._reply_id, self._incoming.message_id, stop=True))
 
     async def close(self) -> None:
-        view = self._hub.view(self._reply_id)
-        if view and view.busy:
-            self._show(replace(view, busy=False))
         self._on_close(self._incoming.conversation, self._reply_id)
 
     async def _put(self, page: int, shown: Shown) -> None:
@@ -92,17 +92,15 @@ class PageSurface:
         view = self._view()
         pages = [*view.pages, *([()] * (page + 1 - len(view.pages)))]
         pages[page] = blocks
-        controls = shown.controls
         self._show(
             replace(
                 view,
                 pages=tuple(pages),
                 status=shown.status,
                 footer=shown.footer,
-                busy=view.busy and not shown.final,
-                stop=bool(controls and controls.stop),
-                finished=bool(controls and controls.finished),
+                stop=bool(shown.controls and shown.controls.stop),
                 final=shown.final,
+                settled=None,
             )
         )
 

@@ -173,22 +173,27 @@ class Answer {
   /** Apply a step: [block, how much of its HTML stands, what follows]. */
   grow(step) {
     this.growing = !step.final;
-    this.body.hidden = false;
+    this.body.hidden = step.count === 0;
     for (const [index, keep, tail] of step.blocks) this.block(index, (this.html[index] ?? "").slice(0, keep) + tail);
     this.shorten(step.count);
-    this.update(step);
-    if (step.final) this.markdown = "";
+    if (step.settled) this.conclude(step.settled);
+    this.update({ ...step, ...step.settled });
+    if (!step.final) this.markdown = "";
   }
 
-  /** The stored turn, with its figures. */
+  /** A stored turn. */
   settle(turn) {
     this.growing = !ENDED.has(turn.state);
     this.body.hidden = false;
-    this.markdown = turn.text;
+    this.conclude(turn);
     turn.blocks.forEach((html, index) => this.block(index, html));
     this.shorten(turn.blocks.length);
-    this.element.classList.toggle("failed", turn.state === "failed" || turn.state === "quarantined");
     this.update({ facts: turn.facts, state: turn.state });
+  }
+
+  conclude({ text, state }) {
+    this.markdown = text;
+    this.element.classList.toggle("failed", state === "failed" || state === "quarantined");
   }
 
   block(index, html) {

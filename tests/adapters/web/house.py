@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from adapters.web import Readiness, WebAdapter, WebServer, WebSettings, build_web_app
 from core.clock import SystemClock
-from core.errors import StorageError
+from core.errors import StorageError, Unreadable
 from core.events import Event, Send, Started, TextDelta, ToolCallDelta
 from core.incoming import ConversationKey, Incoming, UserKey
 from core.models import ModelSpec
@@ -119,6 +119,8 @@ class FakeBlobs:
         return ref
 
     async def get(self, ref: str) -> bytes:
+        if ref not in self.kept:
+            raise Unreadable("the file", "it is no longer stored")
         return self.kept[ref]
 
 
