@@ -58,11 +58,48 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run(_: argparse.Namespace) -> int:
+    from bot.running import run
+
+    return run(_load())
+
+
+def _chat(arguments: argparse.Namespace) -> int:
+    from bot.chatting import chat
+
+    return chat(_load(quiet=True), wish=arguments.model, begin_new=arguments.new)
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from bot.checkup import checkup
+
+    return checkup(_load(quiet=True))
+
+
 def _models(_: argparse.Namespace) -> int:
     from bot.tables import models_table
 
-    loaded = _load()
-    print(models_table(loaded.registry))
+    print(models_table(_load().registry))
+    return 0
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    from core.storage.opening import database_path
+    from core.storage.store import BLOBS, back_up
+
+    settings = _load().settings
+    path = database_path(settings.database_url, settings.data_dir)
+    back_up(path, settings.data_dir / BLOBS, arguments.path)
+    print(f"Copied {path} and its files to {arguments.path}.")
+    return 0
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from core.storage.store import restore
+
+    settings = _load().settings
+    path = restore(arguments.path, settings.database_url, settings.data_dir)
+    print(f"Put {arguments.path} in place of {path}.")
     return 0
 
 
@@ -72,8 +109,11 @@ def _local_model(_: argparse.Namespace) -> int:
     return local_server.main()
 
 
-def _load() -> Loaded:
-    """Settings, config and registry of this process, with its logs set up. Raises SettingsError."""
+def _load(*, quiet: bool = False) -> Loaded:
+    """Settings, config and registry of this process, with its logs set up. Raises SettingsError.
+
+    *quiet*: only warnings are logged, where a person reads other things on the screen.
+    """
     from bot.loading import load
     from bot.logs import configure
     from bot.settings import environment, near_misses
@@ -81,16 +121,23 @@ def _load() -> Loaded:
     environ = environment()
     loaded = load(environ)
     settings = loaded.settings
-    configure(settings.log_level, settings.log_format, settings.secrets())
+    level = "error" if quiet and settings.log_level in ("info", "warning") else settings.log_level
+    configure(level, settings.log_format, settings.secrets())
     for hint in near_misses(environ):
-        _complain("", [hint])
+        print(hint, file=sys.stderr)
     return loaded
 
 
 def _complain(title: str, problems: Sequence[str]) -> None:
-    for line in [title, *(f"  - {problem}" for problem in problems)]:
-        if line:
-            print(line, file=sys.stderr)
+    print(title, *(f"  - {problem}" for problem in problems), sep="\n", file=sys.stderr)
 
 
-_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {"models": _models, "local-model": _local_model}
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "chat": _chat,
+    "doctor": _doctor,
+    "models": _models,
+    "backup": _backup,
+    "restore": _restore,
+    "local-model": _local_model,
+}

@@ -144,6 +144,12 @@ def environment(directory: Path = Path()) -> dict[str, str]:
     return parse_dotenv(text) | dict(os.environ)
 
 
+def child_environment() -> dict[str, str]:
+    """What a process of ours needs of this one's environment: no setting and no secret is among it."""
+    needed = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT")
+    return {name: os.environ[name] for name in needed if name in os.environ}
+
+
 _DOTENV_LINE = re.compile(
     r"""(?:export\s+)? (?P<name>[A-Za-z_][A-Za-z0-9_]*) \s*=\s*
         (?: '(?P<single>[^']*)' | "(?P<double>[^"]*)" | (?P<bare>.*?) )

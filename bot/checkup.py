@@ -1,0 +1,33 @@
+"""`python -m bot doctor`: gathers the checks of every part that is switched on, and prints what they found."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+
+from bot.doctor import examine, report, standard_checks
+from bot.loading import Loaded
+from bot.local_choice import choice_of
+from bot.providers import CloudProvider, cloud_providers, local_server
+from core.clock import SystemClock
+from core.storage.opening import database_path
+
+
+def checkup(loaded: Loaded) -> int:
+    """Returns the exit status: 1 when something has to be mended."""
+    return asyncio.run(_checkup(loaded))
+
+
+async def _checkup(loaded: Loaded) -> int:
+    settings = loaded.settings
+    async with AsyncExitStack() as stack:
+        catalogues: dict[str, CloudProvider] = cloud_providers(settings)
+        if server := local_server(choice_of(settings.local_model)):
+            catalogues["local"] = server
+        for provider in catalogues.values():
+            stack.push_async_callback(provider.close)
+        database = database_path(settings.database_url, settings.data_dir)
+        findings = await examine(standard_checks(loaded, catalogues, database=database, clock=SystemClock()))
+    print(report(findings), file=sys.stdout)
+    return 1 if any(finding.level == "bad" for finding in findings) else 0

@@ -1,0 +1,47 @@
+"""The model providers that the settings switch on. Whoever asked for them closes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bot.local_choice import LocalChoice
+from bot.settings import Settings
+from core.events import Send
+from core.models import ModelSpec
+from core.ports import RemoteModel
+from core.providers.groq import GroqProvider
+from core.providers.local import LocalProvider
+from core.providers.openai import OpenAIProvider
+from core.providers.sdk import OnHeaders, ignore_headers
+from core.requests import ChatRequest, Reply
+
+
+class CloudProvider(Protocol):
+    """Groq, OpenAI, or a server of one's own: a Provider with a Catalogue that is closed in the end."""
+
+    async def __call__(self, request: ChatRequest, model: ModelSpec, send: Send) -> Reply: ...
+
+    async def models(self) -> Sequence[RemoteModel]: ...
+
+    async def ready(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def cloud_providers(settings: Settings, on_headers: OnHeaders = ignore_headers) -> dict[str, CloudProvider]:
+    """Groq and OpenAI where their keys are set, by name. Nothing is imported or connected before the first call."""
+    found: dict[str, CloudProvider] = {}
+    proxy = settings.https_proxy or None
+    if settings.groq_api_key:
+        base_url = settings.groq_base_url or None
+        found["groq"] = GroqProvider(settings.groq_api_key, base_url=base_url, proxy=proxy, on_headers=on_headers)
+    if settings.openai_api_key:
+        base_url = settings.openai_base_url or None
+        found["openai"] = OpenAIProvider(settings.openai_api_key, base_url=base_url, proxy=proxy, on_headers=on_headers)
+    return found
+
+
+def local_server(choice: LocalChoice) -> LocalProvider | None:
+    """The server that LOCAL_MODEL names, None where it names none."""
+    return LocalProvider(choice.base_url) if choice.kind == "server" else None
