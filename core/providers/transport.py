@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import cache
 from types import ModuleType
 from typing import Any, Final
 
@@ -69,6 +70,7 @@ def body_of(response: Any) -> Body:
     return body
 
 
+@cache
 def tls_context() -> ssl.SSLContext:
     """Trust what the system trusts (a company proxy, say) and certifi, which slim images lack. Blocks about 30 ms."""
     context = ssl.create_default_context()
