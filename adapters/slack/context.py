@@ -7,7 +7,7 @@ from typing import Any
 
 from adapters.slack.failures import Foreign
 from adapters.slack.message import quotes_of
-from adapters.slack.people import People, name_quotes
+from adapters.slack.people import People, mentioned, name_quotes
 from adapters.slack.place import is_ts
 from adapters.slack.seen import Me
 from adapters.slack.web_api import WebApi
@@ -17,7 +17,6 @@ _PAGE_SIZE = 200
 _MAX_PAGES = 5
 _KEPT = 80
 """Of a thread's messages: its first one, and the last before the question."""
-_MAX_NAMES = 20
 
 
 async def read_context(api: WebApi, people: People, me: Me, incoming: Incoming) -> Sequence[Quote]:
@@ -33,7 +32,7 @@ async def read_context(api: WebApi, people: People, me: Me, incoming: Incoming) 
     messages = await _thread(api, incoming.conversation.channel, thread, before)
     skipped = {question} | {quote.message_id for quote in incoming.quotes}
     quotes = quotes_of([message for message in messages if message.get("ts") not in skipped], me)
-    return name_quotes(quotes, await _names(people, quotes))
+    return name_quotes(quotes, await people.names(mentioned(quotes)))
 
 
 async def _thread(api: WebApi, channel: str, thread: str, before: str) -> list[Mapping[str, Any]]:
@@ -51,15 +50,3 @@ async def _thread(api: WebApi, channel: str, thread: str, before: str) -> list[M
         if not cursor:
             break
     return found if len(found) <= _KEPT else [found[0], *found[1 - _KEPT :]]
-
-
-async def _names(people: People, quotes: Sequence[Quote]) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for user in dict.fromkeys(quote.speaker_id for quote in quotes if quote.speaker_id[:1] in ("U", "W")):
-        if len(names) >= _MAX_NAMES:
-            break
-        try:
-            names[user] = (await people.get(user)).name
-        except Foreign:
-            break
-    return names

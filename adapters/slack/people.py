@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from core.incoming import Incoming, Quote
 
 _KEPT_S = 3_600.0
 _KEPT_PEOPLE = 10_000
+_MOST_NAMES = 20
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
 
 
@@ -91,22 +92,26 @@ class People:
         until, person = self._kept.get(user, (0.0, None))
         return person if self._clock.monotonic() < until else None
 
-    async def named(self, incoming: Incoming) -> Incoming:
-        """*incoming* with names for ids, as far as they are to be had; never fails."""
-        for user in list(mentioned(incoming))[:10]:
+    async def names(self, users: Iterable[str], *, most: int = _MOST_NAMES) -> dict[str, str]:
+        """Names for ids, as far as they are to be had; never fails."""
+        names: dict[str, str] = {}
+        for user in list(users)[:most]:
             try:
-                await self.get(user)
+                names[user] = (await self.get(user)).name
             except Foreign:
                 break  # a name is not worth a second try while somebody waits
-        known = {user: person.name for user in mentioned(incoming) if (person := self.remembered(user))}
-        return name_people(incoming, known)
+        return names
+
+    async def named(self, incoming: Incoming) -> Incoming:
+        """*incoming* with names for ids; never fails."""
+        return name_people(incoming, await self.names(mentioned(incoming.quotes, incoming.text)))
 
 
-def mentioned(incoming: Incoming) -> tuple[str, ...]:
+def mentioned(quotes: Sequence[Quote], text: str = "") -> tuple[str, ...]:
     """Ids that stand in the texts or spoke in the quotes, each once, in order."""
-    texts = [incoming.text, *(quote.text for quote in incoming.quotes)]
-    speakers = [quote.speaker_id for quote in incoming.quotes if not quote.speaker and quote.speaker_id[:1] in "UW"]
-    return tuple(dict.fromkeys([*(user for text in texts for user in _MENTION.findall(text)), *speakers]))
+    texts = [text, *(quote.text for quote in quotes)]
+    speakers = [quote.speaker_id for quote in quotes if not quote.speaker and quote.speaker_id[:1] in ("U", "W")]
+    return tuple(dict.fromkeys([*(user for one in texts for user in _MENTION.findall(one)), *speakers]))
 
 
 def name_people(incoming: Incoming, names: Mapping[str, str]) -> Incoming:

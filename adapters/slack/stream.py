@@ -48,8 +48,10 @@ class Streaming:
         """Whether agents.sessions.* work; where they do not, the older status line does."""
 
     def take(self) -> bool:
-        """Whether another answer may stream; if so, its start is counted from now on. Without room it is edited: waiting
-        up to a minute for a start would cost its reader more than streaming gives."""
+        """Whether another answer may stream; if so, its start is counted from now on.
+
+        Without room it is edited: waiting up to a minute would cost its reader more than streaming gives.
+        """
         now = self._clock.monotonic()
         while self._taken and self._taken[0] <= now - 60.0:
             self._taken.popleft()
