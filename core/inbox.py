@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -84,6 +84,8 @@ class Inbox:
         store: The rows; must hand out runs by the same rules as `limits.rules`.
         work: Answers; see `Work`.
         ids: Makes ids, at most 20 characters of [0-9a-z], each once.
+        platforms: Whose waiting runs are taken up here, None for everybody's. `python -m bot chat` beside a running
+            bot shares its rows, and neither can show what was asked of the other.
     """
 
     def __init__(
@@ -94,12 +96,14 @@ class Inbox:
         limits: InboxLimits = InboxLimits(),
         *,
         ids: Callable[[], str] = new_id,
+        platforms: Collection[str] | None = None,
     ) -> None:
         self._store = store
         self._work = work
         self._clock = clock
         self._limits = limits
         self._new_id = ids
+        self._platforms = platforms
         self._flood = Flood(clock, limits.messages_per_minute)
         self._pending: dict[str, Pending] = {}
         self._known_at: dict[str, float] = {}
@@ -334,7 +338,8 @@ class Inbox:
     async def _look(self) -> None:
         """Bring the queue up to date with the rows, and hear what was asked of our runs elsewhere."""
         before = set(self._pending)
-        found = await self._store.pending(2 * self._limits.queue)
+        waiting = await self._store.pending(2 * self._limits.queue)
+        found = [run for run in waiting if self._platforms is None or run.user.platform in self._platforms]
         for gone in before - {run.run_id for run in found}:
             self._forget_pending(gone)
         for run in found:
