@@ -185,7 +185,8 @@ class StreamDecoder:
         return answer
 
     def _read_lines(self, block: bytes, texts: list[str]) -> None:
-        for raw in block.split(b"\n"):
+        """Read whole lines; *block* ends with a newline."""
+        for raw in block[:-1].split(b"\n"):  # without the last newline, or a blank line would seem to follow it
             line = raw.rstrip(b"\r")
             if line.startswith(b"data:"):
                 payload = line[5:].strip()

@@ -101,8 +101,26 @@ def _response_format(request: ChatRequest) -> dict[str, Any] | None:
         case "json_object":
             return {"type": "json_object"}
         case "json_schema":
-            schema = {"name": wanted.name, "schema": dict(wanted.schema or {}), "strict": wanted.strict}
-            return {"type": "json_schema", "json_schema": schema}
+            schema = dict(wanted.schema or {})
+            strict = wanted.strict and _may_be_strict(schema)
+            return {"type": "json_schema", "json_schema": {"name": wanted.name, "schema": schema, "strict": strict}}
+
+
+def _may_be_strict(schema: Any) -> bool:
+    """Constrained decoding wants every property required and no others; it answers 400 to anything looser.
+
+    Source: https://console.groq.com/docs/structured-outputs ; OpenAI's rule is the same (read 2026-11-22).
+    """
+    if isinstance(schema, list):
+        return all(_may_be_strict(entry) for entry in schema)
+    if not isinstance(schema, dict):
+        return True
+    if schema.get("type") == "object":
+        if schema.get("additionalProperties") is not False:
+            return False
+        if set(schema.get("required", ())) != set(schema.get("properties", {})):
+            return False
+    return all(_may_be_strict(value) for value in schema.values())
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
