@@ -203,7 +203,8 @@ async def a_house(
             banner=lambda: house.banner,
             new_id=new_id,
         )
-        async with WebServer(app, settings) as server:
+        # the socket is always on loopback; what the settings say decides who may come in
+        async with WebServer(app, replace(settings, host="127.0.0.1")) as server:
             house.url = server.url
             running = asyncio.create_task(adapter.run(house.intake, house.commands))
             await asyncio.sleep(0)

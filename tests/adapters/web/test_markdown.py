@@ -116,35 +116,13 @@ def test_any_text_yields_only_listed_tags(text):
     inspected(MARKDOWN.html(text))
 
 
-PIECES = st.sampled_from(
-    [
-        "word ",
-        "\n",
-        "\n\n",
-        "- item\n",
-        "1. one\n",
-        "```python\n",
-        "```\n",
-        "x = 1\n",
-        "# title\n",
-        "> quote\n",
-        "**b**",
-    ]
-    + [
-        "| a | b |\n|---|---|\n",
-        "| 1 | 2 |\n",
-        "---\n",
-        "    code\n",
-        "*",
-        "`",
-        "\r\n",
-        "\r",
-        "~~~\n",
-        "  \n",
-        "* x\n",
-        "\t",
-    ]
-)
+# fmt: off
+PIECES = st.sampled_from([
+    "word ", "a", "2", ".", " ", "\t", "\n", "\n\n", "\r\n", "\r", "  \n", "*", "`", "|", "===",
+    "- item\n", "* x\n", "+ ", "1. one\n", "1) ", "```python\n", "```\n", "~~~\n", "x = 1\n", "    code\n",
+    "# title\n", "> quote\n", "**b**", "| a | b |\n|---|---|\n", "| 1 | 2 |\n", "---\n",
+])
+# fmt: on
 
 
 @given(st.lists(PIECES, max_size=25))

@@ -1,0 +1,194 @@
+"""Who may come in."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from adapters.web import WebSettings
+from adapters.web.auth import Keys
+from adapters.web.settings import is_loopback
+from tests.adapters.web.house import House, a_house
+
+KEY = "a-long-and-random-key"
+ELSEWHERE = WebSettings(host="0.0.0.0", api_keys=(KEY, "another-long-key"))
+CHAT = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
+
+
+async def status_of(house: House, method: str, path: str, **given) -> int:
+    async with house.http.request(method, house.url + path, **given) as response:
+        await response.read()
+        return response.status
+
+
+@pytest.mark.parametrize(
+    ("host", "answer"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("example.com", False),
+        ("192.168.1.2", False),
+        ("127.0.0.1.example.com", False),
+    ],
+)
+def test_loopback_is_this_machine_alone(host, answer):
+    """Only loopback addresses and localhost count; every other name could be reached by others."""
+    assert is_loopback(host) is answer
+
+
+def test_a_key_is_known_by_its_fingerprint_only():
+    """A valid key gives a stable id that does not hold it; a wrong one gives none; neither shows in a repr."""
+    keys = Keys([KEY, ""])
+
+    assert keys.fingerprint(KEY) == Keys(["other", KEY]).fingerprint(KEY)
+    assert KEY not in (keys.fingerprint(KEY) or "")
+    assert keys.fingerprint("") is None
+    assert keys.fingerprint(KEY[:-1]) is None
+    assert KEY not in repr(WebSettings(api_keys=(KEY,)))
+    assert KEY not in repr(vars(keys))
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/page/state", "/page/conversations", "/metrics"])
+async def test_bound_elsewhere_a_key_is_needed(path):
+    """Without a key, with a wrong one or with one in the wrong form it is a 401; with a right one it is open."""
+    async with a_house(ELSEWHERE) as house:
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": KEY}, {"Authorization": "Bearer "}):
+            assert await status_of(house, "GET", path, headers=headers) == 401
+
+        assert await status_of(house, "GET", path, headers={"Authorization": f"Bearer {KEY}"}) == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/", "/favicon.ico"])
+async def test_health_and_the_pages_own_files_need_no_key(path):
+    """Probes and the page's code are open: the page asks for the key by itself."""
+    async with a_house(ELSEWHERE) as house:
+        assert await status_of(house, "GET", path) == 200
+
+
+async def test_each_key_is_a_user_of_its_own():
+    """Two keys never see one another's conversations, limits or usage."""
+    async with a_house(ELSEWHERE) as house:
+        for key in ELSEWHERE.api_keys:
+            headers = {"Authorization": f"Bearer {key}"}
+            assert await status_of(house, "POST", "/v1/chat/completions", json=CHAT, headers=headers) == 200
+
+    first, second = (request.user for request in house.handler.requests)
+    assert first != second
+    assert first.platform == "api"
+    assert first.user.startswith("key-")
+
+
+async def test_bound_elsewhere_without_keys_is_off_and_says_why():
+    """Page, API and metrics are off and say what to set; health is not."""
+    async with a_house(WebSettings(host="0.0.0.0")) as house:
+        async with house.http.get(house.url) as response:
+            page = await response.text()
+        async with house.http.post(f"{house.url}/v1/chat/completions", json=CHAT) as response:
+            error = (await response.json())["error"]
+
+        assert "API_KEYS" in page
+        assert (error["code"], "API_KEYS" in error["message"]) == ("api_keys_not_set", True)
+        assert await status_of(house, "GET", "/metrics") == 403
+        assert await status_of(house, "GET", "/readyz") == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8080", 200),
+        ("127.0.0.1:9", 200),
+        ("[::1]:8080", 200),
+        ("LOCALHOST", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example:8080", 421),
+        ("[bad", 421),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/page/state", "/metrics"])
+async def test_on_loopback_a_foreign_host_is_turned_away(house, path, host, status):
+    """A name that somebody pointed at 127.0.0.1 gets nothing (DNS rebinding)."""
+    assert await status_of(house, "GET", path, headers={"Host": host}) == status
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+async def test_another_origin_cannot_make_requests(house, headers):
+    """What a browser sends on behalf of another site is refused, on the page as on the API."""
+    assert await status_of(house, "POST", "/v1/chat/completions", json=CHAT, headers=headers) == 403
+    assert await status_of(house, "POST", "/page/forget", json={}, headers=headers) == 403
+    assert await status_of(house, "DELETE", "/page/conversations/conversation-1", headers=headers) == 403
+    assert house.handler.requests == []
+    assert house.commands.calls == []
+
+
+async def test_the_pages_own_origin_may(house):
+    """The page's own requests carry our origin and pass."""
+    headers = {"Origin": house.url, "Sec-Fetch-Site": "same-origin"}
+
+    assert await status_of(house, "POST", "/v1/chat/completions", json=CHAT, headers=headers) == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+async def test_only_json_is_read(house, kind):
+    """The content types that a foreign page may send without asking are refused."""
+    status = await status_of(
+        house, "POST", "/v1/chat/completions", data=json.dumps(CHAT).encode(), headers={"Content-Type": kind}
+    )
+
+    assert status == 415
+
+
+async def test_cors_is_off(house):
+    """A preflight gets no permission, and no answer carries one."""
+    headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    async with house.http.options(f"{house.url}/v1/chat/completions", headers=headers) as response:
+        assert response.status == 405
+        assert not [name for name in response.headers if name.lower().startswith("access-control")]
+
+
+async def test_every_answer_carries_the_security_headers(house):
+    """Page, API, errors and streams alike."""
+    for path in ("/", "/v1/models", "/v1/nothing", "/page/conversations/conversation-1/events", "/healthz"):
+        async with house.http.get(house.url + path) as response:
+            policy = response.headers["Content-Security-Policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert response.headers["Referrer-Policy"] == "no-referrer"
+            assert "Server" not in response.headers
+            assert "Set-Cookie" not in response.headers
+
+
+async def test_oversized_headers_are_refused(house):
+    """A header beyond the bound is a 400, before any of our code runs."""
+    assert await status_of(house, "GET", "/v1/models", headers={"X-Long": "x" * 20_000}) == 400
+
+
+async def test_assets_are_cached_by_their_content(house):
+    """The page names its files under a version; that version may be kept for ever, another may not."""
+    async with house.http.get(house.url) as response:
+        page = await response.text()
+    path = page.split('src="')[1].split('"')[0]
+    async with house.http.get(house.url + path) as response:
+        assert "immutable" in response.headers["Cache-Control"]
+        assert response.headers["Content-Type"].startswith("text/javascript")
+    async with house.http.get(f"{house.url}/assets/old/theme.js") as response:
+        assert response.headers["Cache-Control"] == "no-cache"
+
+    for path in ("/assets/x/no.js", "/assets/x/..%2fapp.py", "/assets/x/index.html%00"):
+        assert await status_of(house, "GET", path) == 404
