@@ -232,9 +232,6 @@ async def test_a_model_that_only_calls_tools_streams_its_calls(house):
     """Pieces of two calls keep their indexes; the finish reason is tool_calls."""
     pieces = [(0, "a", "f", "{"), (1, "b", "g", "{}"), (0, "", "", "}")]
     house.handler.steps = [ToolCallDelta(*piece) for piece in pieces]
-    ToolCallDelta(1, "b", "g", "{}"),
-        ToolCallDelta(0, "", "", "}"),
-    ]
 
     _, text, _ = await post(house, {"model": "auto", "messages": HI, "stream": True})
     chunks = [json.loads(line[6:]) for line in text.split("\n") if line.startswith("data: {")]
