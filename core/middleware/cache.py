@@ -118,6 +118,12 @@ class Cache:
             flight.storable = flight.storable and user not in flight.contributors
         return len(theirs)
 
+    def clear(self) -> None:
+        """Forget every answer in memory, those in flight included: where it is not known whose words must go."""
+        self._memory.clear()
+        for flight in self._flights.values():
+            flight.storable = False
+
     async def _find(self, key: str) -> Answer | None:
         if (known := self._memory.get(key)) is not None:
             return known[0]
