@@ -75,7 +75,7 @@ class PageRoutes:
         return [
             web.get("/page/state", self.state),
             web.get("/page/conversations", self.list_conversations),
-            web.get(f"{conversation}/events", self.events),
+            web.get(f"{conversation}/events", self.events, allow_head=False),
             web.post(f"{conversation}/messages", self.send),
             web.post(f"{conversation}/stop", self.stop),
             web.delete(conversation, self.forget_conversation),

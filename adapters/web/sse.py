@@ -9,6 +9,8 @@ from aiohttp import web
 KEEPALIVE = b": waiting\n\n"
 """A comment line; every SSE reader skips it."""
 
+_SMALL_BYTES = 16_384
+
 
 def frame(event: str, payload: bytes) -> bytes:
     """One server-sent event; *payload* is a single line (JSON)."""
@@ -33,11 +35,20 @@ class OpenStream:
     def begun(self) -> bool:
         return self.response.prepared
 
+    @property
+    def _flows(self) -> bool:
+        """Whether the reader has taken everything so far."""
+        transport = self._request.transport
+        return self.begun and transport is not None and transport.get_write_buffer_size() == 0
+
     async def write(self, payload: bytes) -> None:
         """Send *payload*, waiting while the reader's buffers are full.
 
         Raises ConnectionError when the reader is gone or took nothing for `write_timeout_s`.
         """
+        if self._flows and len(payload) < _SMALL_BYTES:
+            await self.response.write(payload)  # goes straight to the socket; a timer per word would cost more than it
+            return
         try:
             async with asyncio.timeout(self._write_timeout_s):
                 if not self.begun:

@@ -60,7 +60,8 @@ class PageSurface:
     async def remove(self, ref: str, page: int) -> None:
         view = self._view()
         self._growing.pop(page, None)
-        self._show(replace(view, pages=tuple(() if number == page else one for number, one in enumerate(view.pages))))
+        pages = tuple(() if number == page else one for number, one in enumerate(view.pages))
+        self._show(replace(view, pages=pages, final=view.final or not any(pages)))
 
     async def find(self, page: int, nonce: str) -> str | None:
         """A page of this process, if it stands: an earlier process's pages went with it, and posting again is safe."""

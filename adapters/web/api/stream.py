@@ -74,11 +74,12 @@ class Outbox:
 
     async def ready(self, within_s: float) -> bool:
         """Wait for something to send or for the end; False when neither came in time."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return False
+        if not self._wake.is_set():
+            try:
+                async with asyncio.timeout(within_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                return False
         self._wake.clear()
         return True
 
@@ -129,7 +130,8 @@ async def _pump(outbox: Outbox, stream: OpenStream, chunks: ChunkWriter, keepali
             await stream.write(KEEPALIVE)
             continue
         text, calls = outbox.take()
-        chunks.name_model(outbox.model)
+        if outbox.model:
+            chunks.name_model(outbox.model)
         waiting = [chunks.text(text)] if text else []
         waiting += [chunks.tool_call(call) for call in calls]
         if waiting:

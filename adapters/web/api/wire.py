@@ -32,11 +32,15 @@ class ChunkWriter:
         self._created = created
         self._include_usage = include_usage
         self._opened = False
+        self._model = ""
         self._head = b""
         self.name_model(model)
 
     def name_model(self, model: str) -> None:
         """Say from now on that *model* writes."""
+        if model == self._model:
+            return
+        self._model = model
         head = {
             "id": f"chatcmpl-{self._request_id}",
             "object": "chat.completion.chunk",

@@ -11,6 +11,7 @@ import { press, Thread } from "./thread.js";
 
 const NEAR_END_PX = 90;
 const PAGE_OF_TURNS = 100;
+const REST_AFTER_MS = 60_000; // in a tab that nobody looks at
 const SUGGESTIONS = [
   "Explain how tides work, as if I were ten",
   "Write a Python function that finds duplicate files",
@@ -55,7 +56,11 @@ function connect() {
   stream = new Stream(`/page/conversations/${current}/events?limit=${limit}`, {
     state: (connected) => (byId("connection").textContent = connected ? "" : "Reconnecting …"),
     refused: signIn,
-    snapshot: (snapshot) => thread.snapshot(snapshot),
+    snapshot: (snapshot) => {
+      const fromEnd = scroller.scrollHeight - scroller.scrollTop;
+      thread.snapshot(snapshot);
+      if (!following) scroller.scrollTop = scroller.scrollHeight - fromEnd;
+    },
     reply: (step) => thread.reply(step),
     turn: (turn) => thread.turn(turn),
     question: (asked) => {
@@ -290,9 +295,14 @@ window.addEventListener("hashchange", () => {
   const id = /^#c\/([\w-]{8,64})$/.exec(location.hash)?.[1] ?? null;
   if (id !== current) open(id);
 });
+
+let tired = 0;
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible") stream?.refresh();
+  clearTimeout(tired);
+  if (document.visibilityState === "hidden") tired = setTimeout(() => thread.running || stream?.rest(), REST_AFTER_MS);
+  else if (stream?.resting) stream.refresh();
 });
+window.addEventListener("online", () => stream?.refresh());
 
 greet();
 begin();

@@ -18,11 +18,18 @@ export class Stream {
     this.controller?.abort();
   }
 
-  /** Drop the connection and open it again: for when the device wakes up. */
+  /** Drop the connection and open it again. */
   refresh() {
+    this.resting = false;
     this.fresh = true;
     this.controller?.abort();
     this.wake?.();
+  }
+
+  /** Drop the connection until `refresh`: browsers allow six to one server, over all tabs. */
+  rest() {
+    this.resting = true;
+    this.controller?.abort();
   }
 
   async run() {
@@ -51,6 +58,10 @@ export class Stream {
         clearTimeout(timer);
       }
       if (this.closed || this.fresh) continue;
+      if (this.resting) {
+        await new Promise((resolve) => (this.wake = resolve));
+        continue;
+      }
       failures += 1;
       if (failures > 1) this.on.state(false);
       await this.pause(Math.min(300 * 2 ** failures, 8000) * (0.7 + 0.6 * Math.random()));

@@ -98,7 +98,7 @@ export class Question {
     this.id = message_id;
     this.attachments = attachments;
     this.unsent = false;
-    this.said = make("div", { class: "said" });
+    this.said = make("div", { class: "said", dir: "auto" });
     this.element = make("article", { class: "question", "data-id": message_id, "aria-label": "You" });
     if (attachments.length) {
       const files = attachments.map((file) => make("span", {}, file.name));
@@ -199,7 +199,7 @@ class Answer {
   block(index, html) {
     if (this.html[index] === html) return;
     this.html[index] = html;
-    while (this.body.children.length <= index) this.body.append(make("div", { class: "block" }));
+    while (this.body.children.length <= index) this.body.append(make("div", { class: "block", dir: "auto" }));
     renderedHtml(this.body.children[index], html);
   }
 
