@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack
 from bot.doctor import examine, report, standard_checks
 from bot.loading import Loaded
 from bot.local_choice import choice_of
-from bot.providers import CloudProvider, cloud_providers, local_server
+from bot.providers import cloud_providers, local_server
 from core.clock import SystemClock
+from core.ports import Catalogue
 from core.storage.opening import database_path
 
 
@@ -22,11 +23,13 @@ def checkup(loaded: Loaded) -> int:
 async def _checkup(loaded: Loaded) -> int:
     settings = loaded.settings
     async with AsyncExitStack() as stack:
-        catalogues: dict[str, CloudProvider] = cloud_providers(settings)
-        if server := local_server(choice_of(settings.local_model)):
-            catalogues["local"] = server
-        for provider in catalogues.values():
+        cloud = cloud_providers(settings)
+        catalogues: dict[str, Catalogue] = dict(cloud)
+        for provider in cloud.values():
             stack.push_async_callback(provider.close)
+        if server := local_server(choice_of(settings.local_model)):
+            stack.push_async_callback(server.close)
+            catalogues["local"] = server
         database = database_path(settings.database_url, settings.data_dir)
         findings = await examine(standard_checks(loaded, catalogues, database=database, clock=SystemClock()))
     print(report(findings), file=sys.stdout)

@@ -84,8 +84,9 @@ def _models(_: argparse.Namespace) -> int:
 
 
 def _backup(arguments: argparse.Namespace) -> int:
+    from core.storage import back_up
     from core.storage.opening import database_path
-    from core.storage.store import BLOBS, back_up
+    from core.storage.store import BLOBS
 
     settings = _load().settings
     path = database_path(settings.database_url, settings.data_dir)

@@ -28,7 +28,7 @@ class BotConfig:
     name: str = "Tern"
     daily_spend_usd: float | None = None
     """The whole bot stops asking paid models for the rest of the day (UTC) once this is spent."""
-    reply_deadline_s: float = 600.0
+    reply_deadline_s: float = 900.0
     """How long a message is tried again while no model answers."""
     drain_s: float = 20.0
     """How long replies in flight may go on after SIGTERM."""
@@ -36,12 +36,13 @@ class BotConfig:
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
-    """Ceilings of the rate guard; None is no ceiling."""
+    """Ceilings of the rate guard: for each user, for each workspace, for everybody. 0 lifts one; an absent key leaves
+    the default, which stands in core/middleware/rate_guard.py."""
 
-    requests_per_minute: int | None = 20
-    tokens_per_minute: int | None = 60_000
-    tokens_per_day: int | None = 1_000_000
-    cost_per_day_usd: float | None = 5.0
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    cost_per_day_usd: float | None = None
     workspace_requests_per_minute: int | None = None
     workspace_tokens_per_minute: int | None = None
     workspace_tokens_per_day: int | None = None
@@ -50,6 +51,8 @@ class LimitsConfig:
     global_tokens_per_minute: int | None = None
     global_tokens_per_day: int | None = None
     global_cost_per_day_usd: float | None = None
+    messages_per_minute: int | None = None
+    """Of one user, at the door of the inbox: a flood stops there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +75,11 @@ class ChannelConfig:
 
 @dataclass(frozen=True, slots=True)
 class RetentionConfig:
+    """How long each kind is kept, in days; 0 keeps it for ever."""
+
     turns_days: int = 90
     usage_days: int = 400
     blobs_days: int = 30
-    cache_days: int = 1
 
 
 @dataclass(frozen=True, slots=True)

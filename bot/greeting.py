@@ -8,6 +8,7 @@ from typing import Literal
 
 from bot.config import Config
 from bot.settings import Settings
+from core import wording
 from core.errors import UnknownModel
 from core.registry import Registry
 
@@ -42,6 +43,13 @@ def greeting(settings: Settings, config: Config, registry: Registry, *, page_url
         *(Line("models", "warn", text) for text in model_warnings(config, registry)),
         *(Line("models", "warn", text) for text in sunset_warnings(registry, now)),
     ]
+
+
+def page_banner(settings: Settings) -> str:
+    """What stands on top of the page; "" where nothing needs to be said."""
+    if settings.has_model_key:
+        return ""
+    return wording.NO_MODEL if settings.local_model == "off" else "" if settings.local_model else wording.LOCAL_MODEL
 
 
 def _page(settings: Settings, page_url: str) -> Line:

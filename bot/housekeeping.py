@@ -9,6 +9,7 @@ import structlog
 
 from bot.doctor import KEY_PAGES
 from bot.greeting import sunset_warnings
+from bot.local_choice import spec_of
 from core.clock import Clock
 from core.errors import KeyRejected, ProviderError
 from core.ports import Catalogue
@@ -59,6 +60,23 @@ async def _learn(
     for news in registry.learn(provider, listed):
         log.warning(news)
     return True
+
+
+async def learn_local_models(registry: Registry, server: Catalogue, clock: Clock) -> None:
+    """Ask a server of one's own what it serves, until it answers once. The first of its list answers first."""
+    while True:
+        try:
+            listed = await server.models()
+        except ProviderError as error:
+            log.warning("the server that LOCAL_MODEL names does not answer", problem=str(error))
+            listed = ()
+        for model in listed:
+            if model.id not in registry.ids():
+                registry.add(spec_of(model))
+        if listed:
+            log.info("local models found", models=[model.id for model in listed][:10])
+            return
+        await clock.sleep(RETRY_S / 10)
 
 
 async def announce_sunsets(registry: Registry, clock: Clock) -> None:

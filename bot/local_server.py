@@ -40,7 +40,6 @@ class Start:
 def main() -> int:
     """Serve until standard input closes. Returns the process's exit status."""
     report = _take_over_stdout()
-    os.nice(5)  # words on screen come before new words: the model yields to the loop that shows them
     try:
         start = Start(**json.loads(sys.stdin.readline()))
         path = find_model(start.model)

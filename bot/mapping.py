@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import fields, replace
+
 from adapters.discord.settings import DiscordSettings
 from adapters.slack.settings import SlackSettings
 from adapters.web.settings import WebSettings
-from bot.config import Config
+from bot.config import Config, LimitsConfig
 from bot.settings import Settings
+from core.inbox import InboxLimits
+from core.middleware.cache import CacheSettings
+from core.middleware.rate_guard import Ceilings, GuardLimits
 from core.personas import Channel, Persona, Personas
 from core.runs import RunRules
+from core.services.answering import AnsweringSettings
 from core.storage.retention import Retention
 
 SLACK_URL = "https://slack.com/api/"
@@ -74,6 +81,39 @@ def personas(config: Config) -> Personas:
 def retention(config: Config) -> Retention:
     kept = config.retention
     return Retention(turns_days=kept.turns_days, usage_days=kept.usage_days, blobs_days=kept.blobs_days)
+
+
+def guard_limits(config: Config) -> GuardLimits:
+    """The guard's own defaults, with what the operator set laid over them."""
+    limits, defaults = config.limits, GuardLimits()
+    return replace(
+        defaults,
+        user=_ceilings(limits, "", defaults.user),
+        workspace=_ceilings(limits, "workspace_", defaults.workspace),
+        everyone=_ceilings(limits, "global_", defaults.everyone),
+        daily_spend_usd=config.bot.daily_spend_usd,
+    )
+
+
+def _ceilings(limits: LimitsConfig, prefix: str, defaults: Ceilings) -> Ceilings:
+    given = {each.name: getattr(limits, prefix + each.name) for each in fields(Ceilings)}
+    return replace(defaults, **{name: value or None for name, value in given.items() if value is not None})
+
+
+def cache_settings(config: Config) -> CacheSettings:
+    return CacheSettings(entries=config.cache.entries, ttl_s=config.cache.minutes * 60.0)
+
+
+def inbox_limits(config: Config) -> InboxLimits:
+    limits = InboxLimits(rules=run_rules(config))
+    per_minute = config.limits.messages_per_minute
+    return limits if per_minute is None else replace(limits, messages_per_minute=per_minute or sys.maxsize)
+
+
+def answering_settings(config: Config) -> AnsweringSettings:
+    defaults = AnsweringSettings()
+    more = {"slack", "discord"} if config.local.for_chat_platforms else set()
+    return replace(defaults, local_platforms=defaults.local_platforms | more)
 
 
 def run_rules(config: Config) -> RunRules:

@@ -14,13 +14,15 @@ from core.providers.groq import GroqProvider
 from core.providers.local import LocalProvider
 from core.providers.openai import OpenAIProvider
 from core.providers.sdk import OnHeaders, ignore_headers
-from core.requests import ChatRequest, Reply
+from core.requests import ChatRequest, Reply, TranscribeRequest, Transcript
 
 
 class CloudProvider(Protocol):
-    """Groq, OpenAI, or a server of one's own: a Provider with a Catalogue that is closed in the end."""
+    """Groq or OpenAI: a Provider with ears and a Catalogue, closed in the end."""
 
     async def __call__(self, request: ChatRequest, model: ModelSpec, send: Send) -> Reply: ...
+
+    async def transcribe(self, request: TranscribeRequest, model: ModelSpec) -> Transcript: ...
 
     async def models(self) -> Sequence[RemoteModel]: ...
 

@@ -1,0 +1,422 @@
+"""The composition root: everything is made here, opened in order, and closed in reverse.
+
+Read `App._open` from top to bottom for what depends on what. Nothing here decides anything about a message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
+from random import Random
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from adapters.web import Readiness, WebAdapter, WebServer, build_web_app
+from bot import mapping
+from bot.config import Config
+from bot.greeting import page_banner
+from bot.housekeeping import announce_sunsets, check_catalogues, learn_local_models
+from bot.loading import registry_of, with_lines
+from bot.local_choice import LocalChoice, choice_of
+from bot.local_model import LocalModel, usable_cores, wanted_start
+from bot.providers import cloud_providers
+from bot.settings import Settings, child_environment
+from bot.supervise import Supervisor
+from core.admission import ModelAdmission
+from core.clock import Clock, SystemClock
+from core.errors import ProviderError, SettingsError
+from core.fallback import Signals
+from core.files.workshop import Workshop
+from core.fitting import fit
+from core.inbox import Inbox
+from core.incoming import Attachment, Incoming
+from core.models import Capability, ModelSpec
+from core.observers.log import LogObserver
+from core.observers.metrics import MetricsObserver
+from core.observers.usage import UsageObserver
+from core.ports import Adapter, AdapterHealth, Observer, Provider
+from core.providers.local import LocalProvider
+from core.registry import Registry
+from core.requests import TranscribeRequest
+from core.router import Router
+from core.services.answering import Answering
+from core.services.attachments import Attachments
+from core.services.chat import ChatService
+from core.services.commands import DeskCommands
+from core.services.transcription import Transcription
+from core.stack import Parts, build_stack
+from core.storage import Storage, open_storage
+from core.streaming.pacer import Pacer
+from core.tokens import TokenScale
+
+if TYPE_CHECKING:
+    from adapters.slack.adapter import SlackAdapter
+
+log: Any = structlog.get_logger(__name__)
+
+MakeAdapter = Callable[[Storage], Adapter]
+
+
+def build(
+    settings: Settings,
+    config: Config,
+    *,
+    registry: Registry | None = None,
+    clock: Clock | None = None,
+    random: Random | None = None,
+    instead: MakeAdapter | None = None,
+) -> App:
+    """Return the whole house, still closed: `async with build(...) as app: await app.run()`.
+
+    Args:
+        registry: The models with tern.toml's laid over them, where the caller has read them already.
+        instead: Makes the only adapter there shall be, in place of the page, Slack and Discord: the terminal's.
+
+    Raises:
+        SettingsError: If tern.toml's `[models]` cannot be used.
+    """
+    registry = registry or registry_of(config, settings.tern_config)
+    return App(settings, config, registry, clock or SystemClock(), random or Random(), instead)
+
+
+class App:
+    """The house. Entering opens storage, providers and the page's socket; `run` answers until `stop`.
+
+    After `stop` nothing more is taken in, replies in flight get `[bot] drain_s`, and `run` returns.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: Config,
+        registry: Registry,
+        clock: Clock,
+        random: Random,
+        instead: MakeAdapter | None,
+    ) -> None:
+        self.settings = settings
+        self.config = config
+        self.registry = registry
+        self.clock = clock
+        self.url = ""
+        """Where the page is, once entered; "" without one."""
+        self.adapters: dict[str, Adapter] = {}
+        self.inbox: Inbox
+        self._random = random
+        self._instead = instead
+        self._duties: dict[str, Supervisor] = {}
+        self._slack: SlackAdapter | None = None
+        self.metrics = CollectorRegistry()
+        self._opened = AsyncExitStack()
+        self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        await self._opened.__aenter__()
+        try:
+            await self._open()
+        except BaseException:
+            await self._opened.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._opened.aclose()
+
+    # --- opening ---
+
+    async def _open(self) -> None:
+        settings, config, clock = self.settings, self.config, self.clock
+        self.storage = storage = await self._opened.enter_async_context(
+            await open_storage(
+                settings.database_url,
+                settings.data_dir,
+                clock,
+                settings.secret_key.encode(),
+                owner_id(),
+                rules=mapping.run_rules(config),
+                retention=mapping.retention(config),
+            )
+        )
+        self._duty("sweeper", storage.keep_swept)
+        self._open_models(storage)
+        await self._open_desk(storage)
+        if self._instead is None:
+            await self._open_page(storage)
+
+    def _open_models(self, storage: Storage) -> None:
+        """Providers, and the onion around them."""
+        settings, config, clock = self.settings, self.config, self.clock
+        self._scale = TokenScale()
+        admission = ModelAdmission(clock)
+        self._cloud = cloud_providers(settings, admission.read_headers)
+        for cloud in self._cloud.values():
+            self._opened.push_async_callback(cloud.close)
+        providers: dict[str, Provider] = dict(self._cloud)
+        if local := self._open_local(choice_of(settings.local_model)):
+            providers["local"] = local
+        self.registry.serve(providers)
+        usage = UsageObserver(storage.usage, clock)
+        lines = LogObserver()
+        self._duty("usage", usage.run)
+        self._observers: tuple[Observer, ...] = (lines, MetricsObserver(self.metrics), usage)
+        self._stack = build_stack(
+            Parts(
+                routing=Router(self.registry, self._scale),
+                providers=providers,
+                admission=admission,
+                fit=fit,
+                scale=self._scale,
+                cache_store=storage.cache,
+                usage_store=storage.usage,
+                observers=self._observers,
+                clock=clock,
+                random=self._random.random,
+                limits=mapping.guard_limits(config),
+                cache=mapping.cache_settings(config),
+                signals=Signals(alert=lines.alert, mark_dead=self.registry.mark_dead),
+            )
+        )
+        self._duty("catalogues", partial(check_catalogues, self.registry, self._cloud, clock, self._key_rejected))
+        self._duty("sunsets", partial(announce_sunsets, self.registry, clock))
+
+    def _open_local(self, choice: LocalChoice) -> Provider | None:
+        """The last link of the chain: a process of ours, or somebody's server."""
+        if choice.spec is not None:
+            self._add_unless_known(choice.spec)
+        if choice.kind == "server":
+            server = LocalProvider(choice.base_url)
+            self._opened.push_async_callback(server.close)
+            if choice.spec is None:
+                self._duty("local models", partial(learn_local_models, self.registry, server, self.clock))
+            return server
+        if choice.kind == "off":
+            return None
+        local = LocalModel(
+            wanted_start(choice.path, threads=self.config.local.threads, cores=usable_cores()),
+            connect=lambda endpoint: LocalProvider(endpoint.base_url, endpoint.api_key),
+            clock=self.clock,
+            random=self._random,
+            environ=child_environment(),
+            keep_warm=not self.settings.has_model_key,
+            idle_stop_s=self.config.local.idle_stop_s,
+        )
+        self._duty("local model", local.run)
+        return local
+
+    async def _open_desk(self, storage: Storage) -> None:
+        """The adapters, and between them and the onion: the inbox, and what answers its runs."""
+        config, clock = self.config, self.clock
+        pacers: dict[str, Pacer] = {}
+        for adapter in self._make_adapters(storage, pacers):
+            self.adapters[adapter.name] = adapter
+            pacers.setdefault(adapter.name, Pacer(clock))
+        self.chat = ChatService(
+            self._stack,
+            storage.history,
+            mapping.personas(config),
+            storage.preferences,
+            self._scale,
+            await self._open_reader(storage),
+            clock,
+        )
+        answering = Answering(
+            self.chat,
+            storage.inbox,
+            self.adapters,
+            pacers,
+            clock,
+            self._observers,
+            mapping.answering_settings(config),
+        )
+        self.inbox = Inbox(
+            storage.inbox, answering, clock, mapping.inbox_limits(config), platforms=frozenset(self.adapters)
+        )
+        self._duty("inbox", self.inbox.run)
+        self.commands = DeskCommands(
+            self.registry,
+            lambda: self.chat.personas,
+            storage.preferences,
+            storage.usage,
+            storage.archive,
+            self.inbox,
+            clock,
+            self._purge,
+        )
+        for adapter in self.adapters.values():
+            self._duty(adapter.name, partial(adapter.run, self.inbox, self.commands))
+
+    async def _open_reader(self, storage: Storage) -> Attachments:
+        """What reads files, pictures and recordings: in a process that owns nothing, started by the first of them."""
+        workshop = await self._opened.enter_async_context(Workshop(self.clock))
+        listening = Transcription(
+            self._cloud, self._audio_models, workshop, storage.cache, self.clock, observers=self._observers
+        )
+        return Attachments(self._fetch, workshop, listening, storage.blobs, self.clock)
+
+    def _make_adapters(self, storage: Storage, pacers: dict[str, Pacer]) -> Iterator[Adapter]:
+        """Each platform that is switched on. Their SDKs take half a second and more to import, so only then."""
+        if self._instead is not None:
+            yield self._instead(storage)
+            return
+        self._page = WebAdapter(clock=self.clock, conversations=storage.conversations, blobs=storage.blobs)
+        yield self._page
+        if slack := mapping.slack_settings(self.settings, self.config):
+            from adapters.slack.adapter import SlackAdapter
+
+            pacer = pacers["slack"] = Pacer(self.clock)
+            self._slack = SlackAdapter(slack, self.clock, storage.notes, pacer)
+            yield self._slack
+        if discord := mapping.discord_settings(self.settings, self.config):
+            from adapters.discord.adapter import DiscordAdapter
+
+            pacer = pacers["discord"] = Pacer(self.clock)
+            yield DiscordAdapter(discord, self.clock, storage.notes, pacer)
+
+    async def _open_page(self, storage: Storage) -> None:
+        """Page, API, health and metrics on one socket, which is taken here so that a port in use stops the start."""
+        web = mapping.web_settings(self.settings, self.config)
+        application = build_web_app(
+            web,
+            adapter=self._page,
+            handler=self._stack,
+            models=self._chat_models,
+            readiness=Readiness(
+                intake_open=lambda: self.inbox.open,
+                database_writable=self._database_writable,
+                adapters=self.health,
+                sunsets=lambda: self.registry.sunsets(self.clock.now()),
+            ),
+            metrics=self.metrics,
+            clock=self.clock,
+            banner=lambda: page_banner(self.settings),
+            extra_routes=self._slack.routes() if self._slack else (),
+        )
+        try:
+            server = await self._opened.enter_async_context(WebServer(application, web))
+        except OSError as error:
+            raise SettingsError([_cannot_listen(error, web.host, web.port)]) from error
+        self.url = server.url
+
+    # --- life ---
+
+    async def run(self, *, until: str = "") -> None:
+        """Answer until `stop`. A part that crashes is started again, and never takes the others down.
+
+        Args:
+            until: A platform whose end is the house's end as well: the terminal, when the person leaves.
+        """
+        async with asyncio.TaskGroup() as house:
+            duties = {name: house.create_task(duty.keep_running(), name=name) for name, duty in self._duties.items()}
+            if until:
+                duties[until].add_done_callback(lambda _: self._stopping.set())
+            await self._stopping.wait()
+            await self._drain()
+            for duty in duties.values():
+                duty.cancel()
+
+    def stop(self) -> None:
+        """Take nothing more, finish what is being answered, and let `run` return. Asked twice: finish at once."""
+        if self._stopping.is_set():
+            self._hurrying.set()
+        log.info("closing; replies in flight may finish", running=self.inbox.running)
+        self._stopping.set()
+
+    async def _drain(self) -> None:
+        for adapter in self.adapters.values():
+            await adapter.close_intake()
+        async with asyncio.TaskGroup() as group:
+            draining = group.create_task(self.inbox.drain(self.config.bot.drain_s))
+            hurrying = group.create_task(self._hurrying.wait())
+            await asyncio.wait((draining, hurrying), return_when=asyncio.FIRST_COMPLETED)
+            draining.cancel()
+            hurrying.cancel()
+
+    def reload(self) -> None:
+        """Read tern.toml again: personas, channels, limits and models hold at once, the rest from the next start.
+
+        A file with a mistake changes nothing; the log names the mistake.
+        """
+        try:
+            config = Config.load(self.settings.tern_config)
+            self.registry.override(config.models)
+        except SettingsError as error:
+            located = with_lines(error, self.settings.tern_config)
+            log.error("tern.toml has mistakes; the former one stays in force", problems=list(located.problems))
+            return
+        self.chat.personas = mapping.personas(config)
+        self._stack.guard.limits = mapping.guard_limits(config)
+        later = [name for name in _FROM_THE_NEXT_START if getattr(config, name) != getattr(self.config, name)]
+        self.config = config
+        log.info("tern.toml was read again", from_the_next_start=later)
+
+    def health(self) -> Mapping[str, AdapterHealth]:
+        """Every platform as it is now; one that waits for its restart says why."""
+        return {name: self._health(name, adapter) for name, adapter in self.adapters.items()}
+
+    def _health(self, name: str, adapter: Adapter) -> AdapterHealth:
+        supervisor = self._duties[name]
+        seen = adapter.health()
+        return replace(seen, state="down", detail=supervisor.problem) if supervisor.problem else seen
+
+    def _duty(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        self._duties[name] = Supervisor(name, run, clock=self.clock, random=self._random)
+
+    # --- small answers for the parts ---
+
+    def _chat_models(self) -> list[ModelSpec]:
+        return [model for model in self.registry.usable() if Capability.TEXT in model.capabilities]
+
+    def _audio_models(self, request: TranscribeRequest) -> list[ModelSpec]:
+        return [model for model in self.registry.usable() if Capability.AUDIO in model.capabilities]
+
+    def _add_unless_known(self, spec: ModelSpec) -> None:
+        """What tern.toml says of a local model is better than what we assume."""
+        if spec.id not in self.registry.ids():
+            self.registry.add(spec)
+
+    async def _database_writable(self) -> bool:
+        await self.storage.check_writable()
+        return True
+
+    async def _purge(self) -> None:
+        """What is kept of anybody in memory alone."""
+        self.chat.forget()
+        self._stack.cache.clear()
+
+    def _key_rejected(self, error: ProviderError) -> None:
+        """Leave the provider in peace before the first question runs into the same refusal."""
+        for model in self.registry.all():
+            if model.provider == error.provider:
+                self._stack.cooldowns.rest_provider(model, error)
+                return
+
+    def _fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
+        return self.adapters[incoming.conversation.platform].fetch(attachment, incoming)
+
+
+_FROM_THE_NEXT_START = ("bot", "retention", "slack", "discord", "local", "cache")
+"""Sections whose parts are made once."""
+
+
+def owner_id() -> str:
+    """A name for this process in leases that no other process has, also over time."""
+    return f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"PORT: {port} is in use on {host}; stop what listens there, or set another PORT (0 takes a free one)"
+    return f"HOST, PORT: cannot listen on {host}:{port}: {error.strerror or error}"
