@@ -219,7 +219,7 @@ class Answer {
     this.files.replaceChildren(...files.map((file) => this.file(file)));
     this.under.hidden = this.growing;
     if (!this.growing) {
-      if (facts || !this.under.firstChild) this.under.replaceChildren(this.buttons(), figures(facts ?? {}, state));
+      if (facts || !this.under.firstChild) this.under.replaceChildren(figures(facts ?? {}, state), this.buttons());
     }
   }
 
