@@ -7,6 +7,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 
+import discord
+
 from adapters.discord import commands, context, files
 from adapters.discord.buckets import Buckets
 from adapters.discord.calls import Calls
@@ -92,7 +94,6 @@ class DiscordAdapter:
                     await self._live(client)
                 finally:
                     await self._part(client)
-                    calls.stop()
         finally:
             self._connection.calls = self._connection.client = None
             self._usable.clear()
@@ -110,6 +111,7 @@ class DiscordAdapter:
 
     async def _part(self, client: Client) -> None:
         """Close with 1000, so that the bot goes offline at once (facts/discord.md 1.12)."""
+        await self._note_the_end()
         if self._life.connected:
             self._life.became("off")
         calls = self._connection.calls
@@ -122,7 +124,14 @@ class DiscordAdapter:
 
         Commands are still taken, because they cannot be found again; buttons work on.
         """
+        await self._note_the_end()
         self._messages.intake = None
+
+    async def _note_the_end(self) -> None:
+        client = self._connection.client
+        if client is not None and self._listening:
+            with contextlib.suppress(StorageError):
+                await self._life.note(client.application_id or 0)
 
     async def surface(self, incoming: Incoming, reply_id: str, capability: ReplyCapability | None) -> Surface:
         with contextlib.suppress(TimeoutError):
@@ -168,7 +177,8 @@ class DiscordAdapter:
             await self._clock.sleep(wait_s)
         client.add_dynamic_items(Control)
         commands.build(client.tree, self._desk)
-        await self._life.recall(client.application_id or 0)
+        if not await self._life.recall(client.application_id or 0):
+            await self._life.note(client.application_id or 0)  # the first start ever: nothing to make good
         self._usable.set()
         if not self._settings.shard_ids or 0 in self._settings.shard_ids:
             calls.spawn(self._sync(client), "command sync")
@@ -182,11 +192,10 @@ class DiscordAdapter:
 
     async def ready(self) -> None:
         """A new session began: at the first start, and after every resume that failed."""
-        client, calls = self._connection.use()
-        since = self._life.alive_at
-        await self._life.note(client.application_id or 0)
-        if since is not None:
-            calls.spawn(self._messages.catch_up(since), "back-fill")
+        _, calls = self._connection.use()
+        if self._life.alive_at is not None:
+            self._messages.owe(self._life.alive_at)
+        calls.spawn(self._messages.catch_up(), "back-fill")
 
     def lost(self) -> None:
         if self._life.connected:
@@ -199,16 +208,23 @@ class DiscordAdapter:
         while True:
             await self._clock.sleep(WATCH_S)
             self._life.felt(tuple(client.latencies))
-            if not self._life.connected or self._messages.intake is None:
-                continue  # what is missed from now on must be looked for later
-            behind, self._messages.behind_since = self._messages.behind_since, None
             try:
-                if behind is None:
-                    await self._life.note(client.application_id or 0)
-                else:
-                    await self._messages.catch_up(behind)
-            except StorageError as error:
-                log.error("signs of life could not be stored: %s", error)
+                await self._make_good(client)
+            except (StorageError, discord.HTTPException, OSError) as error:
+                log.error("missed messages could not be looked for: %s", error)
+
+    async def _make_good(self, client: Client) -> None:
+        """Look for what is owed; where nothing is, note that nothing was missed until now."""
+        if self._messages.behind_since is not None and self._life.connected:
+            await self._messages.catch_up()
+        elif self._listening:
+            await self._life.note(client.application_id or 0)
+
+    @property
+    def _listening(self) -> bool:
+        """Whether everything that people write now is taken in."""
+        nothing_owed = self._messages.behind_since is None and not self._messages.catching_up
+        return nothing_owed and self._life.connected and self._messages.intake is not None
 
     # --- where the bot may not write
 

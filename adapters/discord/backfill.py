@@ -18,8 +18,9 @@ from core.ports import Intake
 log = logging.getLogger(__name__)
 
 MAX_CHANNELS = 100
-OVERLAP_S = 60.0
-"""Looked at again before the last sign of life: the desk knows what it has seen."""
+OVERLAP_S = 120.0
+"""Looked at again before the last sign of life: a dead socket is noticed after a missed heartbeat, a minute at most
+(facts/discord.md 1.12), and the desk knows what it has seen."""
 
 
 async def missed(

@@ -61,7 +61,7 @@ class Calls:
         self._clock = clock
         self._tasks = asyncio.TaskGroup()
         self._open = False
-        self._side: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] = set()
         self.delivered_at: float | None = None
         """When Discord last took a message or an edit of ours; epoch seconds."""
 
@@ -73,21 +73,20 @@ class Calls:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
-        await self._tasks.__aexit__(kind, error, trace)
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run a side task that may fail: a failure is logged and ends nothing else."""
-        task = self._tasks.create_task(_swallow(work, name), name=name)
-        self._side.add(task)
-        task.add_done_callback(self._side.discard)
-        return task
-
-    def stop(self) -> None:
-        """Take no more calls and end the side tasks; writes under way end by themselves."""
+        """End everything: the client is closed by now, and the sleep of a last call serves nobody any more."""
         self._open = False
-        for task in self._side:
+        for task in self._running:
             task.cancel()
+        await self._tasks.__aexit__(None, None, None)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run a side task that may fail: a failure is logged and ends nothing else."""
+        self._start(_swallow(work, name), name)
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = self._tasks.create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def write(self, kind: Kind, place: str, make: Callable[[], Awaitable[object]]) -> dict[str, Any]:
         """Carry out one write and return the response's JSON ({} where there is none).
@@ -105,7 +104,7 @@ class Calls:
         if not self._open:
             raise SurfaceBusy("not connected to Discord", retry_after_s=5.0)
         call = Call(kind, place)
-        self._tasks.create_task(self._run(call, make), name=f"discord {kind} {place}")
+        self._start(self._run(call, make), f"discord {kind} {place}")
         return call
 
     async def wait(self, call: Call) -> dict[str, Any]:

@@ -43,10 +43,11 @@ class Life:
 
     # --- across starts
 
-    async def recall(self, application_id: int) -> None:
-        """Read when the last process was last alive, unless this one knows better."""
+    async def recall(self, application_id: int) -> bool:
+        """Read when the last process was last alive, unless this one knows better; False where nobody ever was."""
         if self.alive_at is None and (noted := await self._notes.get(_key(application_id))):
             self.alive_at = float(noted)
+        return self.alive_at is not None
 
     async def note(self, application_id: int) -> None:
         """Nothing has been missed until now."""

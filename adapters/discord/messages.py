@@ -39,7 +39,11 @@ class Messages:
         self.intake: Intake | None = None
         """None takes nothing in."""
         self.behind_since: float | None = None
-        """When the oldest message was written that storage would not take; the back-fill begins there."""
+        """From when on messages may have been missed, or were refused by storage; None when nothing is owed."""
+
+    @property
+    def catching_up(self) -> bool:
+        return self._catching_up.locked()
 
     async def message(self, raw: discord.Message) -> None:
         client, _ = self._connection.use()
@@ -95,8 +99,9 @@ class Messages:
             receipt = await (intake.revise(incoming) if revised else intake.accept(incoming))
         except StorageError as error:
             log.error("message %s could not be stored and is read again later: %s", message.id, error)
-            self.behind_since = min(self.behind_since or message.sent_at, message.sent_at)
-            await self._say(message, wording.sentence_for(error))
+            self.owe(message.sent_at)
+            if not self.catching_up:
+                await self._say(message, wording.sentence_for(error))
             return
         if receipt.state == "accepted":
             self._links.remember(parse.all_files(message))
@@ -147,17 +152,33 @@ class Messages:
 
         calls.spawn(say(), "a sentence to the asker")
 
-    async def catch_up(self, since: float) -> None:
-        """Take in what was written since then while nobody listened; one at a time, the rest is a redelivery."""
-        if self.intake is None or self._settings.backfill_hours <= 0:
-            return
+    def owe(self, since: float) -> None:
+        """Messages from then on must be looked for."""
+        self.behind_since = since if self.behind_since is None else min(self.behind_since, since)
+
+    async def catch_up(self) -> None:
+        """Take in what was written while nobody listened; what was taken before is a redelivery.
+
+        What goes wrong is still owed afterwards.
+        """
         async with self._catching_up:
-            client, _ = self._connection.use()
-            now = self._connection.clock.now()
-            count = 0
-            async for raw in missed(client, self.intake, self._settings, since=since, now=now):
-                message = read(raw)
-                async with self._lane(message.channel):
-                    await self._take(message, revised=False)
-                count += 1
-            log.info("looked at %d messages that were written since the connection was lost", count)
+            since, self.behind_since = self.behind_since, None
+            if since is None or self.intake is None or self._settings.backfill_hours <= 0:
+                return
+            try:
+                count = await self._read_back(self.intake, since)
+            except BaseException:
+                self.owe(since)
+                raise
+            log.info("looked at %d messages that were written while nobody listened", count)
+
+    async def _read_back(self, intake: Intake, since: float) -> int:
+        client, _ = self._connection.use()
+        now = self._connection.clock.now()
+        count = 0
+        async for raw in missed(client, intake, self._settings, since=since, now=now):
+            message = read(raw)
+            async with self._lane(message.channel):
+                await self._take(message, revised=False)
+            count += 1
+        return count
