@@ -65,9 +65,11 @@ class UsageObserver:
         while self._rows:
             record = self._rows[0]
             reason = await self._write(record, tries)
+            if not self._rows or self._rows[0] is not record:
+                continue  # it fell off the full queue meanwhile
             if reason:
                 self._lose(reason)
-            elif self._rows and self._rows[0] is record:
+            else:
                 self._rows.popleft()
 
     async def _write(self, record: RequestRecord, tries: int) -> str:
