@@ -46,6 +46,7 @@ _bolt_logger.setLevel(logging.WARNING)
 
 PATH = "/slack/events"
 _DELIVERY_ENDS_WITHIN_S = 3.0
+_LOOK_EVERY_S = 0.05
 _LISTENING_AT = "slack:listening_at"
 _NOTE_EVERY_S = 60.0
 
@@ -83,6 +84,7 @@ class SlackAdapter:
     async def run(self, intake: Intake, commands: Commands) -> None:
         """Raises SettingsError when Slack refuses a token, SurfaceBusy when it cannot be reached."""
         self._closing.clear()
+        self._state = "starting"
         self._intake = intake
         try:
             async with (
@@ -165,18 +167,27 @@ class SlackAdapter:
         if not self._settings.over_socket:
             self._state = "connected"
             await self._forever()
-        while True:
-            async with Socket(app, self._settings, self._api, self._clock) as socket:
-                self._socket, self._state, self._detail = socket, "connected", ""
-                async with asyncio.TaskGroup() as group:
-                    watching = group.create_task(socket.watch())
-                    closing = group.create_task(self._closing.wait())
-                    await asyncio.wait({watching, closing}, return_when=asyncio.FIRST_COMPLETED)
-                    watching.cancel()
-                    closing.cancel()
-            self._socket = None
-            if self._closing.is_set():
-                await self._forever()
+        while not self._closing.is_set():
+            try:
+                async with Socket(app, self._settings, self._api, self._clock) as socket:
+                    self._socket, self._state, self._detail = socket, "connected", ""
+                    await self._until_dead_or_closing(socket)
+                    await self._deliveries_over()
+            except SurfaceBusy:
+                if self._state == "starting":
+                    raise
+                # Replies in flight need the session, which may well work while no socket is to be had.
+                await self._clock.sleep(self._settings.ping_interval_s)
+            finally:
+                self._socket = None
+        await self._forever()
+
+    async def _until_dead_or_closing(self, socket: Socket) -> None:
+        async with asyncio.TaskGroup() as group:
+            ends = {group.create_task(socket.watch()), group.create_task(self._closing.wait())}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for task in ends:
+                task.cancel()
 
     async def _forever(self) -> None:
         """Replies in flight still need the session; whoever cancels `run` ends it."""
@@ -192,7 +203,7 @@ class SlackAdapter:
     async def _note_listening(self) -> None:
         while not self._closing.is_set():
             await self._clock.sleep(_NOTE_EVERY_S)
-            if self._state == "connected":
+            if self.health().state == "connected":
                 try:
                     await self._notes.set(_LISTENING_AT, f"{self._clock.now():.0f}")
                 except StorageError as error:
@@ -205,10 +216,13 @@ class SlackAdapter:
     async def close_intake(self) -> None:
         """Returns when every delivery that was begun is stored and acknowledged, at the latest after three seconds."""
         self._closing.set()
-        for _ in range(round(_DELIVERY_ENDS_WITHIN_S / 0.05)):
+        await self._deliveries_over()
+
+    async def _deliveries_over(self) -> None:
+        for _ in range(round(_DELIVERY_ENDS_WITHIN_S / _LOOK_EVERY_S)):
             if not self._under_way:
                 return
-            await self._clock.sleep(0.05)
+            await self._clock.sleep(_LOOK_EVERY_S)
 
     def routes(self) -> list[web.RouteDef]:
         """Slack's requests over signed HTTP; none in Socket Mode."""

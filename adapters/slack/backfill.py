@@ -11,10 +11,10 @@ from typing import Any
 
 from adapters.slack.desk import Desk
 from adapters.slack.door import Door
-from adapters.slack.failures import Foreign, translate
 from adapters.slack.parse import message_seen
 from adapters.slack.place import is_ts
 from adapters.slack.seen import Asked
+from core.errors import SurfaceError
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ async def backfill(desk: Desk, door: Door, *, listened_until: float = 0.0) -> in
             await desk.clock.sleep(_GAP_S)
         try:
             taken += await _read(desk, door, channel, root, after)
-        except Foreign as error:
+        except SurfaceError as error:
             # No history for this app (facts/slack.md 1.9), or no longer a member: the other threads still count.
-            logger.info("could not look for missed messages in one conversation: %s", translate(error))
+            logger.info("could not look for missed messages in one conversation: %s", error)
     if taken:
         logger.info("answering %d messages that were missed", taken)
     return taken
@@ -74,12 +74,13 @@ async def _read(desk: Desk, door: Door, channel: str, root: str, after: str) -> 
 
 async def _after(desk: Desk, channel: str, root: str, after: str) -> AsyncIterator[Mapping[str, Any]]:
     """At most one page of messages younger than *after*, oldest first."""
-    reads = desk.api.reads
+    api = desk.api
+    where: dict[str, Any] = {"channel": channel, "oldest": after, "limit": _PAGE_SIZE}
     if root:
-        answer = await reads.conversations_replies(channel=channel, ts=root, oldest=after, limit=_PAGE_SIZE)
+        answer = await api.read(lambda: api.reads.conversations_replies(ts=root, **where))
         found = [message for message in answer.get("messages") or () if float(message["ts"]) > float(after)]
     else:
-        answer = await reads.conversations_history(channel=channel, oldest=after, limit=_PAGE_SIZE)
+        answer = await api.read(lambda: api.reads.conversations_history(**where))
         found = list(answer.get("messages") or ())
     for message in sorted(found, key=lambda message: float(message["ts"])):
         yield message

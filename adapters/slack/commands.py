@@ -6,12 +6,11 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from adapters.slack.desk import Desk
+from adapters.slack.desk import NAME_WITHIN_S, Desk
 from adapters.slack.failures import Foreign
 from adapters.slack.home import about_me_buttons
 from adapters.slack.interactions import MessageLink, message_link
 from adapters.slack.message import attachments_of
-from adapters.slack.people import name_people
 from adapters.slack.seen import CommandGiven, Secret, ShortcutUsed
 from adapters.slack.whisper import send_directly
 from core.errors import BadRequest, NotAllowed, RequestError, StorageError, TernError
@@ -73,7 +72,8 @@ class CommandDesk:
     async def _accept(self, incoming: Incoming, response_url: Secret) -> None:
         """Slack delivers neither commands nor shortcuts twice: where storing fails the person is told at once."""
         desk = self._desk
-        incoming = await self._described(incoming)
+        incoming = await desk.people.described(incoming, within_s=NAME_WITHIN_S)
+        incoming = replace(incoming, received_at=desk.clock.now())
         capability = desk.capability(response_url) if incoming.visibility == "private" else None
         try:
             receipt = await desk.intake.accept(incoming, capability)
@@ -82,18 +82,6 @@ class CommandDesk:
             return
         if receipt.state == "refused":
             desk.later(desk.say(response_url, receipt.sentence))
-
-    async def _described(self, incoming: Incoming) -> Incoming:
-        people = self._desk.people
-        try:
-            async with asyncio.timeout(_READ_WITHIN_S):
-                incoming = await people.named(incoming)
-        except TimeoutError:
-            incoming = name_people(incoming, {})
-        person = people.remembered(incoming.user.user)
-        if person:
-            incoming = replace(incoming, speaker=person.name, locale=person.locale, tz=person.tz)
-        return replace(incoming, received_at=self._desk.clock.now())
 
     async def _transcribe(self, given: CommandGiven) -> None:
         link = message_link(given.argument)

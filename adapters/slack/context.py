@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.slack.failures import Foreign
 from adapters.slack.message import quotes_of
 from adapters.slack.people import People, mentioned, name_quotes
 from adapters.slack.place import is_ts
 from adapters.slack.seen import Me
 from adapters.slack.web_api import WebApi
+from core.errors import SurfaceError
 from core.incoming import Incoming, Quote
 
 _PAGE_SIZE = 200
@@ -37,16 +37,14 @@ async def read_context(api: WebApi, people: People, me: Me, incoming: Incoming) 
 
 async def _thread(api: WebApi, channel: str, thread: str, before: str) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
-    cursor = ""
+    where: dict[str, Any] = {"channel": channel, "ts": thread, "latest": before or None, "limit": _PAGE_SIZE}
     for _ in range(_MAX_PAGES):
         try:
-            answer = await api.reads.conversations_replies(
-                channel=channel, ts=thread, latest=before or None, limit=_PAGE_SIZE, cursor=cursor or None
-            )
-        except Foreign:
+            answer = await api.read(lambda: api.reads.conversations_replies(**where))
+        except SurfaceError:
             break  # the question alone is still worth an answer
         found += answer.get("messages") or ()
-        cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
-        if not cursor:
+        where["cursor"] = (answer.get("response_metadata") or {}).get("next_cursor")
+        if not where["cursor"]:
             break
     return found if len(found) <= _KEPT else [found[0], *found[1 - _KEPT :]]

@@ -15,7 +15,6 @@ from typing import Any, assert_never
 from adapters.slack.commands import CommandDesk
 from adapters.slack.controls import ControlDesk
 from adapters.slack.desk import NAME_WITHIN_S, Desk
-from adapters.slack.failures import Foreign
 from adapters.slack.parse import parse
 from adapters.slack.seen import (
     AboutMe,
@@ -89,7 +88,7 @@ class Door:
         incoming = await self._for_us(asked)
         if incoming is None:
             return False
-        receipt = await self._desk.intake.accept(await self._named(incoming))
+        receipt = await self._desk.intake.accept(await self._described(incoming))
         await self._received(receipt, incoming)
         return True
 
@@ -103,7 +102,7 @@ class Door:
         incoming = await self._for_us(replace(asked, addressed=True))
         if incoming is None:
             return
-        incoming = await self._named(incoming)
+        incoming = await self._described(incoming)
         receipt = await (desk.intake.revise(incoming) if known else desk.intake.accept(incoming))
         await self._received(receipt, incoming)
 
@@ -133,19 +132,8 @@ class Door:
         asker = await self._desk.intake.takes_part(incoming.conversation)
         return asker is not None and (policy == "all" or asker == incoming.user)
 
-    async def _named(self, incoming: Incoming) -> Incoming:
-        """With the asker's name, language and zone, and names for the people mentioned, if Slack tells them soon."""
-        people = self._desk.people
-        try:
-            async with asyncio.timeout(NAME_WITHIN_S):
-                incoming = await people.named(incoming)
-                await people.get(incoming.user.user)
-        except Foreign:
-            logger.info("Slack did not tell a name in time")
-        person = people.remembered(incoming.user.user)
-        if person is None:
-            return incoming
-        return replace(incoming, speaker=person.name, locale=person.locale, tz=person.tz)
+    async def _described(self, incoming: Incoming) -> Incoming:
+        return await self._desk.people.described(incoming, within_s=NAME_WITHIN_S)
 
     async def _received(self, receipt: Receipt, incoming: Incoming) -> None:
         at, thread = incoming.conversation, incoming.address["thread"]

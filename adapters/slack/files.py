@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from slack_sdk.errors import SlackApiError
 from yarl import URL
 
-from adapters.slack.failures import Foreign, translate
 from adapters.slack.settings import SlackSettings
 from adapters.slack.web_api import WebApi
 from core.errors import SurfaceGone, TooLarge, Unfetchable
@@ -55,10 +53,7 @@ class Files:
 
     async def _describe(self, file_id: str) -> Mapping[str, Any]:
         """files.info, always: a Slack Connect file comes without address ("check_file_info", facts/slack.md 1.7)."""
-        try:
-            answer = await self._api.reads.files_info(file=file_id)
-        except Foreign as error:
-            raise translate(error) from (error if isinstance(error, SlackApiError) else None)
+        answer = await self._api.read(lambda: self._api.reads.files_info(file=file_id))
         described: Mapping[str, Any] = answer["file"]
         return described
 

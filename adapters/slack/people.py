@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +16,8 @@ from adapters.slack.seen import Me
 from adapters.slack.web_api import WebApi
 from core.clock import Clock
 from core.incoming import Incoming, Quote
+
+logger = logging.getLogger(__name__)
 
 _KEPT_S = 3_600.0
 _KEPT_PEOPLE = 10_000
@@ -102,9 +106,19 @@ class People:
                 break  # a name is not worth a second try while somebody waits
         return names
 
-    async def named(self, incoming: Incoming) -> Incoming:
-        """*incoming* with names for ids; never fails."""
-        return name_people(incoming, await self.names(mentioned(incoming.quotes, incoming.text)))
+    async def described(self, incoming: Incoming, *, within_s: float) -> Incoming:
+        """*incoming* with the asker's name, language and zone, and names for ids, as far as Slack tells in time."""
+        asker = incoming.user.user
+        users = (asker, *mentioned(incoming.quotes, incoming.text))
+        try:
+            async with asyncio.timeout(within_s):
+                await self.names(users)
+        except TimeoutError:
+            logger.info("Slack did not tell a name in time")
+        known = {user: person for user in users if (person := self.remembered(user))}
+        incoming = name_people(incoming, {user: person.name for user, person in known.items()})
+        person = known.get(asker)
+        return replace(incoming, speaker=person.name, locale=person.locale, tz=person.tz) if person else incoming
 
 
 def mentioned(quotes: Sequence[Quote], text: str = "") -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from adapters.slack.failures import Foreign, translate
 from adapters.slack.place import Place
 from adapters.slack.render import MAX_PAGE_CHARS, blocks, fallback_text, page_length, plainer
 from adapters.slack.vocabulary import METADATA_EVENT
@@ -123,16 +122,13 @@ class EditedSurface:
         if self._place.since:
             where["oldest"] = self._place.since
         cursor = ""
+        reads, thread = self._api.reads, self._place.thread
         for _ in range(_FIND_PAGES):
-            try:
-                if self._place.thread:
-                    answer = await self._api.reads.conversations_replies(
-                        ts=self._place.thread, cursor=cursor or None, **where
-                    )
-                else:
-                    answer = await self._api.reads.conversations_history(cursor=cursor or None, **where)
-            except Foreign as error:
-                raise translate(error) from error
+            where["cursor"] = cursor or None
+            if thread:
+                answer = await self._api.read(lambda: reads.conversations_replies(ts=thread, **where))
+            else:
+                answer = await self._api.read(lambda: reads.conversations_history(**where))
             for message in answer.get("messages") or ():
                 yield message
             cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")

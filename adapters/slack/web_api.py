@@ -88,6 +88,15 @@ class WebApi:
             org_install=bool(answer.get("is_enterprise_install")),
         )
 
+    async def read(self, call: Callable[[], Awaitable[AsyncSlackResponse]]) -> AsyncSlackResponse:
+        """Make one call that changes nothing. Raises SurfaceError only."""
+        if not self.connected:
+            raise SurfaceBusy("Slack is not connected", retry_after_s=2.0)
+        try:
+            return await call()
+        except Foreign as error:
+            raise translate(error) from error
+
     async def write(self, bucket: str, call: Callable[[], Awaitable[AsyncSlackResponse]]) -> AsyncSlackResponse:
         """Make one call that shows something; *bucket* is the key of its rate. Raises SurfaceError only."""
         if not self.connected:

@@ -1,0 +1,165 @@
+"""Fetching what somebody attached: only from Slack's hosts, the token nowhere else, and no login page for a file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from core.errors import SurfaceError, SurfaceGone, TooLarge, Unfetchable
+from core.incoming import Attachment, Incoming
+from tests.adapters.slack.conftest import House, open_house
+from tests.fakes.slack import FakeSlack, Fault
+from tests.fakes.slack.server import LOGIN_PAGE, File
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 1_000
+
+
+async def shared(house: House, *files: File) -> Incoming:
+    house.slack.say("U1", "<@U0TERN> look", files=files)
+    await house.settle()
+    return house.intake.accepted[-1]
+
+
+async def read(house: House, incoming: Incoming, attachment: Attachment | None = None) -> bytes:
+    chunks = house.adapter.fetch(attachment or incoming.attachments[0], incoming)
+    return b"".join([chunk async for chunk in chunks])
+
+
+async def test_a_file_is_fetched_with_the_token(house: House) -> None:
+    """The bytes come from Slack's own host, with the bot token."""
+    incoming = await shared(house, File("F1", "a.png", "image/png", PNG))
+
+    assert await read(house, incoming) == PNG
+    assert house.slack.file_requests[-1][1] == f"Bearer {house.slack.valid_bot_token}"
+
+
+async def test_a_slack_connect_file_is_described_first(house: House) -> None:
+    """A file that arrives as "check_file_info" is fetched all the same."""
+    incoming = await shared(house, File("F1", "a.png", "image/png", PNG, check_file_info=True))
+
+    assert await read(house, incoming) == PNG
+
+
+async def test_the_login_page_is_recognised(house: House) -> None:
+    """With a wrong scope Slack answers 200 and its login page; that is no picture."""
+    incoming = await shared(house, File("F1", "a.png", "image/png", serve=lambda _: page(LOGIN_PAGE)))
+
+    with pytest.raises(Unfetchable, match="login page"):
+        await read(house, incoming)
+
+
+async def test_a_login_page_in_disguise_is_recognised(house: House) -> None:
+    """The type of the answer may be anything: the body is looked at."""
+    incoming = await shared(
+        house, File("F1", "a.png", "image/png", serve=lambda _: page(b"\n  <HTML>sign in", "image/png"))
+    )
+
+    with pytest.raises(Unfetchable):
+        await read(house, incoming)
+
+
+async def test_an_html_file_is_a_file(house: House) -> None:
+    """Somebody's own HTML is not mistaken for the login page."""
+    content = b"<!DOCTYPE html><html><body>My recipe</body></html>"
+    incoming = await shared(house, File("F1", "recipe.html", "text/html", content))
+
+    assert await read(house, incoming) == content
+
+
+async def test_a_file_that_says_it_is_too_large_is_not_asked_for(slack: FakeSlack) -> None:
+    """The announced size is enough to decline."""
+    async with open_house(slack, max_attachment_bytes=10_000) as house:
+        incoming = await shared(house, File("F1", "a.png", "image/png", PNG, size=20_000))
+
+        with pytest.raises(TooLarge):
+            await read(house, incoming)
+        assert slack.file_requests == []
+
+
+async def test_an_endless_file_is_cut_off(slack: FakeSlack) -> None:
+    """A file that is larger than it said stops at the limit."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"0" * 4_096
+
+    async with open_house(slack, max_attachment_bytes=100_000) as house:
+        incoming = await shared(house, File("F1", "a.png", "image/png", serve=lambda _: endless(), size=10))
+
+        with pytest.raises(TooLarge):
+            await read(house, incoming)
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["http://169.254.169.254/latest/meta-data", "https://10.0.0.1/x", "https://example.org/x", "file:///etc/passwd",
+     "https://files.slack.com.example.org/x", "https://user@files.slack.com/x"],
+)  # fmt: skip
+async def test_redirects_elsewhere_are_not_followed(house: House, target: str) -> None:
+    """Neither a private address nor another's host gets a request, the token least of all."""
+
+    def redirect(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": target})
+
+    incoming = await shared(house, File("F1", "a.png", "image/png", serve=redirect))
+
+    with pytest.raises(Unfetchable):
+        await read(house, incoming)
+
+
+async def test_a_redirect_between_slacks_hosts_keeps_the_token(house: House) -> None:
+    """Files move between Slack's hosts and need the token again on each."""
+    origin = house.slack.origin
+    house.slack.files["F2"] = File("F2", "b.png", "image/png", PNG)
+
+    def redirect(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=302, headers={"Location": f"{origin}/files/F2/b.png"})
+
+    incoming = await shared(house, File("F1", "a.png", "image/png", serve=redirect))
+
+    assert await read(house, incoming) == PNG
+
+
+@pytest.mark.parametrize("url", ["https://example.org/a.png", "http://files.slack.com/a.png", "ftp://x/a"])
+async def test_a_file_that_lies_elsewhere_is_not_fetched(house: House, url: str) -> None:
+    """What an event calls a file's address is checked like a redirect, before any request."""
+    incoming = await shared(house, File("F1", "a.png", "image/png", PNG, url=url))
+
+    with pytest.raises(Unfetchable):
+        await read(house, incoming)
+
+
+async def test_a_deleted_file_is_gone(house: House) -> None:
+    """A file that Slack no longer knows."""
+    incoming = await shared(house, File("F1", "a.png", "image/png", PNG))
+    house.slack.files.clear()
+
+    with pytest.raises(SurfaceGone):
+        await read(house, incoming)
+
+
+async def test_trouble_with_files_info_is_the_platforms(house: House) -> None:
+    """A refused files.info is a SurfaceError like any other."""
+    incoming = await shared(house, File("F1", "a.png", "image/png", PNG))
+    house.slack.fault("files.info", Fault(error="missing_scope"))
+
+    with pytest.raises(SurfaceError):
+        await read(house, incoming)
+
+
+def page(body: bytes, mime: str = "text/html") -> web.StreamResponse:
+    return web.Response(body=body, content_type=mime)
+
+
+async def test_files_before_the_connection(slack: FakeSlack) -> None:
+    """A run that is taken up before Slack is connected is told to come back."""
+    async with open_house(slack) as house:
+        incoming = await shared(house, File("F1", "a.png", "image/png", PNG))
+        house.task.cancel()
+        await asyncio.wait({house.task})
+
+        with pytest.raises(SurfaceError):
+            await read(house, incoming)
