@@ -39,7 +39,7 @@ from core.fallback import Signals
 from core.files.workshop import Workshop
 from core.fitting import fit
 from core.inbox import Inbox
-from core.incoming import Attachment, Incoming
+from core.incoming import Attachment, ConversationKey, Incoming, UserKey
 from core.models import Capability, ModelSpec
 from core.observers.log import LogObserver
 from core.observers.metrics import MetricsObserver
@@ -47,12 +47,13 @@ from core.observers.usage import UsageObserver
 from core.ports import Adapter, AdapterHealth, Observer, Provider
 from core.providers.local import LocalProvider
 from core.registry import Registry
-from core.requests import TranscribeRequest
+from core.requests import ChatRequest, Text, TranscribeRequest, Turn
 from core.router import Router
 from core.services.answering import Answering
 from core.services.attachments import Attachments
 from core.services.chat import ChatService
 from core.services.commands import DeskCommands
+from core.services.prompts import system_prompt
 from core.services.transcription import Transcription
 from core.stack import Parts, build_stack
 from core.storage import Storage, open_storage
@@ -212,6 +213,7 @@ class App:
             environ=child_environment(),
             keep_warm=not self.settings.has_model_key,
             idle_stop_s=self.config.local.idle_stop_s,
+            preamble=self._preamble,
         )
         self._duty("local model", local.run)
         return local
@@ -375,6 +377,15 @@ class App:
         self._duties[name] = Supervisor(name, run, clock=self.clock, random=self._random)
 
     # --- small answers for the parts ---
+
+    def _preamble(self) -> ChatRequest:
+        """What every question on the page begins with: the chat service's own system prompt."""
+        asker = UserKey("web", "", "")
+        page = Incoming("", "", asker, ConversationKey("web", "", "", ""), "Hello", self.clock.now(), direct=True)
+        personas = mapping.personas(self.config)
+        prompt = system_prompt(page, personas.choose(), personas.bot_name, self.clock.now())
+        turns = (Turn("system", (Text(prompt),)), Turn("user", (Text(page.text),)))
+        return ChatRequest("warm-up", asker, turns, max_output_tokens=1)
 
     def _chat_models(self) -> list[ModelSpec]:
         return [model for model in self.registry.usable() if Capability.TEXT in model.capabilities]
