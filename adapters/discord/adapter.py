@@ -181,8 +181,8 @@ class DiscordAdapter:
             await self._life.note(client.application_id or 0)  # the first start ever: nothing to make good
         self._usable.set()
         if not self._settings.shard_ids or 0 in self._settings.shard_ids:
-            calls.spawn(self._sync(client), "command sync")
-        calls.spawn(self._watch(client), "discord watch")
+            calls.spawn(lambda: self._sync(client), "command sync")
+        calls.spawn(lambda: self._watch(client), "discord watch")
 
     async def _sync(self, client: Client) -> None:
         await commands.sync(client, client.tree, self._notes)
@@ -195,7 +195,7 @@ class DiscordAdapter:
         _, calls = self._connection.use()
         if self._life.alive_at is not None:
             self._messages.owe(self._life.alive_at)
-        calls.spawn(self._messages.catch_up(), "back-fill")
+        calls.spawn(self._messages.catch_up, "back-fill")
 
     def lost(self) -> None:
         if self._life.connected:
@@ -236,7 +236,7 @@ class DiscordAdapter:
             return
         self._complained[key] = now
         if self._connection.calls is not None:
-            self._connection.calls.spawn(self._complain(incoming), "a word to the asker")
+            self._connection.calls.spawn(lambda: self._complain(incoming), "a word to the asker")
 
     async def _complain(self, incoming: Incoming) -> None:
         client, _ = self._connection.use()

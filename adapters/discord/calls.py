@@ -79,9 +79,10 @@ class Calls:
             task.cancel()
         await self._tasks.__aexit__(None, None, None)
 
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run a side task that may fail: a failure is logged and ends nothing else."""
-        self._start(_swallow(work, name), name)
+    def spawn(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Run a side task that may fail: a failure is logged and ends nothing else. Not while closing."""
+        if self._open:
+            self._start(_swallow(work, name), name)
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = self._tasks.create_task(work, name=name)
@@ -187,8 +188,8 @@ def _json(chunk: bytes) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-async def _swallow(work: Coroutine[Any, Any, None], name: str) -> None:
+async def _swallow(work: Callable[[], Awaitable[None]], name: str) -> None:
     try:
-        await work
+        await work()
     except Exception as error:  # noqa: BLE001 - a side task never takes the adapter down
         log.warning("%s failed: %s: %s", name, type(error).__name__, error)

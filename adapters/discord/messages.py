@@ -150,7 +150,7 @@ class Messages:
         async def say() -> None:
             await channel.send(sentence, reference=reference, nonce=f"s{message.id}", allowed_mentions=NO_PINGS)
 
-        calls.spawn(say(), "a sentence to the asker")
+        calls.spawn(say, "a sentence to the asker")
 
     def owe(self, since: float) -> None:
         """Messages from then on must be looked for."""

@@ -225,7 +225,7 @@ class ChannelSurface:
     async def busy(self, on: bool) -> None:
         started, self._typing = self._typing, on
         if on and not started and self._connection.calls is not None:
-            self._connection.calls.spawn(self._type(), "typing indicator")
+            self._connection.calls.spawn(self._type, "typing indicator")
 
     async def _type(self) -> None:
         """Show that something is coming. A side task: its failure delays nothing (facts/discord.md 1.7)."""
