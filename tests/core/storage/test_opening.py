@@ -1,0 +1,243 @@
+"""From an address to a sound database."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from core.clock import SystemClock
+from core.errors import SettingsError, StorageBusy, StorageCorrupt, StorageError, StorageFull, StorageTooNew
+from core.storage import Storage, open_storage, restore, schema, sqlite
+from core.storage.failures import storage_error
+from core.storage.opening import database_path, open_database
+from tests.core.front_desk import message
+from tests.core.storage.rows import accepted, said
+from tests.fakes.clock import FakeClock
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("", "/data/tern.db"),
+        ("sqlite:///other.db", "other.db"),
+        ("sqlite:////abs/other.db", "/abs/other.db"),
+        ("sqlite+aiosqlite:///other.db", "other.db"),
+    ],
+)
+def test_address_names_a_file(url: str, path: str) -> None:
+    """DATABASE_URL names an SQLite file with or without a driver; without it the file lies in the data folder."""
+    assert database_path(url, Path("/data")) == Path(path)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "postgresql://host/db", "sqlite://", "sqlite:///:memory:"])
+def test_other_addresses_are_refused_with_advice(url: str) -> None:
+    """What cannot be used is told as a setting, with an example."""
+    with pytest.raises(SettingsError, match=r"sqlite:///data/tern\.db"):
+        database_path(url, Path("/data"))
+
+
+async def test_migrations_make_the_schema(folder: Path) -> None:
+    """The migrations lead to exactly the tables of schema.py."""
+
+    def differences(c: Connection) -> list[Any]:
+        context = MigrationContext.configure(c, opts={"include_object": lambda *args: "turns_words" not in args[1]})
+        return list(compare_metadata(context, schema.metadata))
+
+    database, _ = await open_database(folder / "tern.db", SystemClock())
+    found = await database.read(differences)
+    database.close()
+
+    assert found == []
+
+
+def test_newest_migration_is_known() -> None:
+    """`schema.HEAD` is what Alembic finds, or every start would migrate."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+
+    assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
+
+
+async def test_newer_database_is_refused_with_a_sentence(folder: Path, clock: FakeClock) -> None:
+    """A database of a later version is left alone."""
+    with sqlite3.connect(folder / "tern.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+
+    with pytest.raises(StorageTooNew, match="newer Tern"):
+        await open_storage("", folder, clock, b"key", "me")
+
+
+@pytest.mark.parametrize("damage", ["no database at all, but text" * 100, "\0" * 4096])
+async def test_damaged_database_is_set_aside(folder: Path, clock: FakeClock, damage: str) -> None:
+    """A file that is no database is renamed with the date, reported, and the bot goes on with a new one."""
+    (folder / "tern.db").write_text(damage)
+
+    async with await open_storage("", folder, clock, b"key", "me") as storage:
+        assert storage.set_aside is not None
+        assert storage.set_aside.read_text() == damage
+        await accepted(storage, message())
+
+
+async def test_damage_in_the_middle_is_found(folder: Path, clock: FakeClock) -> None:
+    """Pages overwritten in the middle of a real database are found at the start."""
+    async with await open_storage("", folder, clock, b"key", "me") as storage:
+        for number in range(40):
+            await said(storage, f"question {number} " * 50, "answer " * 100, root=str(number))
+    raw = bytearray((folder / "tern.db").read_bytes())
+    raw[len(raw) // 2 : len(raw) // 2 + 16_384] = b"\xff" * 16_384
+    (folder / "tern.db").write_bytes(raw)
+
+    async with await open_storage("", folder, clock, b"key", "me") as storage:
+        assert storage.set_aside is not None
+
+
+async def test_sound_database_is_kept(storage: Storage) -> None:
+    """Nothing is set aside without need."""
+    assert storage.set_aside is None
+
+
+async def test_two_processes_may_open_a_new_database_at_once(tmp_path: Path, clock: FakeClock) -> None:
+    """The second one waits for the first one's migration."""
+    opened = await asyncio.gather(*(open_storage("", tmp_path, clock, b"key", name) for name in ("one", "two")))
+
+    await asyncio.gather(*(accepted(storage, message(root=str(id(storage)))) for storage in opened))
+    for storage in opened:
+        await storage.close()
+
+
+async def test_accepted_is_on_disk(storage: Storage) -> None:
+    """Commits wait for the disk (synchronous = FULL) and go to the write-ahead log."""
+
+    def settings(connection: sqlite3.Connection) -> list[Any]:
+        names = ("synchronous", "journal_mode", "secure_delete")
+        return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
+
+    assert await storage._database.outside(settings) == [2, "wal", 1]
+
+
+async def test_database_locked_by_another_is_busy(
+    folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock that outlasts the timeout is told as such; afterwards everything works again."""
+    monkeypatch.setattr(sqlite, "BUSY_S", 0.05)
+    async with await open_storage("", folder, clock, b"key", "me") as storage:
+        other = sqlite3.connect(folder / "tern.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(StorageBusy):
+            await storage.notes.set("a", "b")
+
+        other.execute("ROLLBACK")
+        other.close()
+        await storage.notes.set("a", "b")
+        assert await storage.notes.get("a") == "b"
+
+
+async def test_full_disk_loses_nothing_that_was_accepted(storage: Storage, folder: Path, clock: FakeClock) -> None:
+    """When the disk is full a message is refused with StorageFull; what was accepted stays, and room helps."""
+    claim = await accepted(storage, message("kept"))
+    pages = await storage._database.outside(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
+    await storage._database.outside(lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+
+    with pytest.raises(StorageFull):
+        await accepted(storage, message("x" * 200_000, root="2"))
+    with pytest.raises(StorageFull):
+        await storage.notes.set("big", "x" * 200_000)
+
+    await storage._database.outside(lambda c: c.execute("PRAGMA max_page_count = 100000").fetchone())
+    await accepted(storage, message("x" * 200_000, root="2"))
+    assert await storage.inbox.reply(claim.reply_id) is not None
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, StorageBusy),
+        (sqlite3.SQLITE_READONLY_DBMOVED, StorageFull),
+        (sqlite3.SQLITE_IOERR_WRITE, StorageFull),
+        (sqlite3.SQLITE_CORRUPT_INDEX, StorageCorrupt),
+        (sqlite3.SQLITE_NOTADB, StorageCorrupt),
+    ],
+)
+def test_extended_codes_are_understood(code: int, kind: type[Exception]) -> None:
+    """SQLite's extended codes mean what their primary one means."""
+    error = sqlite3.OperationalError("text that is not shown")
+    error.sqlite_errorcode = code
+
+    assert type(storage_error(error)) is kind
+
+
+async def test_readiness_writes(storage: Storage) -> None:
+    """`check_writable` is a real commit."""
+    await storage.check_writable()
+
+    assert await storage.notes.get("storage.checked_at") == "1800000000.0"
+
+
+# --- back up and restore ---
+
+
+async def test_backup_works_while_everything_runs(storage: Storage, tmp_path: Path, clock: FakeClock) -> None:
+    """A copy made in the middle of writing opens as a sound database with what was committed, blobs included."""
+    claim = await accepted(storage, message("kept"))
+    ref = await storage.blobs.put(b"picture", mime="image/png", owner=claim.incoming.user)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(storage.notes.set(str(number), "x"))
+        group.create_task(storage.backup(tmp_path / "copy"))
+
+    async with await open_storage("", tmp_path / "copy", clock, b"key", "two") as copy:
+        assert copy.set_aside is None
+        assert await copy.inbox.reply(claim.reply_id) is not None
+        assert await copy.blobs.get(ref) == b"picture"
+
+
+async def test_restored_backup_is_what_it_was(folder: Path, tmp_path: Path, clock: FakeClock) -> None:
+    """Restoring puts rows and blobs back; the database that stood there is kept beside it."""
+    async with await open_storage("", folder, clock, b"key", "me") as storage:
+        claim = await said(storage, "kept", "answer")
+        ref = await storage.blobs.put(b"picture", mime="image/png", owner=claim.incoming.user)
+        await storage.backup(tmp_path / "copy")
+        await storage.archive.forget(user=claim.incoming.user)
+
+    path = restore(tmp_path / "copy", "", folder)
+
+    assert path == folder / "tern.db"
+    assert (folder / "tern.db.before-restore").exists()
+    async with await open_storage("", folder, clock, b"key", "me") as storage:
+        assert await storage.inbox.reply(claim.reply_id) is not None
+        assert await storage.blobs.get(ref) == b"picture"
+
+
+async def test_restoring_beside_a_running_bot_is_refused(storage: Storage, folder: Path, tmp_path: Path) -> None:
+    """A database in use is not replaced under the feet of whoever uses it."""
+    await storage.backup(tmp_path / "copy")
+
+    with pytest.raises(StorageBusy, match="stop the bot"):
+        restore(tmp_path / "copy", "", folder)
+
+    await storage.notes.set("still", "works")
+
+
+def test_damaged_or_missing_backup_is_refused(tmp_path: Path, folder: Path) -> None:
+    """What stands there is not touched for a backup that cannot be used."""
+    before = (folder / "tern.db").read_bytes()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "tern.db").write_text("nothing of use" * 1_000)
+
+    with pytest.raises(StorageCorrupt):
+        restore(tmp_path / "bad", "", folder)
+    with pytest.raises(StorageError, match="no backup"):
+        restore(tmp_path / "none", "", folder)
+    assert (folder / "tern.db").read_bytes() == before

@@ -1,0 +1,107 @@
+"""Writes share a commit, and nobody suffers for a neighbour."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, event, text
+
+from core.clock import SystemClock
+from core.errors import StorageError
+from core.storage.database import Database
+from core.storage.opening import open_database
+
+
+@pytest.fixture
+async def database(folder: Path):
+    opened, _ = await open_database(folder / "tern.db", SystemClock())
+    yield opened
+    opened.close()
+
+
+def note(key: str, value: str = "x"):
+    def work(c: Connection) -> str:
+        c.execute(text("INSERT INTO notes (key, value) VALUES (:key, :value)"), {"key": key, "value": value})
+        return key
+
+    return work
+
+
+async def count(database: Database) -> int:
+    return await database.read(lambda c: c.execute(text("SELECT count(*) FROM notes")).scalar_one())
+
+
+async def test_what_waits_together_is_committed_together(database: Database) -> None:
+    """64 writes at once take far fewer commits than 64, and each caller gets its own result."""
+    commits = []
+    event.listen(database._write_engine, "commit", lambda _: commits.append(1))
+
+    results = await asyncio.gather(*(database.write(note(str(number))) for number in range(64)))
+
+    assert results == [str(number) for number in range(64)]
+    assert await count(database) == 64
+    assert len(commits) < 16
+
+
+async def test_failing_write_harms_no_neighbour(database: Database) -> None:
+    """In a group one unit may fail: it alone gets its error and leaves nothing, the others are committed."""
+
+    def fails(c: Connection) -> None:
+        note("half")(c)
+        raise LookupError("mine")
+
+    results = await asyncio.gather(
+        database.write(note("a")), database.write(fails), database.write(note("b")), return_exceptions=True
+    )
+
+    assert [type(result) for result in results] == [str, LookupError, str]
+    assert await count(database) == 2
+
+
+async def test_constraint_is_a_storage_error(database: Database) -> None:
+    """What the database refuses reaches the caller as one of our errors, without SQL classes."""
+    await database.write(note("a"))
+
+    with pytest.raises(StorageError):
+        await database.write(note("a"))
+
+
+async def test_cancelled_caller_leaves_the_writer_well(database: Database) -> None:
+    """A caller that goes away does not disturb the next."""
+    task = asyncio.create_task(database.write(note("a")))
+    await asyncio.sleep(0)
+    task.cancel()
+
+    await database.write(note("b"))
+
+    assert await count(database) == 2
+
+
+async def test_closed_database_says_so(database: Database) -> None:
+    """After closing, writes and reads are refused with a StorageError."""
+    database.close()
+
+    with pytest.raises(StorageError):
+        await database.write(note("a"))
+    with pytest.raises(StorageError):
+        await database.read(lambda c: None)
+
+
+async def test_queued_writes_are_done_before_closing(database: Database, folder: Path) -> None:
+    """Closing waits for what was handed over before."""
+    tasks = [asyncio.create_task(database.write(note(str(number)))) for number in range(20)]
+    await asyncio.sleep(0)
+    await asyncio.to_thread(database.close)
+    await asyncio.gather(*tasks)
+
+    again, _ = await open_database(folder / "tern.db", SystemClock())
+    assert await count(again) == 20
+    again.close()
+
+
+async def test_reader_cannot_write(database: Database) -> None:
+    """The read pool refuses writes: a unit handed to the wrong side is found at once."""
+    with pytest.raises(StorageError):
+        await database.read(note("a"))
