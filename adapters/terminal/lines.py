@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import termios
 import threading
 from collections.abc import Callable, Iterator
 from typing import Protocol, TextIO
@@ -25,8 +26,7 @@ class TypedLines:
 
     def __init__(self, prompt: str) -> None:
         self._prompt = prompt
-        with contextlib.suppress(ImportError):  # its import alone gives input() its editing; Windows has none
-            import readline  # noqa: F401
+        import readline  # noqa: F401 - its import alone gives input() its editing
 
     async def next(self) -> str | None:
         # A thread of its own that ends with the process: input() cannot be interrupted, and one of the loop's pool
@@ -52,15 +52,24 @@ class TypedLines:
     @contextlib.contextmanager
     def overhear(self, heard: Callable[[str], None]) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        try:
+        with _without_echo():
             loop.add_reader(sys.stdin, lambda: heard(sys.stdin.readline().rstrip("\n")))
-        except (NotImplementedError, OSError, ValueError):  # no such thing on Windows; then Ctrl-C is the only stop
-            yield
-            return
-        try:
-            yield
-        finally:
-            loop.remove_reader(sys.stdin)
+            try:
+                yield
+            finally:
+                loop.remove_reader(sys.stdin)
+
+
+@contextlib.contextmanager
+def _without_echo() -> Iterator[None]:
+    """Keys that the terminal itself shows, ^C among them, would move the cursor away from the growing answer."""
+    before = termios.tcgetattr(sys.stdin)
+    quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 class PipedLines:

@@ -67,7 +67,8 @@ class RichScreen:
         self._printed = []
 
     def say(self, markdown: str) -> None:
-        self._console.print(Markdown(markdown, style="cyan"))
+        # Two spaces make a line's end one in Markdown too; our own sentences mean theirs.
+        self._console.print(Markdown(markdown.replace("\n", "  \n"), style="cyan"))
 
     def _settle(self, finished: list[str]) -> None:
         """Print what is finished and not printed yet; say so where what stands there was taken back."""
