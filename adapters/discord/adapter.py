@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any
 
 import discord
 
@@ -90,24 +91,32 @@ class DiscordAdapter:
             async with Calls(self._buckets, self._clock) as calls:
                 client = Client(self._settings, self, self._messages, self._desk, self._clock, http_trace=calls.trace())
                 self._connection.calls, self._connection.client = calls, client
-                try:
-                    await self._live(client)
-                finally:
-                    await self._part(client)
+                await self._live(client, calls)
         finally:
             self._connection.calls = self._connection.client = None
             self._usable.clear()
 
-    async def _live(self, client: Client) -> None:
+    async def _live(self, client: Client, calls: Calls) -> None:
+        """Stay connected until it fails or we are cancelled.
+
+        The library runs in a task of its own: while it reconnects it swallows a cancellation and waits on, so it is
+        told by `close` instead.
+        """
+        ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        calls.spawn(lambda: _report(client.start(self._settings.token), ended), "discord client")
         try:
-            await client.start(self._settings.token)
-        except Exception as error:
-            if final := fatal(error):
-                self._life.became("down", str(final))
-                raise final from error
-            self._life.became("down", type(error).__name__)
-            # Among them AttributeError: what a first connection that fails ends in (facts/discord.md 1.12).
-            raise SurfaceBusy(f"Discord cannot be reached: {type(error).__name__}", retry_after_s=5.0) from error
+            await asyncio.wait({ended})
+        finally:
+            await self._part(client)
+        error = ended.result()
+        if error is None:
+            raise SurfaceBusy("the connection to Discord ended", retry_after_s=1.0)
+        if final := fatal(error):
+            self._life.became("down", str(final))
+            raise final from error
+        self._life.became("down", type(error).__name__)
+        # Among them AttributeError: what a first connection that fails ends in (facts/discord.md 1.12).
+        raise SurfaceBusy(f"Discord cannot be reached: {type(error).__name__}", retry_after_s=5.0) from error
 
     async def _part(self, client: Client) -> None:
         """Close with 1000, so that the bot goes offline at once (facts/discord.md 1.12)."""
@@ -243,3 +252,15 @@ class DiscordAdapter:
         person = await client.fetch_user(int(incoming.user.user))
         place = f"<#{incoming.conversation.channel}>"
         await person.send(wording.may_not_write(place), allowed_mentions=NO_PINGS)
+
+
+async def _report(work: Coroutine[Any, Any, None], ended: asyncio.Future[Exception | None]) -> None:
+    """Tell *ended* how *work* ended: with an error, or by itself."""
+    error: Exception | None = None
+    try:
+        await work
+    except Exception as failure:  # noqa: BLE001 - translated by whoever waits
+        error = failure
+    finally:
+        if not ended.done():
+            ended.set_result(error)
