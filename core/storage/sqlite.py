@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, func, literal, select, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, false, func, literal, select, text
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql import ColumnElement
@@ -103,6 +103,8 @@ def matches(words: str) -> ColumnElement[bool]:
     Each word is quoted, so that nothing in it is read as FTS5's own query language.
     """
     quoted = ['"' + word.replace('"', '""') + '"' for word in words.replace("\x00", " ").split()]
+    if not quoted:
+        return false()
     query = " ".join(quoted) + "*"
     found = select(text("rowid")).select_from(text("turns_words")).where(text("turns_words MATCH :words"))
     return schema.turns.c.id.in_(found.params(words=query).scalar_subquery())
