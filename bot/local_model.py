@@ -235,7 +235,8 @@ def wanted_start(path: str, *, threads: int | None, cores: int) -> Start:
         threads=threads or threads_for(cores),
         context_window=EMBEDDED.context_window,
         parallel=4,
-        temperature=0.2 if not path else 0.7,  # the embedded model's card asks for 0.2
+        temperature=0.7 if path else 0.2,  # the embedded model's card asks for 0.2
+        breaks_loops=not path,
     )
 
 

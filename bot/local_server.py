@@ -35,6 +35,8 @@ class Start:
     parallel: int
     temperature: float
     """For requests that name none."""
+    breaks_loops: bool
+    """Make it hard to say the same six words again and again, which very small models fall into."""
 
 
 def main() -> int:
@@ -107,7 +109,11 @@ def _serve(start: Start, path: Path) -> tuple[object, int]:
     params.n_gpu_layers = 0
     params.sampling.temp = start.temperature
     params.sampling.top_p = 0.9
-    # No repetition penalty: at 1.1 the embedded model no longer knows the capital of France (tried 2026-11-23).
+    if start.breaks_loops:
+        # "Don't repeat yourself": a penalty on repeated sequences. One on single words (penalty_repeat 1.1) costs the
+        # embedded model the capital of France (tried 2026-11-23).
+        params.sampling.dry_multiplier = 0.8
+        params.sampling.dry_allowed_length = 6
     params.verbosity = -1
     server = xllamacpp.Server(params)
     return server, int(server.listening_address.rpartition(":")[2])
