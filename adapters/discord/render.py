@@ -28,7 +28,7 @@ _HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
 _RULE = re.compile(r"^ {0,3}([-*_])[ \t]*(?:\1[ \t]*){2,}$")
 _SETEXT = re.compile(r"^ {0,3}(=+|-{2,})[ \t]*$")
 _TASK = re.compile(r"^(\s*)[-*+][ \t]+\[([ xX])\][ \t]+")
-_CODE_SPAN = re.compile(r"(`+)(?!`)(.*?)(?<!`)\1(?!`)")
+_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)")
 _IMAGE = re.compile(r"!\[([^\]\n]*)\]\(\s*<?([^)\s>]+)>?(?:\s+[\"'][^)]*)?\s*\)")
 _LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(\s*<?([^)\s>]+)>?(?:\s+[\"'][^)]*)?\s*\)")
 _STRONG_UNDERSCORES = re.compile(r"(?<![\w\\])__(?=\S)(.+?)(?<=\S)__(?!\w)")
@@ -37,6 +37,8 @@ _PING = re.compile(r"@(?=everyone\b|here\b)")
 _ROLE = re.compile(r"<@(?=&\d)")
 _ADDRESS = re.compile(r"(?<![<\w])(https?://[^\s<>()\[\]|*]+[^\s<>()\[\]|*.,;:!?\"'])")
 _ZERO_WIDTH = "\u200b"
+_HARMLESS_FENCE = f"`{_ZERO_WIDTH}`{_ZERO_WIDTH}`"
+"""Three backticks that open nothing."""
 
 
 def units(text: str) -> int:
@@ -127,7 +129,7 @@ def _copy_fence(lines: list[str], at: int, fence: re.Match[str], out: list[str])
     closing = re.compile(rf"^\s*{re.escape(marks[0])}{{{len(marks)},}}\s*$")
     at += 1
     while at < len(lines) and not closing.match(lines[at]):
-        out.append(lines[at].replace("```", f"`{_ZERO_WIDTH}`{_ZERO_WIDTH}`"))
+        out.append(lines[at].replace("```", _HARMLESS_FENCE))
         at += 1
     out.append(f"{indent}```")
     return at + 1
@@ -159,10 +161,16 @@ def _inline(text: str) -> str:
     parts = []
     end = 0
     for span in _CODE_SPAN.finditer(text):
-        parts += [_prose(text[end : span.start()]), span[0]]
+        parts += [_prose(text[end : span.start()]), _code(span[1], span[2])]
         end = span.end()
     parts.append(_prose(text[end:]))
     return "".join(parts)
+
+
+def _code(marks: str, code: str) -> str:
+    """A code span; what is inside may not look like the start of a block."""
+    marks = marks if len(marks) <= 3 else "``"
+    return f"{marks}{code.replace('```', _HARMLESS_FENCE)}{marks}"
 
 
 def _prose(text: str) -> str:
@@ -170,7 +178,7 @@ def _prose(text: str) -> str:
     text = _LINK.sub(lambda link: _link(link[1], link[2]), text)
     text = _STRONG_UNDERSCORES.sub(r"**\1**", text)  # Discord underlines what Markdown makes bold
     text = _BREAK.sub("\n", text)
-    text = text.replace("||", r"\|\|")
+    text = text.replace("||", r"\|\|").replace("```", _HARMLESS_FENCE)
     # allowed_mentions keeps everybody unpinged; this keeps it from looking like a ping. A person's own chip stays:
     # it is how an answer names somebody.
     return _ROLE.sub(f"<@{_ZERO_WIDTH}", _PING.sub(f"@{_ZERO_WIDTH}", text))

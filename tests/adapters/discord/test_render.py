@@ -1,0 +1,173 @@
+"""Markdown for Discord: tables, headings, links, what must not ping, and how long it all is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.discord.render import MAX_UNITS, RULE, clip, measure, message_text, quiet, render, units
+from adapters.discord.tables import cells, width
+
+ZERO = "\u200b"
+
+
+@pytest.mark.parametrize(
+    ("markdown", "shown"),
+    [
+        ("# One\n## Two\n### Three", "# One\n## Two\n### Three"),
+        ("#### Four", "**Four**"),
+        ("###### Six **bold** ######", "**Six bold**"),
+        ("#hashtag", "#hashtag"),
+        ("Title\n=====\ntext", "# Title\ntext"),
+        ("Title\n---\ntext", "## Title\ntext"),
+        ("text\n\n---\n\ntext", f"text\n\n{RULE}\n\ntext"),
+        ("- item\n---", f"- item\n{RULE}"),
+        ("* * *", RULE),
+        ("![a cat](https://x.org/c.png)", "[a cat](https://x.org/c.png)"),
+        ("![](https://x.org/c.png)", "[image](https://x.org/c.png)"),
+        ("[https://x.org](https://x.org/)", "https://x.org/"),
+        ("[docs](https://x.org 'title')", "[docs](https://x.org)"),
+        ("[docs](../readme.md)", "docs (../readme.md)"),
+        ("__bold__ and snake__case__name", "**bold** and snake__case__name"),
+        ("a || b || c", r"a \|\| b \|\| c"),
+        ("`a || b`", "`a || b`"),
+        ("- [ ] open\n- [x] done", "- ☐ open\n- ☑ done"),
+        (">>> 1 + 1", r"\>>> 1 + 1"),
+        ("> quote", "> quote"),
+        ("one<br>two", "one\ntwo"),
+        ("~~~py\nx\n~~~", "```py\nx\n```"),
+        ("```python title=x\n# no heading\n| a | b |\n|---|---|\n```",
+         "```python\n# no heading\n| a | b |\n|---|---|\n```"),
+        ("a stray ``` in prose", f"a stray `{ZERO}`{ZERO}` in prose"),
+        ("````md\n```\nx\n```\n````", f"```md\n`{ZERO}`{ZERO}`\nx\n`{ZERO}`{ZERO}`\n```"),
+        ("```\nopen", "```\nopen\n```"),
+    ],
+)  # fmt: skip
+def test_what_discord_cannot_show_is_written_another_way(markdown: str, shown: str) -> None:
+    """Each construct becomes the nearest thing that Discord renders; code is left alone."""
+    assert render(markdown) == shown
+
+
+@pytest.mark.parametrize("ping", ["@everyone", "@here", "<@&123456789012345678>"])
+def test_pings_look_harmless(ping: str) -> None:
+    """They notify nobody anyway; in prose they do not look like it either, in code they stay as they are."""
+    assert ping not in render(f"hello {ping}!")
+    assert ping in render(f"`{ping}`")
+
+
+def test_a_persons_name_stays_readable() -> None:
+    """A user's mention is how an answer names somebody; allowed_mentions keeps it silent."""
+    assert render("ask <@123456789012345678>") == "ask <@123456789012345678>"
+
+
+def test_table_stands_under_each_other_by_display_width() -> None:
+    """Wide characters and emoji count two cells; numbers align right; marks inside cells are dropped."""
+    markdown = "| Name | Größe | 数量 |\n|---|--:|:-:|\n| **a** | 10 | 漢字 |\n| `x|y` | 2 | 😀 |\n\nafter"
+
+    assert render(markdown).split("\n") == [
+        "```",
+        "Name │ Größe │ 数量",
+        "─────┼───────┼─────",
+        "a    │    10 │ 漢字",
+        "x|y  │     2 │ 😀",
+        "```",
+        "",
+        "after",
+    ]
+
+
+def test_table_without_outer_bars_is_one_too() -> None:
+    """GitHub's short form."""
+    assert render("a | b\n--- | ---\n1 | 2") == "```\na │ b\n──┼──\n1 │ 2\n```"
+
+
+def test_wide_table_becomes_a_list() -> None:
+    """What would wrap in a code block is told row by row."""
+    markdown = f"| Name | What |\n|---|---|\n| tern | {'word ' * 20}|\n| gull | short |"
+
+    assert render(markdown) == f"**tern**\n- What: {('word ' * 20).strip()}\n**gull**\n- What: short"
+
+
+def test_sentence_with_bars_is_no_table() -> None:
+    """Bars alone make no table; the line under them must be a separator of as many cells."""
+    assert render("a | b\nc | d") == "a | b\nc | d"
+    assert render("a | b\n---\nc") == "## a | b\nc"
+
+
+def test_growing_table_does_not_flash_its_bars() -> None:
+    """A last row that may become a table is held back until it is known what it is."""
+    assert render("text\n| a | b |", final=False) == "text"
+    assert render("text\n| a | b |\n|--", final=False) == "text"
+    assert "a │ b" in render("text\n| a | b |\n|---|---|", final=False)
+
+
+def test_cells_keep_escaped_bars_and_code() -> None:
+    r"""``\|`` is a bar, and so is one inside a code span."""
+    assert cells(r"| a \| b | `c | d` | e |") == ["a | b", "`c | d`", "e"]
+
+
+@pytest.mark.parametrize(
+    ("text", "cells_wide"), [("abc", 3), ("漢字", 4), ("😀", 2), ("e\u0301", 1), ("👩\u200d🔬", 2)]
+)
+def test_width_is_what_a_terminal_would_show(text: str, cells_wide: int) -> None:
+    """East Asian wide characters and emoji take two, combining marks none, a joined emoji counts once."""
+    assert width(text) == cells_wide
+
+
+def test_quiet_links_unfurl_into_nothing() -> None:
+    """Addresses get angle brackets, but not in code and not twice."""
+    assert quiet("https://a.org/x. <https://b.org> [c](https://c.org) `https://d.org`") == (
+        "<https://a.org/x>. <https://b.org> [c](<https://c.org>) `https://d.org`"
+    )
+
+
+def test_status_and_footer_stand_small_under_the_text() -> None:
+    """The footer takes the status's place at the end; a message is never empty."""
+    assert message_text("answer", status="Searching ...") == "answer\n-# Searching ..."
+    assert message_text("answer", status="Searching ...", footer="stopped") == "answer\n-# stopped"
+    assert message_text("", status="Thinking ...") == "-# Thinking ..."
+    assert message_text("") == "-# …"
+
+
+def test_refused_page_is_shown_as_it_was_written() -> None:
+    """Plain changes nothing about the text."""
+    assert message_text("#### x", plain=True) == "#### x"
+
+
+def test_cut_never_halves_a_character() -> None:
+    """A surrogate pair stays whole."""
+    assert clip("😀😀😀", 4) == "😀…"
+
+
+PIECES = st.sampled_from(
+    [
+        "word ",
+        "\n",
+        "|",
+        " | ",
+        "---",
+        "```",
+        "~~~",
+        "#",
+        "# ",
+        "@everyone",
+        "||",
+        "`",
+        "__",
+        "**",
+        "[a](b)",
+        "😀",
+        "- ",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=60).map("".join))
+def test_nothing_a_model_writes_breaks_the_limits(markdown: str) -> None:
+    """Whatever comes, a message is within 1,900 UTF-16 units, not empty, and its fences are closed."""
+    shown = message_text(markdown * 20, status="s" * 200)
+
+    assert 0 < units(shown) <= MAX_UNITS
+    assert measure(markdown) == units(render(markdown))
+    assert render(markdown).count("```") % 2 == 0
