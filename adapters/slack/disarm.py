@@ -44,7 +44,10 @@ def disarm(text: str) -> str:
 
 
 def held_back(text: str) -> str:
-    """The part of a growing text that is safe to send now: without an unfinished order at its end."""
+    """The part of a growing text, not yet disarmed, that is safe to send now: without an unfinished order at its end.
+
+    Whatever follows, `disarm(held_back(text))` is then a beginning of the whole, disarmed.
+    """
     found = _UNFINISHED.search(text, max(0, len(text) - 64))
     return text[: found.start()] if found else text
 

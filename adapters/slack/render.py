@@ -140,6 +140,7 @@ _BULLET = re.compile(r"^([ \t]*)[-*+][ \t]+", re.MULTILINE)
 
 def to_mrkdwn(markdown: str) -> str:
     """Markdown in Slack's older dialect, as near as it comes: bold, links, headings, bullets, tables as text."""
+    markdown = disarm(markdown)  # whole: an order may reach across code and prose
     out: list[str] = []
     end = 0
     for code in _CODE.finditer(markdown):

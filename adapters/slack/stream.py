@@ -145,7 +145,7 @@ class StreamedSurface(EditedSurface):
 
     async def _start_stream(self, page: int, shown: Shown, nonce: str) -> str:
         whole = disarm(shown.text)
-        sent = _sendable(whole, shown.closing_chars)
+        sent = _sendable(shown)
         answer = await self._api.write(
             self._start.key,
             lambda: self._api.writes.chat_startStream(
@@ -167,7 +167,7 @@ class StreamedSurface(EditedSurface):
             return await self._overwrite(ref, page, shown)
         whole = disarm(shown.text)
         ends = shown.final or bool(shown.footer)
-        target = whole if ends else _sendable(whole, shown.closing_chars)
+        target = whole if ends else _sendable(shown)
         if shown.plain or not target.startswith(stream.sent):
             # Something already streamed is to be unsaid, or stands on the next page now: only an edit can do that.
             return await self._overwrite(ref, page, shown)
@@ -295,7 +295,6 @@ class StreamedSurface(EditedSurface):
         await super().close()
 
 
-def _sendable(whole: str, closing_chars: int) -> str:
+def _sendable(shown: Shown) -> str:
     """What of a growing page may be streamed: without what only closes it and what may still turn into an order."""
-    text = whole[: len(whole) - closing_chars] if closing_chars else whole
-    return held_back(text)
+    return disarm(held_back(shown.text[: len(shown.text) - shown.closing_chars]))

@@ -17,6 +17,13 @@ from tests.fakes.slack.server import LOGIN_PAGE, File
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 1_000
 
 
+@pytest.fixture
+async def house(slack: FakeSlack) -> AsyncIterator[House]:
+    """One transport is enough here: what is tested goes over the Web API alone."""
+    async with open_house(slack) as open_one:
+        yield open_one
+
+
 async def shared(house: House, *files: File) -> Incoming:
     house.slack.say("U1", "<@U0TERN> look", files=files)
     await house.settle()

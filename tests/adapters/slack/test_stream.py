@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -14,6 +15,13 @@ from tests.fakes.surface import FakeLedger
 HELLO = in_pieces("Hello **world**, nice to meet you. " * 10)
 WHOLE = "".join(HELLO).strip()
 CODE = "Look:\n\n```python\nfor n in range(10):\n    print(n)\n```\n\nand **that** is all, *really*."
+
+
+@pytest.fixture
+async def house(slack: FakeSlack) -> AsyncIterator[House]:
+    """One transport is enough here: what is tested goes over the Web API alone."""
+    async with open_house(slack) as open_one:
+        yield open_one
 
 
 async def test_an_answer_in_a_direct_message_is_streamed(house: House) -> None:

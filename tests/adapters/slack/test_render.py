@@ -1,0 +1,122 @@
+"""A page becomes what Slack takes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.slack.render import (
+    aligned,
+    around,
+    blocks,
+    fallback_text,
+    heading,
+    in_sections,
+    page_length,
+    plainer,
+    stream_length,
+    to_mrkdwn,
+)
+from core.ports import Controls, Shown
+from tests.fakes.slack.checks import check_blocks
+
+GROWING = Controls("r-17", stop=True)
+FINISHED = Controls("r-17", finished=True)
+
+
+def test_a_growing_page() -> None:
+    """One markdown block, the status below it, and Stop."""
+    built = blocks(Shown("Hello **world**", status="Searching <the web>", controls=GROWING))
+
+    assert [block["type"] for block in built] == ["markdown", "context", "actions"]
+    assert built[0]["text"] == "Hello **world**"
+    assert built[1]["elements"][0]["text"] == "_Searching &lt;the web&gt;_"
+    assert built[2]["elements"][0]["value"] == "r-17"
+
+
+def test_a_finished_page() -> None:
+    """Footer, Regenerate, Shorter and the thumbs."""
+    built = blocks(Shown("Hello", final=True, footer="stopped", controls=FINISHED))
+
+    assert [block["type"] for block in built] == ["markdown", "context", "actions", "context_actions"]
+    assert [element["action_id"] for element in built[2]["elements"]] == ["tern_regenerate", "tern_shorter"]
+    assert built[3]["elements"][0]["negative_button"]["value"] == "down:r-17"
+
+
+def test_a_page_of_status_alone() -> None:
+    """An empty markdown block would be refused; there is none."""
+    assert [block["type"] for block in blocks(Shown("", status="Queued, place 3"))] == ["context"]
+
+
+def test_what_a_stream_gets_at_its_end() -> None:
+    """The same without the text, which was streamed."""
+    assert [block["type"] for block in around(Shown("Hello", final=True, controls=FINISHED))] == [
+        "actions", "context_actions"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("shown", [Shown("x" * 50_000, final=True), Shown("&" * 5_000, final=True), Shown("<" * 3_999)])
+def test_the_fallback_text_is_short_enough(shown: Shown) -> None:
+    """chat.update refuses more than 4,000 characters of text, escapes counted."""
+    assert 0 < len(fallback_text(shown)) <= 4_000
+
+
+def test_the_fallback_text_is_never_empty() -> None:
+    """Blocks without text leave the notification empty."""
+    assert fallback_text(Shown("")) == "…"
+
+
+def test_a_heading_cannot_break_out() -> None:
+    """A name chosen by its bearer is neither markup nor a ping."""
+    assert heading("<!here> *Ada*", "a & b") == "*‹!here&gt; *Ada* asked:* a &amp; b"
+
+
+@pytest.mark.parametrize(
+    ("markdown", "mrkdwn"),
+    [
+        ("**bold** and __bold__", "*bold* and *bold*"),
+        ("# Title", "*Title*"),
+        ("- one\n  - two", "• one\n  • two"),
+        ("[a|b](https://example.org/?x=1&y=2)", "<https://example.org/?x=1&amp;y=2|a¦b>"),
+        ("~~gone~~", "~gone~"),
+        ("`a < b`", "`a &lt; b`"),
+        ("```py\na < b **no**\n```", "```\na &lt; b **no**\n```"),
+        ("| a | b |\n| --- | --- |\n| 1 | 22 |", "```\na | b \n1 | 22\n```\n"),
+        ("5 < 6 & 7", "5 &lt; 6 &amp; 7"),
+    ],
+)
+def test_mrkdwn(markdown: str, mrkdwn: str) -> None:
+    """Slack's older dialect, as near as it comes."""
+    assert to_mrkdwn(markdown) == mrkdwn
+
+
+def test_aligned_tables() -> None:
+    """Columns are padded, the separator goes."""
+    assert aligned("| name | n |\n|:--|--:|\n| a | 1 |") == "name | n\na    | 1"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(alphabet="ab \n`|-*<&", max_size=9_000))
+def test_plain_sections_fit_and_lose_nothing(text: str) -> None:
+    """Every section is within Slack's 3,000 characters."""
+    for piece in in_sections(to_mrkdwn(text)):
+        assert 0 < len(piece) <= 3_000
+
+
+def test_plain_pages_are_taken_by_slack() -> None:
+    """The plainer form of a hard page passes Slack's checks with its buttons."""
+    shown = Shown("# T\n\n" + "word " * 2_000 + "\n\n```\n" + "code\n" * 500 + "```", final=True, controls=FINISHED)
+
+    built = plainer(shown)
+    check_blocks(built)
+
+    assert built[-1]["type"] == "actions"
+    texts = [block["text"]["text"] for block in built if block["type"] == "section"]
+    assert all(text.count("```") % 2 == 0 for text in texts)
+
+
+def test_lengths_are_counted_as_a_pessimist_does() -> None:
+    """Edited pages in UTF-16 units, streamed ones in bytes of UTF-8."""
+    assert page_length("a😀") == 3
+    assert stream_length("a😀é") == 7
