@@ -86,6 +86,7 @@ def build_web_app(
     slots = Slots(total=settings.max_streams, per_user=settings.max_streams_per_key)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_name_requests(new_id), _shape_errors])
     app.on_response_prepare.append(_add_headers)
+    app.on_shutdown.append(adapter.hub.close)
     app.add_routes(HealthRoutes(door, readiness, metrics, clock).routes())
     app.add_routes(Api(settings, door, slots, handler, models, clock).routes())
     app.add_routes(PageRoutes(settings, door, slots, adapter, banner, clock).routes())

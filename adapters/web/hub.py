@@ -68,6 +68,7 @@ class Hub:
     def __init__(self) -> None:
         self._views: OrderedDict[str, tuple[ConversationKey, ReplyView]] = OrderedDict()
         self._watchers: dict[ConversationKey, set[Watcher]] = {}
+        self.closed = False
 
     def view(self, reply_id: str) -> ReplyView | None:
         found = self._views.get(reply_id)
@@ -120,6 +121,13 @@ class Hub:
             if not left:
                 del self._watchers[conversation]
 
+    async def close(self, app: object = None) -> None:
+        """Let every page go, so that a shutdown need not wait for readers who would stay for ever."""
+        self.closed = True
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.wake()
+
     @property
     def watching(self) -> int:
         return sum(map(len, self._watchers.values()))
@@ -150,6 +158,9 @@ class Watcher:
 
     def told(self, message: bytes) -> None:
         self._told.append(message)
+        self._wake.set()
+
+    def wake(self) -> None:
         self._wake.set()
 
     async def news(self, within_s: float) -> bytes:

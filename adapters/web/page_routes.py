@@ -82,7 +82,6 @@ class PageRoutes:
             web.post("/page/replies/{reply}/press", self.press),
             web.post("/page/choice", self.choose),
             web.get("/page/usage", self.usage),
-            web.get("/page/help", self.help),
             web.get("/page/export", self.export),
             web.post("/page/forget", self.forget_me),
             web.post("/page/uploads", self.upload),
@@ -124,10 +123,12 @@ class PageRoutes:
             snapshot = {"turns": await self.adapter.turns.render_all(turns), "more": len(turns) >= limit}
             try:
                 await stream.write(frame("snapshot", encode(snapshot)))
-                while True:
+                while not self.adapter.hub.closed:
                     await stream.write(await watcher.news(self.settings.keepalive_s) or KEEPALIVE)
+                await stream.end()
             except ConnectionError:
-                return stream.response
+                pass  # the reader left
+            return stream.response
 
     async def send(self, request: web.Request) -> web.Response:
         user = self._user(request, takes_json=True)
@@ -185,10 +186,6 @@ class PageRoutes:
     async def usage(self, request: web.Request) -> web.Response:
         user = self._user(request)
         return self._said(await self._desk().commands.usage(user))
-
-    async def help(self, request: web.Request) -> web.Response:
-        self._user(request)
-        return self._said(self._desk().commands.help(self.adapter.name))
 
     async def export(self, request: web.Request) -> web.Response:
         user = self._user(request)

@@ -2,8 +2,9 @@
 
 import { call, download, key, Refusal } from "./api.js";
 import { Composer } from "./composer.js";
-import { byId, icon, make, newId, toast } from "./dom.js";
-import { askForKey, confirm, say } from "./panel.js";
+import { apple, byId, icon, make, newId, toast } from "./dom.js";
+import { help } from "./help.js";
+import { askForKey, confirm, explain, say } from "./panel.js";
 import { Picker } from "./picker.js";
 import { Sidebar } from "./sidebar.js";
 import { Stream } from "./stream.js";
@@ -20,7 +21,6 @@ const SUGGESTIONS = [
 ];
 
 const scroller = byId("scroller");
-const apple = /Mac|iPhone|iPad/.test(navigator.platform);
 
 let current = null; // id of the open conversation
 let stream = null;
@@ -195,7 +195,7 @@ async function exportEverything() {
 const tools = {
   "new-chat": ["plus"],
   "show-usage": ["gauge", async () => say("Usage", (await call("GET", "/page/usage")).html)],
-  "show-help": ["help", async () => say("Help", (await call("GET", "/page/help")).html)],
+  "show-help": ["help", () => explain("Help", help())],
   export: ["box", exportEverything],
   "forget-me": ["bin", forgetMe],
   "sign-out": [

@@ -3,6 +3,9 @@
 
 const policy = window.trustedTypes?.createPolicy("tern", { createHTML: (html) => html });
 
+/** Whether the command key takes the control key's place. */
+export const apple = /Mac|iPhone|iPad/.test(navigator.platform);
+
 /** The element with this id. */
 export const byId = (id) => document.getElementById(id);
 

@@ -25,6 +25,12 @@ export function say(heading, html) {
   return open(heading, ["Close", "close", "main"]);
 }
 
+/** Show our own elements. */
+export function explain(heading, ...elements) {
+  body.replaceChildren(...elements);
+  return open(heading, ["Close", "close", "main"]);
+}
+
 /** Ask yes or no; true for yes. */
 export async function confirm(heading, sentence, yes) {
   body.replaceChildren(make("p", {}, sentence));

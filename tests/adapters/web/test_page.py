@@ -304,8 +304,12 @@ async def test_deleting_a_conversation_forgets_it(stage):
     assert stage.house.commands.calls[-1][0] == "forget"
 
 
-async def test_usage_export_and_forget_me(stage):
-    """Usage opens in a dialog, export is a file, forget me asks first and clears the page."""
+async def test_help_usage_export_and_forget_me(stage):
+    """Help and usage open in a dialog, export is a file, forget me asks first and clears the page."""
+    await stage.page.get_by_role("button", name="Help").click()
+    await expect(stage.page.locator(".keys")).to_contain_text("Stop the answer")
+    await stage.page.keyboard.press("Escape")
+
     await stage.page.get_by_role("button", name="Usage").click()
     await expect(stage.page.locator("#panel-body")).to_contain_text("3 requests")
     await stage.page.keyboard.press("Escape")
