@@ -194,6 +194,7 @@ class ModelAdmission:
                 if limit:
                     window = self._window(model, error.limit_kind, limit, "learned")
                     window.drain(now)
+                    window.level = max(window.level, limit if error.used is None else error.used)
                     window.blocked_until = now + wait_s
             case _:
                 pass

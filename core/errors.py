@@ -178,10 +178,11 @@ class ModelBlocked(ProviderError): ...
 
 
 class LimitReached(ProviderError):
-    """`limit_kind` says which window; `limit` its size where the text gave it."""
+    """`limit_kind` says which window; `limit` its size and `used` its filling where the text gave them."""
 
     limit_kind: LimitKind = "unknown"
     limit: int | None = None
+    used: int | None = None
 
 
 class TooLargeForLimit(ProviderError):

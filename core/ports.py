@@ -121,7 +121,8 @@ class Admission(Protocol):
     def read_headers(self, model: ModelSpec, headers: Mapping[str, str]) -> None: ...
 
     def learn(self, model: ModelSpec, error: ProviderError) -> None:
-        """Keep what a 429 or 413 text gives away (RPM, TPD, ITPM and OTPM are in no header)."""
+        """Keep what a 429 or 413 text gives away (RPM, TPD, ITPM and OTPM are in no header). After `settle`: what the
+        refused request had reserved does not count into what the text says was used."""
         ...
 
 

@@ -181,9 +181,11 @@ def _filled(error: ProviderError, body: ErrorBody) -> ProviderError:
     """Set the fields that only some classes have."""
     match error:
         case LimitReached():
-            error.limit_kind, error.limit, _ = _limit(body.message)
+            error.limit_kind, error.limit = _kind(body.message), _figure("Limit", body.message)
+            error.used = _figure("Used", body.message)
         case TooLargeForLimit():
-            error.limit_kind, error.limit, error.requested = _limit(body.message)
+            error.limit_kind, error.limit = _kind(body.message), _figure("Limit", body.message)
+            error.requested = _figure("Requested", body.message)
         case CallMalformed() | OutputMalformed():
             error.failed_generation = body.failed_generation
         case RequestRejected():
@@ -193,17 +195,15 @@ def _filled(error: ProviderError, body: ErrorBody) -> ProviderError:
     return error
 
 
-def _limit(message: str) -> tuple[LimitKind, int | None, int | None]:
-    """Read (kind, limit, requested) out of "... on tokens per minute (TPM): Limit 8000, Used 5, Requested 9000"."""
+def _kind(message: str) -> LimitKind:
+    """Read the window out of "... on tokens per minute (TPM): Limit 8000, Used 5, Requested 9000"."""
     named = re.search(r"\(([A-Z]{3,4})\)", message)
-    kind: LimitKind = next((known for known in get_args(LimitKind) if named and known == named[1]), "unknown")
-    limit = re.search(r"Limit:? ([\d,]+)", message)
-    requested = re.search(r"Requested:? ([\d,]+)", message)
-    return kind, _number(limit), _number(requested)
+    return next((kind for kind in get_args(LimitKind) if named and kind == named[1]), "unknown")
 
 
-def _number(found: re.Match[str] | None) -> int | None:
-    return int(found[1].replace(",", "")) if found and found[1].strip(",") else None
+def _figure(name: str, message: str) -> int | None:
+    found = re.search(rf"\b{name}:? (\d[\d,]*)", message)
+    return int(found[1].replace(",", "")) if found else None
 
 
 def _from_value(value: Any) -> ErrorBody:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from dataclasses import replace
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from core.admission import ModelAdmission
@@ -49,10 +48,20 @@ def admitted(admission: ModelAdmission, model: ModelSpec, prompt: int, output: i
     return verdict
 
 
-def limit_reached(kind: LimitKind, limit: int | None, retry_after_s: float | None) -> LimitReached:
+def limit_reached(
+    kind: LimitKind, limit: int | None, retry_after_s: float | None, used: int | None = None
+) -> LimitReached:
     error = LimitReached("no", retry_after_s=retry_after_s)
-    error.limit_kind, error.limit = kind, limit
+    error.limit_kind, error.limit, error.used = kind, limit, used
     return error
+
+
+def passed(clock: FakeClock, duration_s: float) -> None:
+    """Let time pass where nobody sleeps, without an event loop."""
+    advancing = clock.advance(duration_s)
+    with pytest.raises(StopIteration):
+        while True:
+            advancing.send(None)
 
 
 def too_large(kind: LimitKind, limit: int) -> TooLargeForLimit:
@@ -243,37 +252,44 @@ def test_an_unknown_ticket_is_ignored(admission: ModelAdmission) -> None:
     admitted(admission, SMALL, 1, 1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 @given(
-    st.lists(st.tuples(st.integers(1, 9_000), st.integers(1, 5_000), st.floats(0, 90)), min_size=5, max_size=60),
+    st.lists(st.tuples(st.integers(1, 9_000), st.integers(1, 5_000), st.floats(0, 20)), min_size=20, max_size=60),
     st.sampled_from([FREE_PLAN, FREE_VISION, DEVELOPER]),
+    st.booleans(),
     st.booleans(),
 )
 def test_no_limit_is_run_into_twice(
-    requests: list[tuple[int, int, float]], plan: dict[str, int], tells_headers: bool
+    requests: list[tuple[int, int, float]], plan: dict[str, int], tells_headers: bool, published: bool
 ) -> None:
     """Against the fake's own counting: each kind of window refuses at most once, whatever is asked and when."""
     clock = FakeClock()
+    model = EYES if published else replace(EYES, limits={})
     admission = ModelAdmission(clock)
     windows = Windows(lambda model: plan, clock.monotonic)
     refusals: Counter[tuple[str, bool]] = Counter()
     for prompt, output, pause_s in requests:
-        asyncio.run(clock.advance(pause_s))
-        verdict = admission.admit(EYES, prompt_tokens=prompt, output_tokens=output)
+        passed(clock, pause_s)
+        verdict = admission.admit(model, prompt_tokens=prompt, output_tokens=output)
         if not isinstance(verdict, Admitted):
             continue
         full = windows.take(EYES.id, prompt=prompt, output=verdict.max_output_tokens)
         if tells_headers:
-            admission.read_headers(EYES, windows.headers(EYES.id))
+            admission.read_headers(model, windows.headers(EYES.id))
         if full is None:
             used = verdict.max_output_tokens // 2
             windows.give_back(EYES.id, prompt=0, output=verdict.max_output_tokens - used)
             admission.settle(verdict.ticket, Usage(prompt_tokens=prompt, output_tokens=used))
             continue
+        admission.settle(verdict.ticket, Usage())
         refusals[full.kind, full.wait_s is None] += 1
         kind = cast(LimitKind, full.kind)
-        error = too_large(kind, full.limit) if full.wait_s is None else limit_reached(kind, full.limit, full.wait_s)
-        admission.learn(EYES, error)
+        error = (
+            too_large(kind, full.limit)
+            if full.wait_s is None
+            else limit_reached(kind, full.limit, full.wait_s, full.used)
+        )
+        admission.learn(model, error)
         admission.settle(verdict.ticket, Usage())
 
     assert all(count == 1 for count in refusals.values()), refusals
