@@ -299,7 +299,7 @@ class FakeSlack:
         self._serial += 1
         return self.deliveries.send("interactive", {
             "type": "message_action", "token": "legacy", "callback_id": callback_id, "action_ts": "1",
-            "trigger_id": f"3.4.t{self._serial}", "team": {"id": self.world.team, "domain": "terns"}, "user": self._user(user),
+            "trigger_id": f"3.4.t{self._serial}", "team": {"id": self.world.team}, "user": self._user(user),
             "channel": {"id": message.channel, "name": "general"}, "message_ts": message.ts,
             "message": message.as_json(), "response_url": self.response_url(message.channel, user),
         })  # fmt: skip
