@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 _FENCE = re.compile(r"(?P<prefix>[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(?P<marker>`{3,16}|~{3,16})(?P<info>[^\n]*)")
@@ -107,22 +108,25 @@ class Line:
     """Where the table that this line belongs to began; its own start where it belongs to none."""
 
 
-def scan(text: str, state: State, *, mid_line: bool) -> list[Line]:
+def scan(text: str, state: State, *, led: bool, known: Sequence[Line] = ()) -> list[Line]:
     """Every line of *text*, the last one perhaps incomplete.
 
     Args:
         state: What is open at the start.
-        mid_line: Whether *text* begins inside a line, whose rest opens nothing.
+        led: Whether something is shown in front of the first line, which therefore opens nothing.
+        known: The lines of a shorter text that *text* continues; only the rest is looked at.
     """
-    lines: list[Line] = []
+    lines = list(known[:-1])
     start = table_start = 0
+    if known:
+        start, state, table_start = known[-1].start, known[-1].before, known[-1].table_start
     while True:
         lines.append(Line(start, state, table_start if state.table else start))
         end = text.find("\n", start)
         if end < 0:
             return lines
         had_table = bool(state.table)
-        if not (mid_line and start == 0):
+        if not (led and start == 0):
             state = after(state, text[start:end])
         elif not state.fence:
             state = replace(state, blank=False)

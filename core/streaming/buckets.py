@@ -63,6 +63,12 @@ class Bucket:
         missing = wanted - (self.capacity - len(returns))
         return max(now if missing <= 0 else returns[missing - 1], self._shut_until)
 
+    def calls_within(self, now: float, span_s: float) -> float:
+        """How many calls may leave in the next *span_s* seconds."""
+        counting = sum(at > now + span_s for at in self._back_at)
+        counting += sum(left + self.per_s > now + span_s for left in self._in_flight)
+        return self.capacity - counting + self.capacity * max(0.0, span_s / self.per_s - 1.0)
+
     def spend(self, now: float) -> None:
         """A call leaves; `landed` or `take_back` must follow."""
         self.last_left_at = now

@@ -169,6 +169,8 @@ class LiveReply:
             return
         self._draft.apply(event)
         if type(event) is TextDelta:
+            if self._last_text_at is None:
+                self._pacer.begin(self._seat)
             self._last_text_at = self._clock.monotonic()
         elif type(event) is Restarted:
             self._composer.rewind(event.keep_chars)

@@ -1,42 +1,96 @@
 """Which write may go out, and when: the decisions behind `Pacer`, as functions of time. Pure.
 
 A reply owes its reader one last write. Everything before that is for lag: the time between a character's arrival and
-its being seen. Text that comes evenly for T seconds and is shown by N writes has a mean lag of (sum of squared gaps) /
-2T, least where the gaps are equal: T / 2N. So writes are spread evenly, as soon as it is known over what: a reply that
-has just begun may end any moment, so its gaps start small and grow with its age until they reach the even spacing of
-its bucket.
+its being seen. Text that comes evenly for T seconds and is shown by N writes has a mean lag of (sum of squared gaps)
+/ 2T, least where all gaps are equal: T / 2N. So the calls that a bucket can carry are spread evenly over the time that
+the answer will go on. Nobody knows that time; `Habit` guesses it from earlier answers and from how long this one has
+lasted already. That spends the burst on short answers and glides into the bucket's steady rate on long ones.
+
+benchmarks/best_schedule.py computes what a scheduler that knew the future would reach.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from core.streaming.buckets import Bucket
 
 Kind = Literal["post", "edit"]
 
-FIRST_GAP_S = 0.25
-"""Smallest gap between two writes in one bucket while replies grow: less is not seen as growing but as flicker."""
+MIN_GAP_S = 0.1
+"""Between two writes of one reply: faster is not read as faster."""
+
+LATE_S = 0.4
+"""Last words may find their bucket empty for so long. Never to let that happen would cost a bucket of five calls a
+fifth of its rate all the time; half of that buys most of it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """How long answers take here from their first character to their last, as learned from those before."""
+
+    typical_s: float = 1.0
+    """400 tokens at 400 a second, to begin with."""
+    spread: float = 1.0
+    """Standard deviation of the durations' logarithms: 1 means that a factor of e is nothing special."""
+
+    def after(self, took_s: float) -> Habit:
+        """The habit after one more answer; moving means of logarithms, because durations differ by factors."""
+        apart = math.log(min(max(took_s, 0.1), 120.0) / self.typical_s)
+        return Habit(self.typical_s * math.exp(0.2 * apart), math.sqrt(0.8 * self.spread**2 + 0.2 * apart**2))
+
+    def rest_s(self, age_s: float) -> float:
+        """How long an answer of that age is expected to go on: for the rest of a typical one, or in proportion to how
+        long it has lasted already (what has lasted will last), the more so the less answers are alike."""
+        return max(self.typical_s - age_s, (0.3 + 4.0 * self.spread) * age_s)
+
+
+@dataclass(eq=False, slots=True)
+class Lane:
+    """A bucket that replies contend for, and who does."""
+
+    bucket: Bucket
+    growing: int = 0
+    """Replies that stand unfinished on the platform: each will draw on the bucket once more at its end."""
+    _begun: deque[float] = field(default_factory=deque)
+
+    def begin(self, now: float) -> None:
+        """One more reply grows here."""
+        self.growing += 1
+        self._begun.append(now)
+
+    def share(self, now: float) -> float:
+        """The part of the free calls that the growing replies may use, so that those to come find some too: as many
+        more are expected as have begun within one period of the bucket."""
+        while self._begun and self._begun[0] <= now - self.bucket.per_s:
+            self._begun.popleft()
+        return self.growing / max(1, self.growing, len(self._begun))
 
 
 @dataclass(eq=False, slots=True)
 class Seat:
-    """What is known of one growing reply."""
+    """What is known of one reply. Times are monotonic seconds."""
 
     post: tuple[Bucket, ...]
     edit: tuple[Bucket, ...]
     finish: tuple[Bucket, ...]
+    lane: Lane | None
+    """Of its edits; None where they are unlimited."""
     min_interval_s: float
-    began_at: float
     unseen_chars: Callable[[], int]
+    began_at: float
+    begun: bool = False
+    """Whether its first character has come, at `began_at`."""
     wants: Kind | None = None
     posted: bool = False
     complete_at: float | None = None
     """When its text was complete; from then on every write is one of the last."""
-    written_at: float = -math.inf
+    left_at: float = -math.inf
+    """When its newest write left."""
 
     @property
     def buckets(self) -> tuple[Bucket, ...]:
@@ -55,43 +109,44 @@ def urgency(seat: Seat, now: float) -> tuple[float, float]:
     """Sort key, most urgent first: last words in the order they were complete, then the most unseen text-time."""
     if seat.complete_at is not None:
         return (0.0, seat.complete_at)
-    waited_s = now - max(seat.written_at, seat.began_at)
+    waited_s = now - max(seat.left_at, seat.began_at)
     return (1.0, -(seat.unseen_chars() + 1) * max(waited_s, 1e-3))
 
 
-def may_go_at(seat: Seat, now: float, owing: int) -> float:
-    """When *seat*'s write may leave, if nothing else leaves until then; `math.inf` where an event must come first.
-
-    Args:
-        owing: Replies that stand unfinished on the platform and draw on the same edit bucket: each owes a last write.
-    """
+def may_go_at(seat: Seat, now: float, habit: Habit) -> float:
+    """When *seat*'s write may leave, if nothing else leaves until then."""
     if seat.complete_at is not None:
         return max((bucket.free_at(now) for bucket in seat.buckets), default=now)
-    if seat.wants == "post" and not seat.posted:
-        return _first_post_at(seat, now, owing)
-    at = max((bucket.free_at(now, 1 + reserve(bucket)) for bucket in seat.buckets), default=now)
-    at = max(at, seat.written_at + seat.min_interval_s)
-    return max((at, *(bucket.last_left_at + gap_s(bucket, seat) for bucket in seat.buckets)))
+    if seat.wants == "post":
+        return _post_at(seat, now)
+    at = seat.left_at + max(seat.min_interval_s, MIN_GAP_S)
+    for bucket in seat.buckets:
+        at = max(at, bucket.free_at(now), bucket.free_at(now, 1 + reserve(bucket)) - LATE_S)
+    return max(at, _evenly_at(seat, habit))
 
 
 def reserve(bucket: Bucket) -> int:
     """Calls kept back so that last words find a free one."""
-    return 1 if bucket.capacity > 1 else 0
+    return min(bucket.capacity - 1, max(1, bucket.capacity // 10))
 
 
-def gap_s(bucket: Bucket, seat: Seat) -> float:
-    """Seconds that a growing reply leaves after the bucket's last write."""
-    steady = bucket.per_s / max(1, bucket.capacity - reserve(bucket))
-    age = max(0.0, bucket.last_left_at - seat.began_at)
-    steps = max(1, bucket.capacity - reserve(bucket))
-    growth = math.pow(max(bucket.per_s / FIRST_GAP_S, 1.0), 1 / steps) - 1
-    return min(steady, max(min(FIRST_GAP_S, steady), growth * age))
+def _evenly_at(seat: Seat, habit: Habit) -> float:
+    """When the next edit is due if the free calls are spread over what the answer still has to go."""
+    if seat.lane is None:
+        return -math.inf
+    bucket = seat.lane.bucket
+    since = max(bucket.last_left_at, seat.left_at)
+    rest_s = habit.rest_s(max(0.0, since - seat.began_at))
+    last_words = seat.lane.growing * min(1.0, bucket.per_s / max(rest_s, MIN_GAP_S))
+    calls = (bucket.calls_within(since, rest_s) - last_words) * seat.lane.share(since)
+    return since + rest_s / (max(0.0, calls) + 1)
 
 
-def _first_post_at(seat: Seat, now: float, owing: int) -> float:
-    """A first post makes a debt, the reply's last edit; under pressure a reply is posted once, complete."""
-    edits = scarcest(seat.edit)
+def _post_at(seat: Seat, now: float) -> float:
+    """A first post makes a debt, the reply's last edit. Under pressure, where more replies owe one than the bucket
+    carries at once, a reply waits to be posted once, complete; but not longer than its own last edit would take."""
     at = max((bucket.free_at(now) for bucket in seat.post), default=now)
-    if edits is not None and owing + 1 > edits.capacity:
-        return max(at, seat.began_at + (owing + 1 - edits.capacity) * edits.spacing_s)
-    return at
+    if seat.posted or seat.lane is None:
+        return at
+    over = seat.lane.growing + 1 - seat.lane.bucket.capacity
+    return max(at, seat.began_at + over * seat.lane.bucket.spacing_s) if over > 0 else at

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from core.clock import Clock
 from core.ports import Rate, SurfaceLimits
 from core.streaming.buckets import Bucket
-from core.streaming.pace import Kind, Seat, may_go_at, scarcest, urgency
+from core.streaming.pace import Habit, Kind, Lane, Seat, may_go_at, scarcest, urgency
 from core.streaming.waiting import wait_for
 
 _EARLY_S = 1e-3
@@ -47,42 +46,51 @@ class Pacer:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._buckets: dict[str, Bucket] = {}
-        self._owing: Counter[str] = Counter()
-        """Key of an edit bucket -> replies that stand unfinished on the platform and will draw on it once more."""
+        self._lanes: dict[str, Lane] = {}
+        self._habit = Habit()
         self._waiters: dict[str, list[_Waiter]] = {}
         """By the key of their lane."""
 
     def seat(self, limits: SurfaceLimits, unseen_chars: Callable[[], int] = int) -> Seat:
         """Give a reply its place; `leave` ends it. *unseen_chars*: how much text has come that nobody can see."""
-        finish = limits.edit if limits.finish is None else limits.finish
+        edit = self._of(limits.edit)
+        contended = scarcest(edit)
         return Seat(
             post=self._of(limits.post),
-            edit=self._of(limits.edit),
-            finish=self._of(finish),
+            edit=edit,
+            finish=edit if limits.finish is None else self._of(limits.finish),
+            lane=self._lanes.setdefault(contended.key, Lane(contended)) if contended else None,
             min_interval_s=limits.min_interval_s,
-            began_at=self._clock.monotonic(),
             unseen_chars=unseen_chars,
+            began_at=self._clock.monotonic(),
         )
 
     def _of(self, rates: Sequence[Rate]) -> tuple[Bucket, ...]:
         return tuple(self._buckets.setdefault(rate.key, Bucket(rate)) for rate in rates)
 
+    def begin(self, seat: Seat) -> None:
+        """The reply's first character has come."""
+        seat.began_at = self._clock.monotonic()
+        seat.begun = True
+
     def posted(self, seat: Seat) -> None:
         """The reply stands on the platform: from now on it owes a last edit."""
-        if not seat.posted and (lane := scarcest(seat.edit)):
-            self._owing[lane.key] += 1
+        if seat.lane and not seat.posted:
+            seat.lane.begin(self._clock.monotonic())
         seat.posted = True
 
     def complete(self, seat: Seat) -> None:
         """The reply's text is complete: what it still has to write goes first."""
         if seat.complete_at is None:
             seat.complete_at = self._clock.monotonic()
+            if seat.begun:
+                self._habit = self._habit.after(seat.complete_at - seat.began_at)
             self._reconsider(seat.post + seat.edit + seat.finish)
 
     def leave(self, seat: Seat) -> None:
         """The reply has nothing left to write."""
-        if seat.posted and (lane := scarcest(seat.edit)):
-            self._owing[lane.key] -= 1
+        if seat.lane and seat.posted:
+            seat.lane.growing -= 1
         seat.posted = False
         self._reconsider(seat.post + seat.edit)
 
@@ -126,7 +134,6 @@ class Pacer:
     def done(self, slot: Slot) -> None:
         """The platform answered, and not with "too many"."""
         now = self._clock.monotonic()
-        slot.seat.written_at = now
         for bucket in slot.buckets:
             bucket.landed(slot.left_at, now)
 
@@ -179,15 +186,11 @@ class Pacer:
             and other.seat.complete_at is not None
             and urgency(other.seat, now) < mine
         ]
-        return max(self._may_go_at(seat, now) for seat in (waiter.seat, *ahead))
-
-    def _may_go_at(self, seat: Seat, now: float) -> float:
-        lane = scarcest(seat.edit)
-        owing = self._owing[lane.key] - seat.posted if lane else 0
-        return may_go_at(seat, now, owing)
+        return max(may_go_at(seat, now, self._habit) for seat in (waiter.seat, *ahead))
 
     def _spend(self, seat: Seat, kind: Kind) -> Slot:
         now = self._clock.monotonic()
+        seat.left_at = now
         buckets = seat.buckets
         for bucket in buckets:
             bucket.spend(now)

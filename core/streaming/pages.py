@@ -7,9 +7,11 @@ table's header. On a page that still grows, half an element is closed, or held b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.ports import code_points
+from core.streaming.blocks import Line
 from core.streaming.cuts import cut
 from core.streaming.tail import Measure, Opening, Tail
 
@@ -25,6 +27,9 @@ class Page:
     """Added to close what is open at the end."""
     text: str
     """What the page shows."""
+
+
+_WINDOW_PAGES = 4
 
 
 class Pages:
@@ -45,20 +50,33 @@ class Pages:
         self._openings = [Opening()]
         self._seen: list[int] = []
         """How much text each cut was decided on."""
+        self._lines: Sequence[Line] = ()
+        """Of the growing page, so that each refresh looks only at what is new."""
 
     def update(self, text: str, *, growing: bool) -> tuple[Page, ...]:
         """All pages of *text*, which continues the text given before; none of them is empty."""
+        window = _WINDOW_PAGES * self._max_chars
         while True:
             start = self._starts[-1]
-            tail = Tail(text[start:], self._openings[-1], self._max_chars, self._measure)
-            if tail.fits(len(tail.text)):
+            part = text[start : start + window]  # not all of a long rest is looked at for each page
+            tail = Tail(part, self._openings[-1], self._max_chars, self._measure, self._lines)
+            if not tail.fits(len(part)):
+                self._turn(tail)
+            elif start + window < len(text):
+                window *= 2
+            else:
+                self._lines = tail.lines
                 break
-            end, seen, opening = cut(tail)
-            self._full.append(_page(tail, end))
-            self._seen.append(start + seen)
-            self._starts.append(start + end)
-            self._openings.append(opening)
         return (*self._full, *self._last(tail, growing))
+
+    def _turn(self, tail: Tail) -> None:
+        end, seen, opening = cut(tail)
+        start = self._starts[-1]
+        self._full.append(_page(tail, end))
+        self._seen.append(start + seen)
+        self._starts.append(start + end)
+        self._openings.append(opening)
+        self._lines = ()
 
     def _last(self, tail: Tail, growing: bool) -> tuple[Page, ...]:
         end = tail.settled() if growing else len(tail.text)
@@ -69,6 +87,7 @@ class Pages:
     def rewind(self, chars: int) -> None:
         """Forget the cuts that were decided on text beyond the first *chars* characters."""
         keep = next((number for number, seen in enumerate(self._seen) if seen > chars), len(self._seen))
+        self._lines = ()
         del self._full[keep:], self._seen[keep:], self._starts[keep + 1 :], self._openings[keep + 1 :]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -54,11 +54,15 @@ class Opening:
 class Tail:
     """Text from a page's first character on, and what is re-opened in front of it."""
 
-    def __init__(self, text: str, opening: Opening, max_chars: int, measure: Measure) -> None:
+    def __init__(
+        self, text: str, opening: Opening, max_chars: int, measure: Measure, known: Sequence[Line] = ()
+    ) -> None:
+        """*known* are the `lines` of the same page when its text was shorter."""
         self.text = text
         self.opening = opening
         self._max = max_chars
         self._measure = measure
+        self._known = known
         blank = None if opening.state.fence or opening.mid_line else _BLANK_LINES.match(text)
         self.begin = blank.end() if blank else 0
         """Where the visible text begins: blank lines at a page's start are not shown."""
@@ -69,7 +73,7 @@ class Tail:
 
     @cached_property
     def lines(self) -> list[Line]:
-        return scan(self.text, self.opening.state, mid_line=self.opening.led)
+        return scan(self.text, self.opening.state, led=self.opening.led, known=self._known)
 
     def parts(self, end: int, *, goes_on: bool = True) -> tuple[str, str, str]:
         """(opened, body, closed) of the page that ends behind *end* characters; together they are what it shows.

@@ -1,0 +1,321 @@
+"""When a write may go out: fair, within every bucket, and as close behind the model as that allows. On virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from statistics import mean
+
+import pytest
+
+from benchmarks.best_schedule import best_mean_lag_s
+from core.events import TextDelta
+from core.ports import Rate, SurfaceLimits
+from core.streaming.live_reply import LiveReply
+from core.streaming.pace import Habit, Seat
+from core.streaming.pacer import Pacer, Slot
+from tests.fakes.clock import LoopClock
+from tests.fakes.surface import DISCORD_LIKE, SLACK_LIKE, FakeLedger, FakePlatform, FakeSurface
+
+ONE_WAY_S = 0.04
+"""80 ms of network latency, as the benchmarks have it."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How one answer was seen; seconds from its first character."""
+
+    lag_s: float
+    first_s: float
+    last_lag_s: float
+    writes: int
+
+
+@dataclass
+class Town:
+    """Answers that grow on one platform."""
+
+    clock: LoopClock
+    limits: SurfaceLimits = replace(DISCORD_LIKE, max_chars=1_000_000)
+
+    def __post_init__(self) -> None:
+        self.platform = FakePlatform(self.clock, latency_s=ONE_WAY_S)
+        self.pacer = Pacer(self.clock)
+        self.number = 0
+
+    async def answer(self, tokens: int, tokens_per_s: float, *, place: str = "") -> Seen:
+        self.number += 1
+        limits = self.limits
+        if place:
+            here = lambda rates: tuple(replace(r, key=r.key.replace("place", place)) for r in rates)  # noqa: E731
+            limits = replace(limits, post=here(limits.post), edit=here(limits.edit))
+        surface = FakeSurface(self.platform, limits, name=f"m{self.number}-")
+        live = LiveReply(
+            surface,
+            FakeLedger(),
+            self.pacer,
+            self.clock,
+            reply_id=f"r{self.number}",
+            request_id="q",
+            platform="fake",
+            asked_at=self.clock.now(),
+        )
+        async with live:
+            begun, arrivals = self.clock.monotonic(), []
+            for token in range(tokens):
+                await self.clock.sleep(begun + token / tokens_per_s - self.clock.monotonic())
+                await live.send(TextDelta("abc "))
+                arrivals.append(self.clock.monotonic())
+            record = await live.finish()
+        assert record.last_lag_s is not None
+        [message] = surface.messages.values()
+        states = iter([(at, len(shown.text)) for at, shown in message.history])
+        at, length = next(states)
+        first = at - begun
+        lags = []
+        for token, arrival in enumerate(arrivals):
+            while length < min(4 * token + 4, 4 * tokens - 1):
+                at, length = next(states)
+            lags.append(at - arrival)
+        return Seen(mean(lags), first, record.last_lag_s, record.edits)
+
+    async def answers(self, count: int, tokens: int, tokens_per_s: float, *, apart: bool = False) -> list[Seen]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self.answer(tokens, tokens_per_s, place=f"place{number}" if apart else ""))
+                for number in range(count)
+            ]
+        return [task.result() for task in tasks]
+
+    def best_s(self, tokens: int, tokens_per_s: float, answers: int = 1) -> float:
+        edits, posts = self.limits.edit[0], self.limits.post[0]
+        return best_mean_lag_s(tokens / tokens_per_s, edits, posts, answers=answers, one_way_s=ONE_WAY_S)
+
+
+@pytest.fixture
+def town(loop_clock: LoopClock) -> Town:
+    return Town(loop_clock)
+
+
+SIZES = [(50, 40), (400, 40), (50, 200), (400, 200), (2000, 200), (50, 500), (400, 500), (2000, 500)]
+
+
+@pytest.mark.parametrize(("tokens", "tokens_per_s"), SIZES)
+def test_one_answer_of_the_usual_length_is_close_to_the_best_schedule(
+    run_virtual, town: Town, tokens: int, tokens_per_s: float
+):
+    """Where answers of that length are usual, the mean lag is within 1.25 times what a prophet would reach."""
+    town.pacer._habit = Habit(tokens / tokens_per_s, spread=0.2)
+
+    seen = run_virtual(town.answer(tokens, tokens_per_s))
+
+    assert seen.lag_s <= 1.25 * town.best_s(tokens, tokens_per_s)
+    assert town.platform.refusals == 0
+
+
+@pytest.mark.parametrize(("tokens", "tokens_per_s"), SIZES)
+def test_one_answer_of_unknown_length_is_within_twice_the_best_schedule(
+    run_virtual, town: Town, tokens: int, tokens_per_s: float
+):
+    """A pacer that has seen no answer yet still stays within a factor of two of a prophet, at any length."""
+    seen = run_virtual(town.answer(tokens, tokens_per_s))
+
+    assert seen.lag_s <= 2.0 * town.best_s(tokens, tokens_per_s)
+    assert seen.last_lag_s <= 2 * ONE_WAY_S + 0.4 + 0.1
+
+
+@pytest.mark.parametrize("count", [4, 16])
+@pytest.mark.parametrize(("tokens", "tokens_per_s"), [(50, 200), (400, 200), (400, 500), (2000, 40)])
+def test_answers_in_one_place_share_its_bucket_well(
+    run_virtual, town: Town, count: int, tokens: int, tokens_per_s: float
+):
+    """Together they are within 1.25 times the best, nothing is refused, and no last word waits longer than the last
+    words before it take."""
+    town.pacer._habit = Habit(tokens / tokens_per_s, spread=0.2)
+
+    seen = run_virtual(town.answers(count, tokens, tokens_per_s))
+
+    assert mean(one.lag_s for one in seen) <= 1.25 * town.best_s(tokens, tokens_per_s, count)
+    assert max(one.last_lag_s for one in seen) <= 4 * ONE_WAY_S + count * town.limits.edit[0].per_s / 5
+    assert town.platform.refusals == 0
+
+
+def test_slacks_minute_bucket_is_spread_too(run_virtual, loop_clock: LoopClock):
+    """Fifty edits a minute carry one usual answer nearly as closely as the network allows."""
+    town = Town(loop_clock, replace(SLACK_LIKE, max_chars=1_000_000))
+    town.pacer._habit = Habit(2.0, spread=0.2)
+
+    seen = run_virtual(town.answer(400, 200))
+
+    assert seen.lag_s <= 1.25 * town.best_s(400, 200)
+    assert town.platform.refusals == 0
+
+
+def test_fifty_channels_at_once_are_seen_at_once(run_virtual, town: Town):
+    """Asked in fifty channels at the same moment, the first words of each are on their way without waiting."""
+    seen = run_virtual(town.answers(50, 200, 50, apart=True))
+
+    assert sorted(one.first_s for one in seen)[25] <= ONE_WAY_S + 0.01
+    assert town.platform.refusals == 0
+
+
+def test_under_pressure_an_answer_is_posted_once_and_complete(run_virtual, town: Town):
+    """Of many short answers in one place those that must wait for their post need no edit afterwards."""
+    seen = run_virtual(town.answers(16, 50, 200))
+
+    assert sum(one.writes for one in seen) <= 16 + 5
+    assert sorted(one.writes for one in seen)[:11] == [1] * 11
+
+
+def test_answers_in_one_place_are_served_alike(run_virtual, town: Town):
+    """Four answers that grow together get about the same number of writes: the stalest goes first."""
+    seen = run_virtual(town.answers(4, 800, 40))
+
+    writes = [one.writes for one in seen]
+    assert max(writes) - min(writes) <= 1
+
+
+def test_many_answers_one_after_another_leave_each_other_edits(run_virtual, loop_clock: LoopClock):
+    """In a busy workspace an answer does not burn the minute's edits: the last words of each are in time."""
+    town = Town(loop_clock, replace(SLACK_LIKE, max_chars=1_000_000))
+
+    async def day() -> list[Seen]:
+        return [await town.answer(400, 200) for _ in range(25)]
+
+    seen = run_virtual(day())
+
+    assert max(one.last_lag_s for one in seen) <= 2 * ONE_WAY_S + 0.5
+    assert town.platform.refusals == 0
+
+
+def test_the_habit_learns_how_long_answers_take():
+    """After some answers of ten seconds the next is expected to take about that long, with little doubt."""
+    habit = Habit()
+    for _ in range(30):
+        habit = habit.after(10.0)
+
+    assert habit.typical_s == pytest.approx(10.0, rel=0.02)
+    assert habit.spread < 0.3
+
+
+def test_what_has_lasted_will_last():
+    """An answer longer than usual is expected to go on in proportion to its age."""
+    habit = Habit(2.0, spread=0.5)
+
+    assert (habit.rest_s(0.0), habit.rest_s(10.0)) == (2.0, pytest.approx(23.0))
+
+
+# --- turns, one by one ---
+
+ONE = SurfaceLimits(100, post=(Rate("p", 1, 10.0),), edit=(Rate("e", 1, 10.0),))
+
+
+def test_unlimited_surfaces_write_at_once(run_virtual, loop_clock: LoopClock):
+    """A surface without rates, such as the page, never waits."""
+
+    async def scene() -> float:
+        pacer = Pacer(loop_clock)
+        seat = pacer.seat(SurfaceLimits(100))
+        for _ in range(100):
+            slot = await pacer.turn(seat, "edit")
+            assert slot
+            pacer.done(slot)
+        return loop_clock.monotonic()
+
+    assert run_virtual(scene()) < 100 * 0.11
+
+
+def test_last_words_go_before_other_writes(run_virtual, loop_clock: LoopClock):
+    """Of two that wait for the same call, the one whose text is complete gets it, though it came later."""
+
+    async def scene() -> list[str]:
+        pacer, order = Pacer(loop_clock), []
+        limits = replace(ONE, edit=(Rate("e", 2, 10.0),))
+
+        async def write(name: str, seat: Seat) -> None:
+            slot = await pacer.turn(seat, "edit")
+            assert slot
+            order.append(name)
+            await loop_clock.sleep(0.1)
+            pacer.done(slot)
+
+        growing, ending = pacer.seat(limits, lambda: 1_000), pacer.seat(limits)
+        async with asyncio.TaskGroup() as group:
+            await write("before", pacer.seat(limits))
+            await write("before", pacer.seat(limits))
+            group.create_task(write("growing", growing))
+            await loop_clock.sleep(1.0)
+            pacer.complete(ending)
+            group.create_task(write("ending", ending))
+        return order
+
+    assert run_virtual(scene()) == ["before", "before", "ending", "growing"]
+
+
+def test_an_abandoned_turn_ends_without_leave(run_virtual, loop_clock: LoopClock):
+    """A reply that closes need not wait for its turn, and the call stays free for others."""
+
+    async def scene() -> tuple[Slot | None, float]:
+        pacer = Pacer(loop_clock)
+        first, second = pacer.seat(ONE), pacer.seat(ONE)
+        slot = await pacer.turn(first, "post")
+        assert slot
+        pacer.done(slot)
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(pacer.turn(second, "post"))
+            await loop_clock.sleep(1.0)
+            pacer.abandon(second)
+        return waiting.result(), loop_clock.monotonic()
+
+    assert run_virtual(scene()) == (None, 1.0)
+
+
+def test_a_cancelled_turn_gives_its_call_back(run_virtual, loop_clock: LoopClock):
+    """A task that is cancelled between getting leave and using it takes nothing from the others."""
+
+    async def scene() -> float:
+        pacer = Pacer(loop_clock)
+        first, second = pacer.seat(ONE), pacer.seat(ONE)
+        slot = await pacer.turn(first, "post")
+        assert slot
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(pacer.turn(second, "post"))
+            await loop_clock.sleep(1.0)
+            pacer.give_back(slot)
+            waiting.cancel()
+        again = await pacer.turn(first, "post")
+        assert again
+        return loop_clock.monotonic()
+
+    assert run_virtual(scene()) < 1.2
+
+
+def test_a_refusal_holds_everybody_back_who_shares_the_bucket(run_virtual, loop_clock: LoopClock):
+    """After a 429 no reply of that place writes before the platform's moment."""
+
+    async def scene() -> float:
+        pacer = Pacer(loop_clock)
+        limits = replace(ONE, post=(Rate("p", 5, 5.0),))
+        slot = await pacer.turn(pacer.seat(limits), "post")
+        assert slot
+        pacer.refused(slot, 3.0)
+        await pacer.turn(pacer.seat(limits), "post")
+        return loop_clock.monotonic()
+
+    assert run_virtual(scene()) == pytest.approx(3.0, abs=0.01)
+
+
+def test_headers_reach_the_bucket_they_name(run_virtual, loop_clock: LoopClock):
+    """An adapter that reports an empty bucket delays the next write until its reset; unknown keys are ignored."""
+
+    async def scene() -> float:
+        pacer = Pacer(loop_clock)
+        limits = replace(ONE, post=(Rate("p", 5, 5.0),))
+        seat = pacer.seat(limits)
+        pacer.learn("p", remaining=0, reset_after_s=2.0, capacity=5)
+        pacer.learn("unknown", remaining=0, reset_after_s=99.0)
+        pacer.learn("p", remaining=None, reset_after_s=99.0)
+        await pacer.turn(seat, "post")
+        return loop_clock.monotonic()
+
+    assert run_virtual(scene()) == pytest.approx(2.0, abs=0.01)
