@@ -198,7 +198,7 @@ class App:
         if choice.spec is not None:
             self._add_unless_known(choice.spec)
         if choice.kind == "server":
-            server = LocalProvider(choice.base_url)
+            server = LocalProvider(choice.base_url, choice.api_key)
             self._opened.push_async_callback(server.close)
             if choice.spec is None:
                 self._duty("local models", partial(learn_local_models, self.registry, server, self.clock))
@@ -345,6 +345,8 @@ class App:
             await asyncio.wait((draining, hurrying), return_when=asyncio.FIRST_COMPLETED)
             draining.cancel()
             hurrying.cancel()
+        if self._hurrying.is_set():
+            await self.inbox.drain(0.0)  # interrupts what is left, so that it is free for the next start
 
     def reload(self) -> None:
         """Read tern.toml again: personas, channels, limits and models hold at once, the rest from the next start.

@@ -17,6 +17,7 @@ from typing import Literal
 from bot import local_server
 from bot.greeting import GROQ_KEYS_URL, model_warnings, sunset_warnings
 from bot.loading import Loaded
+from bot.local_choice import choice_of
 from bot.settings import MIN_SECRET_CHARS, Settings
 from core.clock import Clock
 from core.errors import ConnectionFailed, KeyRejected, ProviderError
@@ -125,7 +126,7 @@ def check_local_model(settings: Settings) -> Finding:
     if settings.local_model == "off":
         return Finding("ok", "local", "switched off by LOCAL_MODEL=off")
     if settings.local_model.startswith(("http://", "https://")):
-        return Finding("ok", "local", f"LOCAL_MODEL is a server: {settings.local_model}")
+        return Finding("ok", "local", f"LOCAL_MODEL is a server: {choice_of(settings.local_model).base_url}")
     try:
         return Finding("ok", "local", f"model file {local_server.find_model(settings.local_model).name}")
     except OSError as error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urldefrag
+from urllib.parse import urldefrag, urlsplit
 
 from core.models import Capability, ModelSpec
 from core.ports import RemoteModel
@@ -42,21 +42,25 @@ class LocalChoice:
     """None for a server that has to be asked what it serves."""
     path: str = ""
     base_url: str = ""
+    api_key: str = field(default="", repr=False)
 
 
 def choice_of(local_model: str) -> LocalChoice:
     """Take LOCAL_MODEL apart, as bot/settings.py checked it.
 
-    A server's URL may name one of its models after a "#": http://127.0.0.1:11434/v1#llama4:12b
+    A server's URL may name one of its models after a "#", and carry a key as a password:
+    http://127.0.0.1:11434/v1#llama4:12b, https://:KEY@models.example.org/v1
     """
     if local_model == "off":
         return LocalChoice("off")
     if not local_model:
         return LocalChoice("embedded", EMBEDDED)
     if local_model.startswith(("http://", "https://")):
-        base_url, model_id = urldefrag(local_model)
+        whole, model_id = urldefrag(local_model)
+        parts = urlsplit(whole)
+        base_url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
         spec = replace(OF_ONES_OWN, id=model_id) if model_id else None
-        return LocalChoice("server", spec, base_url=base_url.rstrip("/"))
+        return LocalChoice("server", spec, base_url=base_url, api_key=parts.password or "")
     name = re.sub(r"[^a-z0-9.:-]+", "-", Path(local_model).stem.lower()).strip("-")
     return LocalChoice("file", replace(OF_ONES_OWN, id=name or "local"), path=local_model)
 

@@ -46,4 +46,4 @@ def cloud_providers(settings: Settings, on_headers: OnHeaders = ignore_headers) 
 
 def local_server(choice: LocalChoice) -> LocalProvider | None:
     """The server that LOCAL_MODEL names, None where it names none."""
-    return LocalProvider(choice.base_url) if choice.kind == "server" else None
+    return LocalProvider(choice.base_url, choice.api_key) if choice.kind == "server" else None

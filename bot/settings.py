@@ -43,8 +43,9 @@ class Settings:
     discord_gateway_url: str = ""
     discord_message_content: bool = False
     """Ask for the privileged message content intent."""
-    local_model: str = ""
-    """"" for the embedded model, "off", a path to a GGUF file, or the URL of an OpenAI-compatible server."""
+    local_model: str = field(default="", repr=False)
+    """"" for the embedded model, "off", a path to a GGUF file, or the URL of an OpenAI-compatible server. Hidden: such
+    a URL may carry a key."""
     database_url: str = field(default="", repr=False)
     """"" for SQLite in `data_dir`. Hidden: such URLs may carry a password."""
     data_dir: Path = Path("data")
@@ -107,9 +108,10 @@ class Settings:
 
     def secrets(self) -> tuple[str, ...]:
         """Every value that must never be seen in a log, an error or a page."""
-        hidden = [getattr(self, each.name) for each in fields(self) if not each.repr]
+        urls = ("local_model", "database_url", "https_proxy")
+        hidden = [getattr(self, each.name) for each in fields(self) if not each.repr and each.name not in urls]
         values = [value for entry in hidden for value in (entry if isinstance(entry, tuple) else (entry,))]
-        passwords = [urlsplit(url).password for url in (self.database_url, self.https_proxy) if url]
+        passwords = [urlsplit(getattr(self, name)).password for name in urls]
         return tuple(value for value in [*values, *passwords] if value)
 
     @property

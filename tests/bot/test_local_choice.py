@@ -47,6 +47,14 @@ def test_server_may_name_its_model(url: str, base_url: str, model_id: str | None
     assert (choice.spec.id if choice.spec else None) == model_id
 
 
+def test_servers_key_is_taken_out_of_its_url() -> None:
+    """A key given as the URL's password is sent as a key, and is in no address and no repr."""
+    choice = choice_of("https://:the-key@models.example.org:8000/v1#big")
+
+    assert (choice.base_url, choice.api_key) == ("https://models.example.org:8000/v1", "the-key")
+    assert "the-key" not in repr(choice)
+
+
 def test_server_says_how_much_its_model_holds() -> None:
     """A context length in the list is taken over; without one a small one is assumed."""
     assert spec_of(RemoteModel("a", context_window=32_768)).context_window == 32_768

@@ -82,9 +82,10 @@ def test_secrets_are_not_in_the_repr() -> None:
 
 def test_secrets_lists_every_hidden_value() -> None:
     """The log's filter is told every secret, each API key by itself and the passwords inside URLs."""
-    settings = Settings.from_env({"API_KEYS": "key-one, key-two", "HTTPS_PROXY": "http://user:pass-word@proxy:1"})
+    urls = {"HTTPS_PROXY": "http://user:pass-word@proxy:1", "LOCAL_MODEL": "http://:local-key@127.0.0.1/v1"}
+    settings = Settings.from_env({"API_KEYS": "key-one, key-two"} | urls)
 
-    assert set(settings.secrets()) == {"key-one", "key-two", "http://user:pass-word@proxy:1", "pass-word"}
+    assert set(settings.secrets()) == {"key-one", "key-two", "pass-word", "local-key"}
 
 
 @pytest.mark.parametrize(
