@@ -56,19 +56,21 @@ class Lane:
     bucket: Bucket
     growing: int = 0
     """Replies that stand unfinished on the platform: each will draw on the bucket once more at its end."""
-    _begun: deque[float] = field(default_factory=deque)
+    _ended: deque[tuple[float, float]] = field(default_factory=deque)
+    """(begin, end) of the replies that ended within one period of the bucket, by their end."""
 
-    def begin(self, now: float) -> None:
-        """One more reply grows here."""
-        self.growing += 1
-        self._begun.append(now)
+    def end(self, began_at: float, now: float) -> None:
+        self.growing -= 1
+        self._ended.append((began_at, now))
 
-    def share(self, now: float) -> float:
-        """The part of the free calls that the growing replies may use, so that those to come find some too: as many
-        more are expected as have begun within one period of the bucket."""
-        while self._begun and self._begun[0] <= now - self.bucket.per_s:
-            self._begun.popleft()
-        return self.growing / max(1, self.growing, len(self._begun))
+    def to_come(self, now: float) -> float:
+        """How many more replies are expected in one period of the bucket, if they come as they came."""
+        while self._ended and self._ended[0][1] <= now - self.bucket.per_s:
+            self._ended.popleft()
+        if not self._ended:
+            return 0.0
+        watched_s = min(self.bucket.per_s, now - min(began_at for began_at, _ in self._ended))
+        return len(self._ended) * self.bucket.per_s / max(watched_s, MIN_GAP_S)
 
 
 @dataclass(eq=False, slots=True)
@@ -121,13 +123,14 @@ def may_go_at(seat: Seat, now: float, habit: Habit) -> float:
         return _post_at(seat, now)
     at = seat.left_at + max(seat.min_interval_s, MIN_GAP_S)
     for bucket in seat.buckets:
-        at = max(at, bucket.free_at(now), bucket.free_at(now, 1 + reserve(bucket)) - LATE_S)
+        kept = reserve(bucket, seat.lane.to_come(now) if seat.lane and seat.lane.bucket is bucket else 0.0)
+        at = max(at, bucket.free_at(now), bucket.free_at(now, 1 + kept) - LATE_S)
     return max(at, _evenly_at(seat, habit))
 
 
-def reserve(bucket: Bucket) -> int:
-    """Calls kept back so that last words find a free one."""
-    return min(bucket.capacity - 1, max(1, bucket.capacity // 10))
+def reserve(bucket: Bucket, to_come: float) -> int:
+    """Calls kept back so that last words find a free one, those of replies to come among them."""
+    return min(bucket.capacity // 2, max(1, bucket.capacity // 10, round(to_come)))
 
 
 def _evenly_at(seat: Seat, habit: Habit) -> float:
@@ -138,7 +141,8 @@ def _evenly_at(seat: Seat, habit: Habit) -> float:
     since = max(bucket.last_left_at, seat.left_at)
     rest_s = habit.rest_s(max(0.0, since - seat.began_at))
     last_words = seat.lane.growing * min(1.0, bucket.per_s / max(rest_s, MIN_GAP_S))
-    calls = (bucket.calls_within(since, rest_s) - last_words) * seat.lane.share(since)
+    share = seat.lane.growing / (seat.lane.growing + seat.lane.to_come(since)) if seat.lane.growing else 1.0
+    calls = (bucket.calls_within(since, rest_s) - last_words) * share
     return since + rest_s / (max(0.0, calls) + 1)
 
 

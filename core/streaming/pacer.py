@@ -76,7 +76,7 @@ class Pacer:
     def posted(self, seat: Seat) -> None:
         """The reply stands on the platform: from now on it owes a last edit."""
         if seat.lane and not seat.posted:
-            seat.lane.begin(self._clock.monotonic())
+            seat.lane.growing += 1
         seat.posted = True
 
     def complete(self, seat: Seat) -> None:
@@ -90,7 +90,7 @@ class Pacer:
     def leave(self, seat: Seat) -> None:
         """The reply has nothing left to write."""
         if seat.lane and seat.posted:
-            seat.lane.growing -= 1
+            seat.lane.end(seat.began_at, self._clock.monotonic())
         seat.posted = False
         self._reconsider(seat.post + seat.edit)
 
