@@ -78,6 +78,8 @@ class Door:
             case Removed(why):
                 self.removed_why = why
                 self.removed.set()
+            case Ignored("rate limited"):
+                logger.warning("Slack holds events back: more than 30,000 an hour; leave busy channels")
             case Ignored(why):
                 logger.debug("ignored a delivery: %s", why)
             case _:

@@ -40,6 +40,8 @@ def parse(body: Payload, me: Me) -> Seen:
     try:
         if "command" in body:
             return parse_command(body, me)
+        if body.get("type") == "app_rate_limited":  # above 30,000 deliveries an hour (facts/slack.md 1.10)
+            return Ignored("rate limited")
         if body.get("type") == "event_callback" or "event" in body:
             return _event(body, me)
         return parse_interaction(body, me)

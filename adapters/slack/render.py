@@ -49,7 +49,7 @@ def blocks(shown: Shown, *, heading: str = "") -> list[Block]:
 
 def around(shown: Shown) -> list[Block]:
     """What stands below an answer: status, footer, buttons."""
-    return [*_context(_italic(shown.status)), *_context(escape(shown.footer)), *buttons(shown.controls)]
+    return [*_context(_italic(shown.status)), *_context(to_mrkdwn(shown.footer)), *buttons(shown.controls)]
 
 
 def plainer(shown: Shown, *, heading: str = "") -> list[Block]:
@@ -58,7 +58,7 @@ def plainer(shown: Shown, *, heading: str = "") -> list[Block]:
     sections = [
         {"type": "section", "text": {"type": "mrkdwn", "text": piece}} for piece in in_sections(to_mrkdwn(shown.text))
     ]
-    below = [*_context(_italic(shown.status)), *_context(escape(shown.footer)), *_actions(shown.controls)]
+    below = [*_context(_italic(shown.status)), *_context(to_mrkdwn(shown.footer)), *_actions(shown.controls)]
     return [*_context(heading), *sections, *below]
 
 

@@ -151,7 +151,7 @@ class Ignored:
     """Not for us; acknowledged all the same, or Slack delivers it three more times (facts/slack.md 2)."""
 
     why: Literal[
-        "bot", "self", "system", "subtype", "unchanged", "not addressed", "empty", "no user", "malformed", "other"
+        "bot", "self", "system", "subtype", "unchanged", "empty", "no user", "malformed", "rate limited", "other"
     ]
 
 

@@ -26,7 +26,9 @@ from tests.fakes.surface import FakeLedger
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
-    """Every async test below this folder runs in virtual time, sockets included."""
+    """Every async test below this folder runs in virtual time, sockets included; the whole house in real time."""
+    if "whole_house" in item.nodeid:
+        return {"real": asyncio.SelectorEventLoop}
     return {"virtual": LoopbackTimeLoop}
 
 
