@@ -133,6 +133,8 @@ class Inbox:
             taken = await self._store.accept(incoming, capability, self._new_id(), self._new_id(), claim=start_now)
             if taken.state == "accepted":
                 self._flood.count(incoming.user)
+            if taken.claim and not self.open:  # a drain began meanwhile: whoever runs next need not wait for the lease
+                await self._store.release(taken.claim)
             return self._receive(taken)
         finally:
             self._reserved -= start_now
