@@ -28,7 +28,7 @@ def chat_body(request: ChatRequest, model: ModelSpec, flavour: Flavour) -> dict[
     What the model does not accept is left out or said in another way: temperature beside reasoning, tools it cannot
     call, pictures it cannot see, an effort it does not have.
     """
-    tools = request.tools if Capability.TOOLS in model.capabilities else ()
+    tools = [_tool(tool) for tool in request.tools if _has(model, tool)]
     body: dict[str, Any] = {
         "model": model.id,
         "messages": _messages(request, model, flavour),
@@ -48,7 +48,7 @@ def chat_body(request: ChatRequest, model: ModelSpec, flavour: Flavour) -> dict[
         _put(body, temperature=request.temperature, top_p=request.top_p)
     _put(body, seed=request.seed, stop=list(request.stop[:MAX_STOPS]) or None)
     if tools:
-        body["tools"] = [_tool(tool, model) for tool in tools if not tool.builtin or tool.name in model.builtin_tools]
+        body["tools"] = tools
         _put(body, tool_choice=_tool_choice(request.tool_choice))
         if "parallel_tools" not in model.refuses:
             _put(body, parallel_tool_calls=request.parallel_tool_calls)
@@ -79,7 +79,11 @@ def _effort(request: ChatRequest, model: ModelSpec) -> str | None:
     return min(model.efforts, key=lambda effort: abs(scale.index(effort) - scale.index(wanted)))
 
 
-def _tool(tool: Tool, model: ModelSpec) -> dict[str, Any]:
+def _has(model: ModelSpec, tool: Tool) -> bool:
+    return tool.name in model.builtin_tools if tool.builtin else Capability.TOOLS in model.capabilities
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
     if tool.builtin:
         return {"type": tool.name}
     function: dict[str, Any] = {"name": tool.name, "parameters": dict(tool.parameters)}
