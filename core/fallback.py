@@ -238,8 +238,9 @@ class _Walk:
             attempts = self._attempts()
             text = self._visible.text if stream.joined else reply.text
             return replace(reply, text=text, usage=total(attempts), attempts=attempts)
-        house.admission.settle(admitted.ticket, None if stream.started else Usage())
-        note(type(error).__name__, _guess(prompt_tokens, stream, model), error.request_id)
+        spent = error.usage or _guess(prompt_tokens, stream, model)
+        house.admission.settle(admitted.ticket, spent)
+        note(type(error).__name__, spent, error.request_id)
         self._garbled = self._garbled or (isinstance(error, CallMalformed) and stream.opened)
         return _Failed(error, stream.opened, admitted.max_output_tokens)
 

@@ -113,7 +113,8 @@ _SENTENCES: Mapping[type[BaseException], Callable[[Any], str]] = {
     # The provider's doing.
     e.ProviderError: lambda _: "The model failed to answer. Please try again.",
     e.KeyRejected: lambda x: (
-        f"{_provider(x)} does not accept my API key. Whoever runs me must set a valid {_key_name(x)} and restart me."
+        f"{_capital(_provider(x))} does not accept my API key. "
+        f"Whoever runs me must set a valid {_key_name(x)} and restart me."
     ),
     e.SpendLimitReached: lambda x: (
         f"The spend limit of my {_provider(x)} account is used up. Whoever runs me can raise it there."
@@ -130,7 +131,7 @@ _SENTENCES: Mapping[type[BaseException], Callable[[Any], str]] = {
     e.OutputMalformed: lambda _: "The model did not keep to the form that was asked for. Try again, or ask for less.",
     e.Unprocessable: lambda _: "The model could not make sense of the request. Try again in other words.",
     e.RequestRejected: lambda x: f"The model{_named(x)} did not accept the request. Pick another model, or `auto`.",
-    e.Overloaded: lambda x: f"{_provider(x)} is overloaded. {_come_back(x.retry_after_s or 30.0)}",
+    e.Overloaded: lambda x: f"{_capital(_provider(x))} is overloaded. {_come_back(x.retry_after_s or 30.0)}",
     e.ConnectionFailed: lambda x: f"I cannot reach {_provider(x)}. Please try again in a minute.",
     e.StreamBroken: lambda _: "The answer broke off here. Ask me to continue, or regenerate it.",
     e.Stalled: lambda _: "The model fell silent in the middle of its work. Please try again.",

@@ -120,9 +120,10 @@ class _Tries:
         took_s = self._clock.monotonic() - self._began
         outcome = type(error).__name__
         request_id = error.request_id if error is not None else ""
+        spent = (error.usage if error is not None else None) or Usage()
         self._book.add(
             self._request.request_id,
-            Attempt(self._model.provider, self._model.id, self._began_at, took_s, None, outcome, Usage(), request_id),
+            Attempt(self._model.provider, self._model.id, self._began_at, took_s, None, outcome, spent, request_id),
         )
 
 
