@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, insert, sele
 from core.incoming import Incoming
 from core.ports import ReplyCapability
 from core.runs import Claim, Pending, RunAction, RunRules, StopReason, Taken
-from core.storage.codec import decode_incoming, encode
+from core.storage.codec import decode_incoming, storable
 from core.storage.prepared import Prepared, columns
 from core.storage.schema import (
     capabilities,
@@ -98,6 +98,7 @@ def accept(
     c: Connection, seals: Seals, incoming: Incoming, capability: ReplyCapability | None, arrival: Arrival
 ) -> Taken:
     """Take a message in, once."""
+    incoming, body = storable(incoming)
     at = incoming.conversation
     key = _key(incoming)
     known, forgotten = _KNOWN.row(c, {**key, "mark": seals.message_mark(**key)}) or (False, False)
@@ -105,7 +106,6 @@ def accept(
         return _duplicate(c, key)
     if forgotten:
         return Taken("duplicate")
-    body = encode(incoming)
     conversation_id = _CONVERSATION.value(
         c,
         {
@@ -132,7 +132,7 @@ def accept(
     return _add_run(
         c,
         arrival,
-        decode_incoming(body),  # what is worked on is what was stored, to the letter
+        incoming,
         conversation_id=conversation_id,
         message_seq=message_seq,
         revision=0,
@@ -146,6 +146,7 @@ def revise(c: Connection, seals: Seals, incoming: Incoming, arrival: Arrival) ->
 
     An edit that changes nothing (an unfurled link) is a duplicate.
     """
+    incoming, body = storable(incoming)
     row = c.execute(_MESSAGE, _key(incoming)).one_or_none()
     if row is None:
         return accept(c, seals, incoming, None, arrival)
@@ -153,7 +154,7 @@ def revise(c: Connection, seals: Seals, incoming: Incoming, arrival: Arrival) ->
     if (former.text, former.attachments) == (incoming.text, incoming.attachments):
         return _duplicate(c, _key(incoming))
     revision = row.revision + 1
-    c.execute(update(messages).where(messages.c.seq == row.seq).values(body=encode(incoming), revision=revision))
+    c.execute(update(messages).where(messages.c.seq == row.seq).values(body=body, revision=revision))
     running = _end_runs(c, row.seq, "superseded", arrival.now)
     taken = _add_run(
         c,

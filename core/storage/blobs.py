@@ -105,6 +105,11 @@ def _write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # or a power cut takes the name away again
+        finally:
+            os.close(folder)
     finally:
         unfinished.unlink(missing_ok=True)
 

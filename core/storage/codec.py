@@ -51,6 +51,15 @@ def encode(value: Any) -> bytes:
         return _encoder.encode(_well_formed(msgspec.to_builtins(value)))
 
 
+def storable(incoming: Incoming) -> tuple[Incoming, bytes]:
+    """A message as it is stored: itself, unless it holds lone surrogates anywhere, and its bytes."""
+    try:
+        return incoming, _encoder.encode(incoming)
+    except UnicodeEncodeError:
+        body = encode(incoming)
+        return decode_incoming(body), body
+
+
 def decode_incoming(body: bytes) -> Incoming:
     """Raises StorageTooNew for a form that a later version of the program wrote."""
     incoming = _incoming.decode(body)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
-from core.errors import StorageBusy, StorageCorrupt, StorageError, StorageFull
+from core.errors import BadRequest, StorageBusy, StorageCorrupt, StorageError, StorageFull
 
 _PRIMARY = 0xFF
 # Extended codes carry the primary one in their low byte: https://www.sqlite.org/rescode.html (read 2026-11-23).
@@ -29,22 +29,33 @@ _BY_CODE: dict[int, tuple[type[StorageError], str]] = {
 }
 
 
-def storage_error(error: DBAPIError | sqlite3.Error | OSError) -> StorageError:
-    """What a database's or a disk's own error means for us. The message holds no row's content."""
-    if isinstance(error, OSError):
-        return StorageFull(f"the disk does not take it: {error.strerror}")
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    code = getattr(cause, "sqlite_errorcode", None)
+def as_ours(error: Exception) -> Exception:
+    """What a database's or a disk's own error means for us; any other error as it is. Holds no row's content."""
+    match error:
+        case DBAPIError():
+            return _by_code(error.orig)
+        case sqlite3.Error():
+            return _by_code(error)
+        case OSError():
+            return StorageFull(f"the disk does not take it: {error.strerror}")
+        case UnicodeEncodeError():
+            return BadRequest("it holds characters that are no valid Unicode")
+        case _:
+            return error
+
+
+def _by_code(error: BaseException | None) -> StorageError:
+    code = getattr(error, "sqlite_errorcode", None)
     if code is not None and (known := _BY_CODE.get(code & _PRIMARY)):
         kind, sentence = known
         return kind(sentence)
-    return StorageError(f"the database failed: {type(cause).__name__}: {cause}")
+    return StorageError(f"the database failed: {type(error).__name__}: {error}")
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn whatever the database or the disk raises into a StorageError."""
+    """Turn whatever the database or the disk raises into our own errors."""
     try:
         yield
-    except (DBAPIError, sqlite3.Error, OSError) as error:
-        raise storage_error(error) from error
+    except (DBAPIError, sqlite3.Error, OSError, UnicodeEncodeError) as error:
+        raise as_ours(error) from error

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import structlog
-from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from core.clock import Clock
-from core.errors import SettingsError, StorageTooNew
-from core.storage import schema, sqlite
+from core.errors import SettingsError
 from core.storage.database import Database
 from core.storage.failures import translated
-
-log: Any = structlog.get_logger(__name__)
+from core.storage.migrating import migrate
 
 
 def database_path(url: str, data_dir: Path) -> Path:
@@ -36,61 +30,19 @@ def database_path(url: str, data_dir: Path) -> Path:
     return Path(parsed.database)
 
 
-def set_aside(path: Path, clock: Clock) -> Path:
-    """Rename a damaged database, with what belongs to it, and return its new name. Raises OSError."""
-    stamp = datetime.fromtimestamp(clock.now(), UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside = path.with_name(f"{path.name}.damaged-{stamp}")
-    for old, new in zip(sqlite.companions(path), sqlite.companions(aside), strict=True):
-        if old.exists():
-            old.rename(new)
-    return aside
-
-
-async def open_database(path: Path, clock: Clock) -> tuple[Database, Path | None]:
-    """Open *path*, made and migrated as needed. Beside it: where a damaged predecessor was set aside, if there was one.
+async def open_database(path: Path, clock: Clock) -> Database:
+    """Open *path*, made and migrated as needed; a damaged file is set aside first (`Database.set_aside`).
 
     Raises StorageError; StorageTooNew when a newer Tern wrote it. Blocks the loop while a large file is checked, for
     `sqlite.CHECK_S` at most: it belongs to the start, before anything is served.
     """
-    aside: Path | None = None
     with translated():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not sqlite.is_sound(path):
-            aside = set_aside(path, clock)
-            log.error("the database was damaged: set aside, going on with a new one", set_aside=str(aside))
-    database = Database(path)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        database = Database(path, clock)
     try:
+        database.replace_if_damaged()
         await database.write(migrate)
     except BaseException:
         database.close()
         raise
-    return database, aside
-
-
-def migrate(connection: Connection) -> None:
-    """Bring the tables up to `schema.HEAD`; nothing to do on most starts, and then Alembic is not even imported.
-
-    The write lock is held, so two processes that start at once migrate once.
-    """
-    version = _version(connection)
-    if version == schema.HEAD:
-        return
-    if version > schema.HEAD:
-        raise StorageTooNew(
-            f"the database was written by a newer Tern (its form is {version}, this program knows {schema.HEAD}); "
-            "install that version, or restore a backup made before the update"
-        )
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-
-
-def _version(connection: Connection) -> str:
-    """The newest migration that was applied, "" on a new file."""
-    if not inspect(connection).has_table("alembic_version"):
-        return ""
-    return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or "")
+    return database

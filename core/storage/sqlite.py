@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,20 @@ def is_sound(path: Path, *, within_s: float = CHECK_S) -> bool:
                 raise
     finally:
         connection.close()
+
+
+def set_aside(path: Path, at: float) -> Path:
+    """Rename a damaged database, with what belongs to it, and return its new name. Raises OSError.
+
+    Args:
+        at: The date for the name, epoch seconds.
+    """
+    stamp = datetime.fromtimestamp(at, UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    for old, new in zip(companions(path), companions(aside), strict=True):
+        if old.exists():
+            old.rename(new)
+    return aside
 
 
 def require_sound(path: Path) -> None:

@@ -48,13 +48,10 @@ class Storage:
         rules: RunRules,
         retention: Retention,
         quota: BlobQuota,
-        set_aside: Path | None,
     ) -> None:
         self._database = database
         self._clock = clock
         self.path = database.path
-        self.set_aside = set_aside
-        """Where a damaged database was put when this one was opened in its place."""
         self.blobs = SqlBlobs(database, data_dir / BLOBS, clock, quota)
         self.inbox = SqlInbox(database, seals, clock, owner, rules)
         self.history = SqlHistory(database)
@@ -65,6 +62,11 @@ class Storage:
         self.notes = SqlNotes(database)
         self.conversations = SqlConversations(database)
         self._sweeper = Sweeper(database, self.blobs, clock, retention)
+
+    @property
+    def set_aside(self) -> Path | None:
+        """Where a damaged database was put when a new one took its place; None where that never happened."""
+        return self._database.set_aside
 
     async def check_writable(self) -> None:
         """Commit something. Raises StorageError when that is not possible, for example on a full disk."""
@@ -129,7 +131,7 @@ async def open_storage(
     path = database_path(url, data_dir)
     with translated():
         seals = Seals(load_key(data_dir, secret_key))
-    database, aside = await open_database(path, clock)
+    database = await open_database(path, clock)
     return Storage(
         database,
         data_dir,
@@ -139,7 +141,6 @@ async def open_storage(
         rules=rules,
         retention=retention,
         quota=quota,
-        set_aside=aside,
     )
 
 

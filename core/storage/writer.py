@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
 from core.errors import StorageError
-from core.storage.failures import storage_error
+from core.storage.failures import as_ours
 
 T = TypeVar("T")
 
@@ -29,8 +27,8 @@ _GROUP = 256
 @dataclass(slots=True)
 class _Unit:
     work: Callable[[Any], Any]
-    outside: bool
-    """Runs by itself on the raw connection, in no transaction: checkpoints and the like."""
+    between: bool
+    """Runs by itself between two transactions, without a connection."""
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
     result: Any = None
@@ -63,18 +61,18 @@ class GroupWriter:
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run *work* in a transaction; returns when it is on disk. Raises StorageError or what *work* raised."""
-        return await self._hand_over(work, outside=False)
+        return await self._hand_over(work, between=False)
 
-    async def outside(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run *work* on the driver's connection between two transactions."""
-        return await self._hand_over(work, outside=True)
+    async def between(self, work: Callable[[], T]) -> T:
+        """Run *work* on the writer's thread while no transaction is open: checkpoints and the like."""
+        return await self._hand_over(lambda _: work(), between=True)
 
-    async def _hand_over(self, work: Callable[[Any], T], *, outside: bool) -> T:
+    async def _hand_over(self, work: Callable[[Any], T], *, between: bool) -> T:
         if self._closed:
             raise StorageError("the database is closed already")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._queue.put(_Unit(work, outside, loop, future))
+        self._queue.put(_Unit(work, between, loop, future))
         return await future
 
     def _work(self) -> None:
@@ -83,7 +81,7 @@ class GroupWriter:
             group, ended = self._next_group()
             start = 0
             for at, unit in enumerate(group):
-                if unit.outside:
+                if unit.between:
                     self._commit_and_tell(group[start:at])
                     self._alone(unit)
                     start = at + 1
@@ -123,18 +121,14 @@ class GroupWriter:
         except Exception as error:  # noqa: BLE001 whatever a unit raises belongs to its caller, not to this thread
             if len(group) > 1:
                 return False
-            unit.error = storage_error(error) if isinstance(error, DBAPIError | sqlite3.Error) else error
+            unit.error = as_ours(error)
         return True
 
     def _alone(self, unit: _Unit) -> None:
         try:
-            connection = self._engine.raw_connection()
-            try:
-                unit.result = unit.work(connection.driver_connection)
-            finally:
-                connection.close()
+            unit.result = unit.work(None)
         except Exception as error:  # noqa: BLE001 as above
-            unit.error = storage_error(error) if isinstance(error, DBAPIError | sqlite3.Error) else error
+            unit.error = as_ours(error)
         _tell([unit])
 
 

@@ -237,7 +237,8 @@ class Desk:
         assert self.task
         self.task.cancel()
         while not self.task.done():
-            await self.clock.advance(1.0)
+            await self.breathe()
+            await self.clock.advance(0.05)
 
 
 @asynccontextmanager

@@ -15,9 +15,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from core.clock import SystemClock
-from core.errors import SettingsError, StorageBusy, StorageCorrupt, StorageError, StorageFull, StorageTooNew
+from core.errors import BadRequest, SettingsError, StorageBusy, StorageCorrupt, StorageError, StorageFull, StorageTooNew
 from core.storage import Storage, open_storage, restore, schema, sqlite
-from core.storage.failures import storage_error
+from core.storage.failures import as_ours
 from core.storage.opening import database_path, open_database
 from tests.core.front_desk import message
 from tests.core.storage.rows import accepted, said
@@ -52,7 +52,7 @@ async def test_migrations_make_the_schema(folder: Path) -> None:
         context = MigrationContext.configure(c, opts={"include_object": lambda *args: "turns_words" not in args[1]})
         return list(compare_metadata(context, schema.metadata))
 
-    database, _ = await open_database(folder / "tern.db", SystemClock())
+    database = await open_database(folder / "tern.db", SystemClock())
     found = await database.read(differences)
     database.close()
 
@@ -174,7 +174,7 @@ def test_extended_codes_are_understood(code: int, kind: type[Exception]) -> None
     error = sqlite3.OperationalError("text that is not shown")
     error.sqlite_errorcode = code
 
-    assert type(storage_error(error)) is kind
+    assert type(as_ours(error)) is kind
 
 
 async def test_readiness_writes(storage: Storage) -> None:
@@ -241,3 +241,58 @@ def test_damaged_or_missing_backup_is_refused(tmp_path: Path, folder: Path) -> N
     with pytest.raises(StorageError, match="no backup"):
         restore(tmp_path / "none", "", folder)
     assert (folder / "tern.db").read_bytes() == before
+
+
+# --- damage while it runs ---
+
+
+async def spoil(storage: Storage) -> None:
+    """Overwrite most of the database file under the running program's feet, its log and its caches emptied first."""
+    await storage._database.outside(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+    raw = bytearray(storage.path.read_bytes())
+    raw[4096:] = b"\xff" * (len(raw) - 4096)
+    storage.path.write_bytes(raw)
+    storage._database._write_engine.dispose()
+    storage._database._read_engine.dispose()
+
+
+async def test_damage_while_running_is_set_aside_and_work_goes_on(storage: Storage) -> None:
+    """The write that meets the damage is done in a new database; the old file is kept and named."""
+    await said(storage, "one", "ONE")
+    await spoil(storage)
+
+    await accepted(storage, message())
+
+    assert storage.set_aside is not None
+    assert storage.set_aside.exists()
+    assert await storage.history.recent(message().conversation, max_tokens=100, max_turns=9) == []
+
+
+async def test_reader_that_meets_damage_gets_an_answer_too(storage: Storage) -> None:
+    """A read finds the new, empty database."""
+    await said(storage, "one", "ONE")
+    await spoil(storage)
+
+    assert await storage.conversations.messages(message().conversation) == []
+    assert storage.set_aside is not None
+
+
+async def test_many_that_meet_damage_replace_the_file_once(storage: Storage, folder: Path) -> None:
+    """All at once they end in the same new database."""
+    await said(storage, "one", "ONE")
+    await spoil(storage)
+
+    await asyncio.gather(*(accepted(storage, message(root=str(number))) for number in range(10)))
+
+    assert len(list(folder.glob("tern.db.damaged-*[0-9Z]"))) == 1
+    assert await storage.inbox.open_count() == 0
+    assert len(await storage.inbox.open_runs()) == 10
+
+
+async def test_ids_that_are_no_text_are_no_obstacle(storage: Storage) -> None:
+    """Ids with lone surrogates, from a forged event, are stored with them replaced and found no more: no crash."""
+    claim = await accepted(storage, message(message_id="m\ud800"))
+
+    assert claim.incoming.message_id == "m?"
+    with pytest.raises(BadRequest):
+        await storage.inbox.seen("discord", "guild", "channel", "m\ud800")

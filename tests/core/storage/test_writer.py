@@ -16,7 +16,7 @@ from core.storage.opening import open_database
 
 @pytest.fixture
 async def database(folder: Path):
-    opened, _ = await open_database(folder / "tern.db", SystemClock())
+    opened = await open_database(folder / "tern.db", SystemClock())
     yield opened
     opened.close()
 
@@ -96,7 +96,7 @@ async def test_queued_writes_are_done_before_closing(database: Database, folder:
     await asyncio.to_thread(database.close)
     await asyncio.gather(*tasks)
 
-    again, _ = await open_database(folder / "tern.db", SystemClock())
+    again = await open_database(folder / "tern.db", SystemClock())
     assert await count(again) == 20
     again.close()
 
