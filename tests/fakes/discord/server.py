@@ -120,7 +120,7 @@ class FakeDiscord:
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=MAX_REQUEST_BYTES + 1)
         app.add_routes(self._routes() + self.interactions.routes())
-        app.router.add_get("/gw/", self.gateway.handle)
+        app.router.add_get("/gw{slash:/?}", self.gateway.handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
