@@ -18,6 +18,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from adapters.slack.failures import AUTH, Foreign, code_of, is_rate_limit, retry_after_s, translate
 from adapters.slack.seen import Me
 from adapters.slack.settings import SlackSettings
+from adapters.slack.vocabulary import SCOPES
 from core.clock import Clock
 from core.errors import SurfaceBusy
 from core.ports import SurfaceObserver
@@ -80,6 +81,9 @@ class WebApi:
     async def me(self) -> Me:
         """Who we are. Raises SlackApiError and what aiohttp raises."""
         answer = await self.reads.auth_test()
+        granted = str(answer.headers.get("x-oauth-scopes", ""))
+        if granted and (missing := sorted(set(SCOPES) - set(granted.split(",")))):
+            logger.warning("Slack gave the app no %s: paste manifest.yaml again and re-install it", ", ".join(missing))
         return Me(
             team=str(answer.get("team_id") or ""),
             enterprise=str(answer.get("enterprise_id") or ""),

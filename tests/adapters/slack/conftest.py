@@ -123,8 +123,8 @@ async def open_house(
     clock, notes = LoopClock(), notes or Notes()
     pacer = Pacer(clock)
     intake, commands = intake or FakeIntake(), commands or FakeCommands()
-    settings = {"bot_token": BOT_TOKEN, **settings}
-    adapter = SlackAdapter(SlackSettings(api_url=slack.api_url, **tokens, **settings), clock, notes, pacer)
+    settings = {"bot_token": BOT_TOKEN, "api_url": slack.api_url, **settings}
+    adapter = SlackAdapter(SlackSettings(**tokens, **settings), clock, notes, pacer)
     app = web.Application()
     app.add_routes(adapter.routes())
     runner = web.AppRunner(app, shutdown_timeout=0.1)

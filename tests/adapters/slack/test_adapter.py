@@ -67,6 +67,31 @@ async def test_an_uninstalled_app_says_so(house: House, event: dict[str, object]
         await house.task
 
 
+async def test_missing_scopes_are_named(slack: FakeSlack, caplog: pytest.LogCaptureFixture) -> None:
+    """An app that was installed before a scope was added says which one, and works as far as it can."""
+    slack.scopes -= {"files:read", "users:read"}
+
+    async with open_house(slack):
+        assert "files:read, users:read" in caplog.text
+
+
+async def test_oauth_variables_of_other_apps_change_nothing(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bolt would turn to OAuth installation by itself where it sees a client id in the environment."""
+    monkeypatch.setenv("SLACK_CLIENT_ID", "1.2")
+    monkeypatch.setenv("SLACK_CLIENT_SECRET", "secret")
+
+    async with open_house(slack) as house:
+        assert await house.asked()
+
+
+async def test_the_proxy_is_used(slack: FakeSlack) -> None:
+    """Every call goes through the proxy; names are not even looked up here."""
+    async with open_house(slack, "http", api_url="http://slack.invalid/api/", proxy=slack.origin) as house:
+        await house.answer(await house.asked(), ["Through ", "the proxy."])
+
+    assert slack.answers()[0].shown == "Through the proxy."
+
+
 # --- signed HTTP ---
 
 
@@ -101,8 +126,8 @@ async def test_other_requests_are_refused(slack: FakeSlack, kind: str, caplog: p
         headers = {
             "unsigned": {},
             "forged": sign(body, secret=SIGNING_SECRET[::-1]),
-            "stale": sign(body, age_s=301),
-            "future": sign(body, age_s=-301),
+            "stale": sign(body, age_s=400),
+            "future": sign(body, age_s=-400),
             "for another body": sign(body.replace("hi", "ho")),
         }[kind]
 
@@ -378,6 +403,14 @@ async def test_health_tells_what_really_happened(house: House) -> None:
     assert after.event_in_at is not None
     assert after.delivered_at is not None
     assert after.event_in_at <= after.delivered_at
+
+
+async def test_the_heartbeat_is_the_last_pong(slack: FakeSlack) -> None:
+    """In Socket Mode the heartbeat is an answered ping."""
+    async with open_house(slack) as house:
+        await house.clock.sleep(1)
+
+        assert house.adapter.health().heartbeat_at is not None
 
 
 async def test_health_without_a_socket_is_down(slack: FakeSlack) -> None:

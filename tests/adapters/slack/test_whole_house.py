@@ -176,6 +176,35 @@ async def test_forget(tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi) -> Non
     assert "terns" not in str(export)
 
 
+async def test_replies_under_a_commands_public_answer(tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi) -> None:
+    """The thread under an answer to `/tern` goes on with the same history."""
+    groq.plays("openai/gpt-oss-20b", Say("Noted."), Say("Terns."))
+    async with open_house(tmp_path, slack, groq):
+        slack.command("U1", "my favourite birds are terns")
+        (first,) = await answered(slack)
+        slack.say("U2", "which birds?", thread=first.ts)
+        answers = await answered(slack, count=2)
+
+    assert answers[1].thread == first.ts
+    assert "favourite birds are terns" in str(groq.asked()[1].body)
+
+
+async def test_what_was_missed_is_answered_after_a_restart(tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi) -> None:
+    """A follow-up that was written while the house was closed, and never delivered, is found and answered once."""
+    slack.world.starts_now()
+    async with open_house(tmp_path, slack, groq):
+        question = slack.say("U1", "<@U0TERN> hello")
+        await answered(slack)
+    slack.say("U1", "are you there?", thread=question.ts, silently=True)
+
+    for _ in range(2):
+        async with open_house(tmp_path, slack, groq):
+            await answered(slack, count=2)
+            await asyncio.sleep(0.2)
+
+    assert len(slack.answers()) == 2
+
+
 async def test_every_command_says_something(tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi) -> None:
     """Models, personas, usage, export and help come from the house's own commands; Home shows them too."""
     async with open_house(tmp_path, slack, groq):

@@ -26,6 +26,12 @@ ALL_EVENTS = frozenset({
     "agent_session_stopped", "tokens_revoked", "app_uninstalled",
 })  # fmt: skip
 
+SCOPES = frozenset({
+    "app_mentions:read", "assistant:write", "channels:history", "channels:read", "chat:write", "commands", "files:read",
+    "files:write", "groups:history", "groups:read", "im:history", "im:read", "im:write", "mpim:history", "mpim:read",
+    "users:read",
+})  # fmt: skip
+
 LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Slack</title></head><body>Sign in</body></html>"
 
 
@@ -98,6 +104,8 @@ class FakeSlack:
         self.faults: dict[str, deque[Fault]] = defaultdict(deque)
         self.absent_methods: set[str] = set()
         """GovSlack has no streaming methods: they are `unknown_method` (facts/slack.md 1.2)."""
+        self.scopes: set[str] = set(SCOPES)
+        """What the app was installed with; auth.test names them in a header."""
         self.latency_s = 0.0
         self.stream_lifetime_s = 300.0
         self.stream_lifetime: Literal["total", "idle"] = "total"
@@ -417,7 +425,8 @@ class FakeSlack:
                 {"ok": False, "error": "ratelimited"}, status=429, headers={"Retry-After": str(wait_s)}
             )
         try:
-            return web.json_response(self._methods.call(method, given))
+            headers = {"X-OAuth-Scopes": ",".join(sorted(self.scopes))}
+            return web.json_response(self._methods.call(method, given), headers=headers)
         except Refused as refused:
             return _error(str(refused))
         except (KeyError, TypeError) as error:

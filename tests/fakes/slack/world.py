@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -139,6 +140,10 @@ class World:
         self.messages: list[Message] = []
         self._seconds = start
         self._count = 0
+
+    def starts_now(self) -> None:
+        """Let the workspace's messages be as old as the machine's clock says."""
+        self._seconds = time.time()
 
     def next_ts(self, now_s: float = 0.0) -> str:
         """A ts never stands twice in a workspace."""
