@@ -80,12 +80,13 @@ class SdkCaller:
     @asynccontextmanager
     async def chat(self, body: Mapping[str, Any], model: ModelSpec) -> AsyncIterator[Answer]:
         """Send one chat request; its headers have been told to `on_headers`."""
-        named = {"model": body["model"], "messages": body["messages"], "stream": body["stream"]}
-        # All else goes in extra_body: each SDK lacks some parameter (groq: stream_options, openai: reasoning_format).
-        rest = {name: value for name, value in body.items() if name not in named}
-
+        # The whole body goes in extra_body, which the SDK lays over what it was called with. Each SDK lacks parameters
+        # (groq: stream_options, openai: reasoning_format), and matching twenty messages against its own types costs it
+        # eight milliseconds of the event loop (measured with groq 1.7.0 and openai 3.54.0).
         def create(client: Any) -> Any:
-            return client.chat.completions.with_streaming_response.create(**named, extra_body=rest)
+            return client.chat.completions.with_streaming_response.create(
+                model=body["model"], messages=[], stream=body["stream"], extra_body=body
+            )
 
         async with self._opened_answer(create, model) as answer:
             yield answer
