@@ -10,7 +10,7 @@ from core.events import Event, Notice, NoticeKind, Restarted, Started, TextDelta
 _WAITS: frozenset[NoticeKind] = frozenset({"queued", "waiting", "tool"})
 """Notices about what goes on just now: they vanish into the answer."""
 
-_OPENERS: frozenset[NoticeKind] = frozenset({"heard", "declined", "cut", "retired", "fallback", "local"})
+_OPENERS: frozenset[NoticeKind] = frozenset({"heard", "declined", "cut", "retired", "fallback"})
 """Notices that a reader wants before the answer. Everything else is a footnote."""
 
 
@@ -35,11 +35,12 @@ class Draft:
         """Length of `text`, in code points."""
 
     def apply(self, event: Event) -> None:
+        if type(event) is TextDelta:  # once per token: matching a class pattern would take three times as long
+            self._parts.append(event.text)
+            self.chars += len(event.text)
+            self._status_kind = None
+            return
         match event:
-            case TextDelta(text):
-                self._parts.append(text)
-                self.chars += len(text)
-                self._status_kind = None
             case Restarted(_, keep_chars):
                 kept = self.text[:keep_chars]
                 self._parts = [kept]
@@ -50,7 +51,7 @@ class Draft:
                 # A tool's line stays until its result shows in the text; a wait is over as soon as a model began.
                 if self._status_kind != "tool":
                     self._status_kind = None
-            case ToolCallDelta():
+            case ToolCallDelta() | TextDelta():
                 pass
             case _:
                 assert_never(event)

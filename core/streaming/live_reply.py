@@ -106,6 +106,8 @@ class LiveReply:
         self._ending: Ending | None = None
         self._ended_at = 0.0
         self._closing = False
+        self._deaf = False
+        """Nothing more is taken in: the reply has its end, or belongs to another process."""
         self._gone = False
         self._refused = False
         """The platform takes this answer in no form; a sentence stands in its place."""
@@ -163,9 +165,9 @@ class LiveReply:
         return self._draft.text
 
     async def send(self, event: Event) -> None:
-        if self._failure is not None and isinstance(self._failure, StaleFence):
-            raise self._failure
-        if self._ending is not None:
+        if self._deaf:
+            if isinstance(self._failure, StaleFence):
+                raise self._failure
             return
         self._draft.apply(event)
         if type(event) is TextDelta:
@@ -199,6 +201,7 @@ class LiveReply:
 
     async def _end(self, ending: Ending) -> ShownRecord:
         self._ending = ending
+        self._deaf = True
         self._ended_at = self._clock.monotonic()
         self._pacer.complete(self._seat)
         self._changed.set()
@@ -243,6 +246,7 @@ class LiveReply:
                 await self._take(now_needed, slot)
         except StorageError as error:
             self._failure = error
+            self._deaf = self._deaf or isinstance(error, StaleFence)
         finally:
             self._visible.set()
             self._written.set()
