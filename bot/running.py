@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
 import sys
-from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import structlog
 
+from bot import VERSION
 from bot.app import App, build
 from bot.greeting import as_text, greeting
 from bot.loading import Loaded
@@ -37,36 +39,46 @@ def _greet(loaded: Loaded, app: App) -> None:
     lines = greeting(loaded.settings, loaded.config, loaded.registry, page_url=app.url, now=app.clock.now())
     if loaded.settings.log_format == "json" or not sys.stderr.isatty():
         for line in lines:
-            (log.info if line.state == "on" else log.warning)(line.text, part=line.part, state=line.state)
+            (log.warning if line.state == "warn" else log.info)(line.text, part=line.part, state=line.state)
     else:
-        print(as_text(our_version(), lines), file=sys.stderr)
+        print(as_text(VERSION, lines), file=sys.stderr)
 
 
-class _signals:  # noqa: N801 - used like a function
+@contextlib.contextmanager
+def _signals(app: App) -> Iterator[None]:
     """SIGTERM and Ctrl-C drain, a second one cuts the drain short; SIGHUP reads tern.toml again."""
+    at_a_terminal = sys.stdin.isatty()
 
-    def __init__(self, app: App) -> None:
-        self._handlers: dict[int, Callable[[], None]] = {signal.SIGTERM: app.stop, signal.SIGINT: app.stop}
-        if hasattr(signal, "SIGHUP"):
-            self._handlers[signal.SIGHUP] = app.reload
+    def hang_up() -> None:
+        # A terminal that is closed sends the same signal as `kill -HUP`; a bot that outlives its window surprises.
+        if at_a_terminal and not _terminal_is_there():
+            app.stop()
+        else:
+            app.reload()
 
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number, handler in self._handlers.items():
-            loop.add_signal_handler(number, handler)
-
-    def __exit__(self, *_: object) -> None:
-        loop = asyncio.get_running_loop()
-        for number in self._handlers:
+    loop = asyncio.get_running_loop()
+    handlers = {signal.SIGTERM: app.stop, signal.SIGINT: app.stop, signal.SIGHUP: hang_up}
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
             loop.remove_signal_handler(number)
 
 
-def our_version() -> str:
+def _terminal_is_there() -> bool:
     try:
-        return version("tern")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "(checkout)"
+        os.tcgetpgrp(sys.stdin.fileno())
+    except OSError:
+        return False
+    return True
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    return None
+    """uvloop where it is installed: 15 % less processor time for a streamed chunk (eight streams, 2026-11-23)."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
