@@ -8,8 +8,6 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 
-import discord
-
 from adapters.discord import commands, context, files
 from adapters.discord.buckets import Buckets
 from adapters.discord.calls import Calls
@@ -143,9 +141,7 @@ class DiscordAdapter:
                 await self._life.note(client.application_id or 0)
 
     async def surface(self, incoming: Incoming, reply_id: str, capability: ReplyCapability | None) -> Surface:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOGIN_PATIENCE_S):
-                await self._usable.wait()
+        await self._login()
         channel = ChannelSurface(
             self._connection, self._settings, incoming, reply_id, forbidden=self._complain_to_asker
         )
@@ -160,14 +156,22 @@ class DiscordAdapter:
         started = incoming.address.get("interaction", "")
         return bool(started) and self._clock.now() < snowflake_time(int(started)) + TOKEN_S
 
+    async def _login(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOGIN_PATIENCE_S):
+                await self._usable.wait()
+
     async def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
+        await self._login()
         client, _ = self._connection.use()
         async for chunk in files.fetch(client, self._settings, self._links, self._clock, attachment):
             yield chunk
 
     async def context(self, incoming: Incoming) -> Sequence[Quote]:
-        client, _ = self._connection.use()
-        return await context.context(client, incoming)
+        """Never raises: an answer without what stood before it is better than none."""
+        await self._login()
+        client = self._connection.client
+        return await context.context(client, incoming) if client is not None else []
 
     def health(self) -> AdapterHealth:
         calls = self._connection.calls
@@ -219,8 +223,8 @@ class DiscordAdapter:
             self._life.felt(tuple(client.latencies))
             try:
                 await self._make_good(client)
-            except (StorageError, discord.HTTPException, OSError) as error:
-                log.error("missed messages could not be looked for: %s", error)
+            except Exception as error:  # noqa: BLE001 - still owed, and tried again at the next look
+                log.error("missed messages could not be looked for: %s: %s", type(error).__name__, error)
 
     async def _make_good(self, client: Client) -> None:
         """Look for what is owed; where nothing is, note that nothing was missed until now."""

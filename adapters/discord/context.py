@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
+import aiohttp
 import discord
 
 from adapters.discord.client import Client
@@ -36,8 +37,9 @@ async def context(client: Client, incoming: Incoming) -> Sequence[Quote]:
     me = client.user.id if client.user else 0
     try:
         messages = await _before(client, incoming)
-    except discord.HTTPException as error:
-        log.info("no context for a question: Discord answered %s", error.status)
+    except (discord.DiscordException, aiohttp.ClientError, OSError, RuntimeError) as error:
+        # RuntimeError is what a closed session raises (facts/discord.md 1.12).
+        log.info("no context for a question: %s", type(error).__name__)
         return []
     quoted = {quote.message_id for quote in incoming.quotes} | {incoming.message_id}
     found = [quote(message, me) for message in messages if not message.blank and not message.system]

@@ -96,6 +96,31 @@ async def test_channel_that_may_not_be_read_has_no_context(bot: Bot) -> None:
     assert await bot.adapter.context(await bot.accepted()) == []
 
 
+@pytest.mark.parametrize("what", ["status", "cut"])
+async def test_outage_costs_the_context_not_the_answer(bot: Bot, what: str) -> None:
+    """A history that cannot be read is left out."""
+    dm = bot.discord.dm(bot.ada)
+    await bot.discord.say(dm, bot.ada, "before")
+    await bot.discord.say(dm, bot.ada, "and now?")
+    await bot.accepted(2)
+    bot.discord.faults.append(Fault("GET", "messages", what, times=5, status=503))  # type: ignore[arg-type]
+
+    assert await bot.adapter.context(bot.intake.accepted[-1]) == []
+
+
+async def test_direct_message_comes_with_what_was_said_before(bot: Bot) -> None:
+    """The channel's last messages, the bot's own marked as such."""
+    dm = bot.discord.dm(bot.ada)
+    await bot.discord.say(dm, bot.ada, "before")
+    await bot.accepted()
+    await (await bot.surface()).post(0, words("An answer."), "n0")
+    await bot.discord.say(dm, bot.ada, "and now?")
+
+    quotes = await bot.adapter.context(await bot.accepted(2))
+
+    assert [(quote.text, quote.from_bot) for quote in quotes] == [("before", False), ("An answer.", True)]
+
+
 async def test_forward_is_read_although_its_content_is_empty(bot: Bot) -> None:
     """A forward's text, picture and embeds come as a quote without an author."""
     dm = bot.discord.dm(bot.ada)
