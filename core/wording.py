@@ -73,13 +73,24 @@ def _no_model_left(error: e.NoModelLeft) -> str:
         return "The answer broke off here and no other model could finish it. Ask me to continue, or regenerate it."
     if error.missing:
         return _NOTHING_CAN.get(error.missing, f"No model I have can do that ({error.missing}).")
-    if error.errors and all(isinstance(cause, e.KeyRejected) for cause in error.errors):
-        return sentence_for(error.errors[0])
-    if error.errors and all(isinstance(cause, e.TooLargeForLimit | e.ContextTooLong) for cause in error.errors):
+    if error.errors and all(isinstance(cause, _LASTING) for cause in error.errors):
         return sentence_for(error.errors[0])
     wait = error.retry_after_s
     return f"No model can answer just now; I tried every one I have. {_come_back(wait if wait is not None else 60.0)}"
 
+
+_LASTING = (
+    e.KeyRejected,
+    e.SpendLimitReached,
+    e.ModelGone,
+    e.ModelBlocked,
+    e.TooLargeForLimit,
+    e.ContextTooLong,
+    e.RequestRejected,
+    e.CallMalformed,
+    e.OutputMalformed,
+)
+"""Where nothing else went wrong, waiting does not help: the first one's own sentence says what does."""
 
 _NOTHING_CAN = {
     "text": "No model is set up. Set GROQ_API_KEY (see .env.example), or ask whoever runs me to.",

@@ -15,7 +15,7 @@ _MAX_ANCHOR_CHARS = 80
 
 _INSTRUCTION = (
     "Your answer above was cut off by a technical fault; the reader has seen it up to its last character. "
-    "Go on from exactly there, in the same language and form. Begin by repeating its last words, {anchor!r}, "
+    'Go on from exactly there, in the same language and form. Begin by repeating its last words, "{anchor}", '
     "and continue. No greeting, no comment, no summary of what was said; do not start over"
     "{fence}. If the answer was already complete, write those last words and nothing else."
 )

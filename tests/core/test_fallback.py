@@ -499,6 +499,41 @@ def test_two_breaks_in_one_answer(run_virtual: Run) -> None:
     assert [attempt.outcome for attempt in reply.attempts] == ["StreamBroken", "StreamBroken", "ok"]
 
 
+def test_continuation_that_fails_unseen_leaves_no_trace(run_virtual: Run) -> None:
+    """Words still held back when the second model fails are never shown; the third continues from the first's."""
+    house = House()
+    house.provider.plays(say(["Terns fly.\n\n"], e.StreamBroken()), say(["They"], e.Stalled()), ["Then they rest."])
+
+    run_virtual(house.ask(a_request(editable=True)))
+
+    assert house.heard.text == "Terns fly.\n\nThen they rest."
+    assert house.provider.calls[2].request.turns[1].text == "Terns fly.\n\n"
+
+
+def test_continuation_may_end_in_a_tool_call(run_virtual: Run) -> None:
+    """Text that broke before a tool call is continued, and the call goes through."""
+    house = House()
+    call = ToolCallDelta(0, "c1", "look_up", "{}")
+    house.provider.plays(say(["Let me"], e.StreamBroken()), ["Let me", " see.", call])
+
+    reply = run_virtual(house.ask())
+
+    assert reply.text == house.heard.text == "Let me see."
+    assert reply.tool_calls[0].name == "look_up"
+    assert house.heard.of(ToolCallDelta) == [call]
+
+
+def test_tool_call_instead_of_a_continuation(run_virtual: Run) -> None:
+    """A second model that only calls a tool leaves the text as it stands."""
+    house = House()
+    house.provider.plays(say(["Let me"], e.StreamBroken()), [ToolCallDelta(0, "c1", "look_up", "{}")])
+
+    reply = run_virtual(house.ask())
+
+    assert reply.text == house.heard.text == "Let me"
+    assert reply.finish == "tool_calls"
+
+
 def test_continuation_needs_no_waiting(run_virtual: Run) -> None:
     """A closed socket is noticed at once: nothing sleeps between the break and the next model's first word."""
     house = House()

@@ -100,6 +100,8 @@ def test_reference_stands_where_an_operator_must_look() -> None:
         (e.NoModelLeft([e.StreamBroken()], partial_text="Terns"), "broke off"),
         (e.NoModelLeft([e.LimitReached(retry_after_s=8.0), e.Overloaded()]), "8 seconds"),
         (e.NoModelLeft([e.ContextTooLong()]), "longer"),
+        (e.NoModelLeft([e.RequestRejected(model="big"), e.KeyRejected()]), "did not accept the request"),
+        (e.NoModelLeft([e.KeyRejected(provider="groq"), e.Overloaded(provider="openai")]), "60 seconds"),
         (e.OverLimit("workspace", "USD per day", limit=2.5, retry_after_s=4_000.0), "$2.50 per day"),
         (e.UnknownModel("`evil`\n@everyone", known=("auto",)), "'evil' @everyone"),
     ],
