@@ -10,7 +10,7 @@ from core.models import ModelSpec
 from core.ports import RemoteModel
 from core.providers.catalogue import read_models
 from core.providers.completions import Completions
-from core.providers.sdk import OnHeaders, Opened, SdkCaller, ignore_headers
+from core.providers.sdk import OnHeaders, Opened, SdkCaller, ignore_headers, usable_key
 from core.providers.speech import spoken, transcribed
 from core.providers.timeouts import GROQ, Timeouts
 from core.providers.transport import http_client, tls_context
@@ -62,7 +62,7 @@ class GroqProvider:
         return await spoken(self._caller, text, model, voice)
 
     async def ready(self) -> None:
-        """Import the SDK now, in a thread, so that the first request does not wait for it."""
+        """Import the SDK now, in a thread, so that the first request does not wait for it. Raises KeyRejected."""
         await self._caller.ready()
 
     async def close(self) -> None:
@@ -73,7 +73,7 @@ class GroqProvider:
         import httpx
 
         client = groq.AsyncGroq(
-            api_key=self._api_key,
+            api_key=usable_key(self._api_key, self.name),
             base_url=self._base_url,
             max_retries=0,
             timeout=None,

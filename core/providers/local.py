@@ -17,7 +17,7 @@ from core.ports import RemoteModel
 from core.providers.catalogue import read_models
 from core.providers.completions import Completions
 from core.providers.failures import error_for
-from core.providers.sdk import Answer, OnHeaders, ignore_headers, lower
+from core.providers.sdk import Answer, OnHeaders, ignore_headers, lower, usable_key
 from core.providers.timeouts import LOCAL, Timeouts
 from core.providers.transport import CONNECT_TIMEOUT_S, Body
 from core.requests import ChatRequest, Reply
@@ -28,7 +28,7 @@ class LocalProvider:
 
     Args:
         base_url: What stands before /chat/completions, usually ending in /v1.
-        api_key: Sent as a bearer token; "" sends none.
+        api_key: Sent as a bearer token; "" sends none. KeyRejected where no header can carry it.
     """
 
     name = "local"
@@ -64,7 +64,7 @@ class _HttpCaller:
     def __init__(self, provider: str, base_url: str, api_key: str, on_headers: OnHeaders) -> None:
         self._provider = provider
         self._base_url = base_url
-        self._authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._authorization = {"Authorization": f"Bearer {usable_key(api_key, provider)}"} if api_key else {}
         self._on_headers = on_headers
         self._session: aiohttp.ClientSession | None = None
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from core.errors import Overloaded, RequestRejected, Unreadable
 from core.files.values import Heard, Job, Result, SpeechLimits
 from core.models import Capability, ModelSpec
-from core.requests import Segment, TranscribeRequest, Transcript, Usage
+from core.requests import Segment, TranscribeRequest, Transcript, Usage, Word
 
 NAME = "local-voice"
 
@@ -39,7 +39,14 @@ class LocalSpeech:
         self._threads = threads
 
     async def transcribe(self, request: TranscribeRequest, model: ModelSpec) -> Transcript:
-        limits = SpeechLimits(self._model, request.language, request.translate, request.prompt, self._threads)
+        limits = SpeechLimits(
+            self._model,
+            request.language,
+            request.translate,
+            request.prompt,
+            self._threads,
+            words=request.times == "words",
+        )
         # A third of real time on two idle cores; six times that on busy ones, and time to load the model.
         deadline_s = 60.0 + 2 * request.duration_s
         try:
@@ -60,4 +67,5 @@ class LocalSpeech:
             provider=NAME,
             usage=Usage(audio_s=request.duration_s),
             segments=segments,
+            words=tuple(Word(word.start_s, word.end_s, word.text) for word in heard.words),
         )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol
 
-from core.errors import ConnectionFailed, Stalled
+from core.errors import ConnectionFailed, KeyRejected, Stalled
 from core.models import ModelSpec
 from core.providers.failures import broken, error_for
 from core.providers.transport import Body, body_of
@@ -74,12 +74,13 @@ class SdkCaller:
         return self._opened
 
     async def ready(self) -> None:
-        """Import the SDK now, so that the first request does not wait for it."""
+        """Import the SDK now, so that the first request does not wait for it. Raises KeyRejected."""
         await self.opened()
 
     @asynccontextmanager
     async def chat(self, body: Mapping[str, Any], model: ModelSpec) -> AsyncIterator[Answer]:
         """Send one chat request; its headers have been told to `on_headers`."""
+
         # The whole body goes in extra_body, which the SDK lays over what it was called with. Each SDK lacks parameters
         # (groq: stream_options, openai: reasoning_format), and matching twenty messages against its own types costs it
         # eight milliseconds of the event loop (measured with groq 1.7.0 and openai 3.54.0).
@@ -150,6 +151,14 @@ class SdkCaller:
             detail = f"{type(cause).__name__}: {cause}".removesuffix(": ")
             return ConnectionFailed(detail, provider=self._provider, model=name)
         return cause if isinstance(cause, Exception) else error
+
+
+def usable_key(key: str, provider: str) -> str:
+    """Return *key* without the blanks that copying adds. Raises KeyRejected for what no HTTP header can carry."""
+    key = key.strip()
+    if not key or not key.isascii() or not key.isprintable():
+        raise KeyRejected("the key is empty or has characters that no key has", provider=provider)
+    return key
 
 
 def lower(headers: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import msgspec
 from core.models import ModelSpec
 from core.providers.failures import broken
 from core.providers.sdk import SdkCaller
-from core.requests import Segment, TranscribeRequest, Transcript, Usage
+from core.requests import Segment, TranscribeRequest, Transcript, Usage, Word
 
 MAX_PROMPT_CHARS: Final = 600
 """Groq takes 224 tokens of prompt; of a longer one the end counts (https://console.groq.com/docs/speech-to-text)."""
@@ -41,11 +41,18 @@ class _Segment(msgspec.Struct):
     compression_ratio: float = 1.0
 
 
+class _Word(msgspec.Struct):
+    start: float = 0.0
+    end: float = 0.0
+    word: str = ""
+
+
 class _Transcription(msgspec.Struct):
     text: str
     language: str = ""
     duration: float | None = None
     segments: list[_Segment] | None = None
+    words: list[_Word] | None = None
 
 
 async def transcribed(caller: SdkCaller, provider: str, request: TranscribeRequest, model: ModelSpec) -> Transcript:
@@ -63,6 +70,8 @@ async def transcribed(caller: SdkCaller, provider: str, request: TranscribeReque
         named["prompt"] = request.prompt[-MAX_PROMPT_CHARS:]
     if whisper:
         named["temperature"] = 0.0
+    if whisper and request.times == "words" and not request.translate:
+        named["timestamp_granularities"] = ["segment", "word"]
 
     def ask(client: Any) -> Any:
         audio = client.audio.translations if request.translate else client.audio.transcriptions
@@ -86,6 +95,7 @@ async def transcribed(caller: SdkCaller, provider: str, request: TranscribeReque
             Segment(one.start, one.end, one.text, one.no_speech_prob, one.avg_logprob, one.compression_ratio)
             for one in heard.segments or ()
         ),
+        words=tuple(Word(one.start, one.end, one.word) for one in heard.words or ()),
     )
 
 

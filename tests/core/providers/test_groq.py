@@ -390,6 +390,23 @@ async def test_a_wrong_key_is_rejected_without_showing_it(groq_api: FakeLlmApi, 
     await provider.close()
 
 
+@pytest.mark.parametrize("key", ["", "kéy", "a\nb"])
+async def test_a_key_that_no_header_can_carry_is_rejected(groq_api: FakeLlmApi, heard: Heard, key: str) -> None:
+    """Copied with a curly quote, say: an ordinary refusal, not a crash."""
+    provider = GroqProvider(key, base_url=groq_api.base_url)
+
+    with pytest.raises(KeyRejected):
+        await provider(ask(), MODEL, heard.send)
+
+
+async def test_blanks_around_a_key_do_not_matter(groq_api: FakeLlmApi, heard: Heard) -> None:
+    """A file ends in a newline."""
+    provider = GroqProvider(f" {KEY}\n", base_url=groq_api.base_url)
+
+    assert (await provider(ask(), MODEL, heard.send)).text == "All right."
+    await provider.close()
+
+
 async def test_its_list_of_models_has_prices_per_million(groq: GroqProvider, groq_api: FakeLlmApi) -> None:
     """Groq lists strings per token."""
     listed = {model.id: model for model in await groq.models()}
