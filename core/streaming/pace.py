@@ -6,7 +6,9 @@ its being seen. Text that comes evenly for T seconds and is shown by N writes ha
 the answer will go on. Nobody knows that time; `Habit` guesses it from earlier answers and from how long this one has
 lasted already. That spends the burst on short answers and glides into the bucket's steady rate on long ones.
 
-benchmarks/best_schedule.py computes what a scheduler that knew the future would reach.
+benchmarks/best_schedule.py computes what a scheduler that knew the future would reach. Weakness: a first answer that
+is fifty times longer than expected has spent most of a large bucket (Slack's minute) early and grows in steps of several
+seconds later; the ones after it know better.
 """
 
 from __future__ import annotations
