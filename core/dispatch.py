@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from core.clock import Clock
 from core.incoming import UserKey
@@ -26,32 +27,45 @@ def choose(
     """Up to *free* runs to start now.
 
     In a conversation only the oldest may go, and none beside a running one. Between people, whoever has the fewest
-    running goes first, then the oldest. Takes O(len(pending) * free).
+    running goes first, then the oldest. Where many people wait this stops early: the oldest run of somebody who has
+    nothing running cannot be beaten.
     """
     busy = {run.conversation_id for run in running}
     load: Counter[UserKey] = Counter(run.user for run in running)
-    suspect_running = any(run.starts > SUSPECT_STARTS for run in running)
-    heads: list[Pending] = []
-    for run in sorted(pending, key=lambda run: run.seq):
-        if run.conversation_id not in busy:
-            busy.add(run.conversation_id)
-            heads.append(run)
+    suspect_chosen = any(run.starts > SUSPECT_STARTS for run in running)
     chosen: list[Pending] = []
-    while heads and len(chosen) < free:
-        fit = [run for run in heads if not (suspect_running and run.starts >= SUSPECT_STARTS)]
-        if not fit:
-            break
-        best = min(fit, key=lambda run: (load[run.user], run.seq))
-        heads.remove(best)
+    others: list[Pending] = []
+    for run in sorted(pending, key=_by_age):
+        if len(chosen) == free:
+            return chosen
+        if run.conversation_id in busy:
+            continue
+        busy.add(run.conversation_id)
+        if run.starts >= SUSPECT_STARTS and suspect_chosen:
+            continue
+        if load[run.user]:
+            others.append(run)
+            continue
+        chosen.append(run)
+        load[run.user] += 1
+        suspect_chosen |= run.starts >= SUSPECT_STARTS
+    while others and len(chosen) < free:
+        best = min(others, key=lambda run: (load[run.user], run.seq))
+        others.remove(best)
+        if best.starts >= SUSPECT_STARTS and suspect_chosen:
+            continue
         chosen.append(best)
         load[best.user] += 1
-        suspect_running = suspect_running or best.starts >= SUSPECT_STARTS
+        suspect_chosen |= best.starts >= SUSPECT_STARTS
     return chosen
+
+
+_by_age = attrgetter("seq")
 
 
 def places(pending: Iterable[Pending]) -> dict[str, int]:
     """Run id -> place in the queue, from 1, oldest first."""
-    return {run.run_id: place for place, run in enumerate(sorted(pending, key=lambda run: run.seq), 1)}
+    return {run.run_id: place for place, run in enumerate(sorted(pending, key=_by_age), 1)}
 
 
 class Stop:

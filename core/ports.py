@@ -25,6 +25,7 @@ from core.requests import (
     Usage,
 )
 from core.runs import Claim, KnownReply, Pending, RunAction, Settlement, StopReason, Taken
+from core.runs import ReplyCapability as ReplyCapability
 
 # --- the onion -------------------------------------------------------------------------------------------------------
 
@@ -263,14 +264,6 @@ class SurfaceObserver(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyCapability:
-    """A short-lived right to answer (Slack response_url, Discord interaction token): kept encrypted, never logged."""
-
-    secret: str = field(repr=False)
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
 class Receipt:
     """What became of a message at the door."""
 
@@ -500,10 +493,6 @@ class InboxStore(Protocol):
     ) -> Sequence[tuple[str, UserKey]]: ...
 
     async def reply(self, reply_id: str) -> KnownReply | None: ...
-
-    async def capability(self, reply_id: str) -> ReplyCapability | None:
-        """The newest right to answer, even when it expired; None when none ever came."""
-        ...
 
     async def conversation_of(self, platform: str, channel: str, ref: str) -> ConversationKey | None: ...
 

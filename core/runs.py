@@ -51,6 +51,14 @@ class RunRules:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyCapability:
+    """A short-lived right to answer (Slack response_url, Discord interaction token): kept encrypted, never logged."""
+
+    secret: str = field(repr=False)
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """A run that somebody could claim now."""
 
@@ -83,6 +91,10 @@ class Claim:
     tries: int = 0
     """How often it already waited for a model."""
     revision: int = 0
+    capability: ReplyCapability | None = None
+    """The newest right to answer, even when it expired; None when none ever came."""
+    fresh: bool = False
+    """Claimed at the door: nothing of it can stand on the platform yet."""
     missed: int = 1
     """For "apologise": how many questions the apology is for."""
 

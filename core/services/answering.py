@@ -30,7 +30,7 @@ from core.errors import (
 )
 from core.events import Event, Notice, Send, TextDelta
 from core.incoming import Incoming, Quote
-from core.ports import Adapter, InboxStore, Observer, ReplyCapability, Surface
+from core.ports import Adapter, InboxStore, Observer, Surface
 from core.requests import Reply, ShownRecord, Text, Turn
 from core.runs import Claim, Settlement
 from core.services.chat import Answered, Context
@@ -177,15 +177,12 @@ class Answering:
         adapter = self._adapters.get(incoming.conversation.platform)
         if adapter is None:
             raise SurfaceBusy(f"{incoming.conversation.platform} is switched off")
-        capability = await self._store.capability(claim.reply_id)
+        capability = claim.capability
         if capability and capability.expires_at <= self._clock.now():
             if incoming.visibility == "private":
                 raise SurfaceGone("the right to answer privately has expired")
             capability = None
-        return adapter, await self._surface(adapter, claim, capability)
-
-    async def _surface(self, adapter: Adapter, claim: Claim, capability: ReplyCapability | None) -> Surface:
-        return await adapter.surface(claim.incoming, claim.reply_id, capability)
+        return adapter, await adapter.surface(incoming, claim.reply_id, capability)
 
     async def _show(self, claim: Claim, stop: Stop, ticket: Ticket | None, adapter: Adapter, surface: Surface) -> None:
         platform = claim.incoming.conversation.platform

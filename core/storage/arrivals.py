@@ -138,6 +138,7 @@ def accept(
         revision=0,
         action=incoming.action,
         asked_at=min(incoming.received_at, arrival.now),
+        capability=capability,
     )
 
 
@@ -300,6 +301,7 @@ def _add_run(
     revision: int,
     action: RunAction,
     asked_at: float,
+    capability: ReplyCapability | None = None,
 ) -> Taken:
     """Queue a run; claim it on the spot where that is wished and nothing in its conversation stands before it."""
     late = arrival.now - asked_at > arrival.rules.backlog_age_s
@@ -340,6 +342,8 @@ def _add_run(
             accepted_at=arrival.now,
             deadline_at=deadline_at,
             revision=revision,
+            capability=capability,
+            fresh=True,  # only `accept` claims at the door
         )
     waits = None if claim else Pending(arrival.run_id, seq, conversation_id, incoming.user)
     return Taken("accepted", arrival.run_id, arrival.reply_id, place, claim, waits)

@@ -29,6 +29,7 @@ from core.errors import StaleFence
 from core.runs import Claim, Duty, Pending, RunRules, Settlement, StopReason
 from core.storage.arrivals import erase_message, wanting
 from core.storage.codec import decode_incoming, encode, turn_columns, well_formed
+from core.storage.lookups import capability
 from core.storage.prepared import Prepared, columns
 from core.storage.schema import is_open, messages, replies, runs, turns, user_of, who
 from core.storage.seals import Seals
@@ -125,25 +126,25 @@ def pending(c: Connection, owner: Owner, limit: int) -> list[Pending]:
     return [Pending(row.run_id, row.seq, row.conversation_id, user_of(row, "asker_"), row.starts) for row in rows]
 
 
-def claim(c: Connection, run_ids: Sequence[str], owner: Owner) -> list[Claim]:
+def claim(c: Connection, seals: Seals, run_ids: Sequence[str], owner: Owner) -> list[Claim]:
     """Take those of *run_ids* that nobody else took and that are first in their conversation. The start is counted
     and on disk before any work begins."""
     deadline = {"deadline": owner.now + owner.rules.reply_deadline_s}
     rows = [c.execute(_CLAIM, _taking(run_id, owner) | deadline).one_or_none() for run_id in run_ids]
-    return [_claim_of(c, row, owner) for row in rows if row is not None]
+    return [_claim_of(c, seals, row, owner) for row in rows if row is not None]
 
 
-def hold(c: Connection, run_ids: Sequence[str], owner: Owner) -> list[Claim]:
+def hold(c: Connection, seals: Seals, run_ids: Sequence[str], owner: Owner) -> list[Claim]:
     """Take the right to show something for queued runs (their place) before they start. `claim` goes on from there."""
     rows = [c.execute(_HOLD, _taking(run_id, owner)).one_or_none() for run_id in run_ids]
-    return [_claim_of(c, row, owner) for row in rows if row is not None]
+    return [_claim_of(c, seals, row, owner) for row in rows if row is not None]
 
 
 def _taking(run_id: str, owner: Owner) -> dict[str, Any]:
     return {"id": run_id, "now": owner.now, "me": owner.name, "until": owner.now + owner.rules.lease_s}
 
 
-def _claim_of(c: Connection, row: Any, owner: Owner) -> Claim:
+def _claim_of(c: Connection, seals: Seals, row: Any, owner: Owner) -> Claim:
     message = c.execute(_MESSAGE, {"message_seq": row.message_seq}).one()
     claimed = Claim(
         run_id=row.run_id,
@@ -159,6 +160,7 @@ def _claim_of(c: Connection, row: Any, owner: Owner) -> Claim:
         starts=row.starts,
         tries=row.tries,
         revision=row.revision,
+        capability=capability(c, seals, row.reply_id),
     )
     if claimed.duty != "apologise" or row.state != "running":
         return claimed

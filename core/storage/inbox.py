@@ -79,11 +79,11 @@ class SqlInbox:
 
     async def claim(self, run_ids: Sequence[str]) -> Sequence[Claim]:
         owner = self._as_owner()
-        return await self._database.write(lambda c: claims.claim(c, run_ids, owner))
+        return await self._database.write(lambda c: claims.claim(c, self._seals, run_ids, owner))
 
     async def hold(self, run_ids: Sequence[str]) -> Sequence[Claim]:
         owner = self._as_owner()
-        return await self._database.write(lambda c: claims.hold(c, run_ids, owner))
+        return await self._database.write(lambda c: claims.hold(c, self._seals, run_ids, owner))
 
     async def renew(self, run_ids: Sequence[str]) -> dict[str, tuple[int, StopReason | None]]:
         owner = self._as_owner()
@@ -115,9 +115,6 @@ class SqlInbox:
     async def reply(self, reply_id: str) -> KnownReply | None:
         return await self._database.read(lambda c: lookups.reply(c, reply_id))
 
-    async def capability(self, reply_id: str) -> ReplyCapability | None:
-        return await self._database.read(lambda c: lookups.capability(c, self._seals, reply_id))
-
     async def conversation_of(self, platform: str, channel: str, ref: str) -> ConversationKey | None:
         return await self._database.read(lambda c: lookups.where_is(c, platform, channel, ref))
 
@@ -147,6 +144,8 @@ class SqlLedger:
         self._owner = owner
 
     async def pages(self) -> Sequence[PostedPage]:
+        if self._claim.fresh:
+            return []
         return await self._database.read(lambda c: lookups.posted_pages(c, self._claim.reply_id))
 
     async def posting(self, page: int, nonce: str) -> None:
