@@ -22,13 +22,17 @@ from bot.app import App, build
 from bot.greeting import page_banner
 from bot.loading import Loaded
 from core.clock import SystemClock
+from core.errors import SettingsError, UnknownModel
 from core.storage import Storage
 
 
 def chat(loaded: Loaded, *, wish: str, begin_new: bool) -> int:
     """Talk until the person leaves. Returns the exit status."""
     if wish:
-        loaded.registry.resolve(wish)
+        try:
+            loaded.registry.resolve(wish)
+        except UnknownModel as error:
+            raise SettingsError([f"--model: {error}"]) from error
     with _terminal_as_before():
         asyncio.run(_chat(loaded, wish, begin_new))
     return 0

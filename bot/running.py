@@ -29,8 +29,8 @@ def run(loaded: Loaded) -> int:
 
 async def _serve(loaded: Loaded) -> None:
     async with build(loaded.settings, loaded.config, registry=loaded.registry) as app:
-        _greet(loaded, app)
         with _signals(app):
+            _greet(loaded, app)
             await app.run()
     log.info("closed")
 
