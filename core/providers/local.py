@@ -106,7 +106,11 @@ class _HttpCaller:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S), cookie_jar=aiohttp.DummyCookieJar()
+                # llama.cpp closes a connection right after a stream, and a request that meets the closing fails
+                # (facts/local.md); a new connection costs nothing on this machine.
+                connector=aiohttp.TCPConnector(force_close=True),
+                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
         try:
             response = await self._session.request(method, self._base_url + path, data=body, headers=headers)
