@@ -7,7 +7,7 @@ the answer will go on. Nobody knows that time; `Habit` guesses it from earlier a
 lasted already. That spends the burst on short answers and glides into the bucket's steady rate on long ones.
 
 benchmarks/best_schedule.py computes what a scheduler that knew the future would reach. Weakness: a first answer that
-is fifty times longer than expected has spent most of a large bucket (Slack's minute) early and grows in steps of several
+is fifty times longer than expected spends most of a large bucket (Slack's minute) early and grows in steps of several
 seconds later; the ones after it know better.
 """
 
@@ -26,7 +26,7 @@ Kind = Literal["post", "edit"]
 MIN_GAP_S = 0.1
 """Between two writes of one reply: faster is not read as faster."""
 
-LATE_S = 0.4
+LATE_S = 0.5
 """Last words may find their bucket empty for so long. Never to let that happen would cost a bucket of five calls a
 fifth of its rate all the time; half of that buys most of it back."""
 

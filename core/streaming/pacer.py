@@ -42,8 +42,8 @@ class Pacer:
     It implements `SurfaceObserver`: adapters feed it their platform's headers. Tasks wait in `turn`; the pacer itself
     owns none.
 
-    Weakness: replies queue at their scarcest bucket only. Where a bucket that all share (Discord's fifty calls a second)
-    runs dry, whoever wakes first takes the next call.
+    Weakness: replies queue at their scarcest bucket only. Where one that all share runs dry (Discord's fifty calls a
+    second), whoever wakes first takes the next call.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -97,7 +97,7 @@ def town(loop_clock: LoopClock) -> Town:
     return Town(loop_clock)
 
 
-SIZES = [(50, 40), (400, 40), (50, 200), (400, 200), (2000, 200), (50, 500), (400, 500), (2000, 500)]
+SIZES = [(50, 40), (400, 40), (2000, 40), (50, 200), (400, 200), (2000, 200), (50, 500), (400, 500), (2000, 500)]
 
 
 @pytest.mark.parametrize(("tokens", "tokens_per_s"), SIZES)
@@ -121,7 +121,7 @@ def test_one_answer_of_unknown_length_is_within_twice_the_best_schedule(
     seen = run_virtual(town.answer(tokens, tokens_per_s))
 
     assert seen.lag_s <= 2.0 * town.best_s(tokens, tokens_per_s)
-    assert seen.last_lag_s <= 2 * ONE_WAY_S + 0.4 + 0.1
+    assert seen.last_lag_s <= 2 * ONE_WAY_S + 0.5 + 0.1
 
 
 @pytest.mark.parametrize("count", [4, 16])
