@@ -81,6 +81,10 @@ class House:
 
     def shown(self, record: ShownRecord) -> None: ...
 
+    async def close(self) -> None:
+        for provider in self.providers.values():
+            await provider.close()
+
     @property
     def asked(self) -> list[str]:
         """Models in the order they were asked, over the wire."""
@@ -93,8 +97,7 @@ async def house() -> AsyncIterator[House]:
     async with FakeLlmApi("groq") as groq, FakeLlmApi("openai") as openai:
         house = House(groq, openai)
         yield house
-        for provider in house.providers.values():
-            await provider.close()
+        await house.close()
 
 
 @pytest.mark.parametrize(
@@ -221,6 +224,7 @@ async def test_starting_over(house: House) -> None:
 
     second = House(house.groq, house.openai)
     await second.ask(editable=True)
+    await second.close()
 
     assert second.heard.text == IN_OTHER_WORDS
     assert second.heard.of(Restarted) == [Restarted(QUALITY, 0)]
