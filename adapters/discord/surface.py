@@ -31,6 +31,9 @@ MAX_FILE_BYTES = 10 * 2**20
 TYPING_EVERY_S = 8.0
 """The indicator lasts 10 s (facts/discord.md 1.7)."""
 
+TYPING_AFTER_S = 0.6
+"""A fast answer stands before that, and an indicator for it would only use up requests."""
+
 TYPING_ROUNDS = 40
 
 NO_PINGS = discord.AllowedMentions.none()
@@ -229,6 +232,7 @@ class ChannelSurface:
 
     async def _type(self) -> None:
         """Show that something is coming. A side task: its failure delays nothing (facts/discord.md 1.7)."""
+        await self._connection.clock.sleep(TYPING_AFTER_S)
         for _ in range(TYPING_ROUNDS):
             if not self._typing or self._connection.client is None:
                 return

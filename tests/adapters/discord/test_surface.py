@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from adapters.discord.message import snowflake_at
+from adapters.discord.surface import TYPING_AFTER_S
 from core import wording
 from core.errors import SurfaceBusy, SurfaceGone, SurfaceRejected
 from core.ports import Controls
@@ -303,14 +304,26 @@ async def test_typing_is_shown_and_may_fail(bot: Bot) -> None:
     bot.discord.faults.append(Fault("POST", "typing", "status", status=403))
 
     await surface.busy(True)
+    await until(lambda: bot.discord.sent("POST", "typing"))
     ref = await surface.post(0, words("hi"), "nonce0")
-    await surface.busy(False)
     again = await bot.ask("more")
     await again.busy(True)
     await until(lambda: bot.discord.typing)
 
     assert bot.channel.messages[int(ref)].content == "hi"
     assert bot.discord.typing == [bot.channel.id]
+
+
+async def test_fast_answer_needs_no_typing_indicator(bot: Bot) -> None:
+    """What stands within a moment costs no request for an indicator."""
+    surface = await bot.ask()
+
+    await surface.busy(True)
+    await surface.post(0, words("hi"), "nonce0")
+    await surface.busy(False)
+    await asyncio.sleep(TYPING_AFTER_S + 0.1)
+
+    assert bot.discord.sent("POST", "typing") == []
 
 
 async def test_longest_page_stays_within_discords_limit(bot: Bot) -> None:

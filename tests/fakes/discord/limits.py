@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from dataclasses import dataclass, field
 
 
@@ -56,7 +55,7 @@ class Limits:
     shared: bool = False
     global_calls: int = 50
     _windows: dict[tuple[str, str], Window] = field(default_factory=dict)
-    _recent: deque[float] = field(default_factory=deque)
+    _overall: Window = field(default_factory=lambda: Window(50, 1.0, hash="global"))
 
     def window(self, kind: str, place: str) -> Window:
         if self.shared and kind in ("post", "edit"):
@@ -65,11 +64,6 @@ class Limits:
         return self._windows.setdefault((kind, place), Window(calls, per_s, hash=f"{kind}-bucket"))
 
     def global_wait_s(self) -> float:
-        """0 when the bot's fifty a second are not used up; counts the call if so."""
-        now = asyncio.get_running_loop().time()
-        while self._recent and self._recent[0] <= now - 1.0:
-            self._recent.popleft()
-        if len(self._recent) >= self.global_calls:
-            return self._recent[0] + 1.0 - now
-        self._recent.append(now)
-        return 0.0
+        """0 when the bot's fifty of this second are not used up; counts the call if so."""
+        self._overall.capacity = self.global_calls
+        return 0.0 if self._overall.take() else self._overall.reset_after_s()

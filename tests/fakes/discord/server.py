@@ -99,7 +99,7 @@ class FakeDiscord:
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.refusals: list[str] = []
-        """Every 429 given, "METHOD path"."""
+        """Every 429 given: "METHOD path scope"."""
         self.errors: list[str] = []
         """Every other 4xx given."""
         self.pings: list[tuple[int, str]] = []
@@ -180,8 +180,9 @@ class FakeDiscord:
             except ApiError as error:
                 outcome, headers, status = error.body(), {}, error.status
                 if error.status == 429:
-                    self.refusals.append(f"{request.method} {request.path}")
-                    headers = getattr(error, "headers", {})
+                    scope = error.headers["X-RateLimit-Scope"] if isinstance(error, _TooMany) else ""
+                    self.refusals.append(f"{request.method} {request.path} {scope}")
+                    headers = error.headers if isinstance(error, _TooMany) else {}
                 else:
                     self.errors.append(f"{request.method} {request.path}: {error}")
             if fault is not None and fault.what in ("lost", "hang"):
@@ -782,7 +783,7 @@ _headers: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("heade
 """Of the response under way: each request runs in its own context."""
 
 
-def _too_many(wait_s: float, *, everywhere: bool = False, headers: dict[str, str] | None = None) -> ApiError:
+def _too_many(wait_s: float, *, everywhere: bool = False, headers: dict[str, str] | None = None) -> _TooMany:
     error = _TooMany(wait_s, everywhere)
     error.headers = {
         **(headers or {}),
