@@ -20,5 +20,5 @@
 Beside the fallback: consequences.py (what follows from each error), cooldowns.py, continuation/ (an answer that broke
 off in the middle), attempts.py (what every call cost). wording.py has all that the program itself says to a reader.
 
-Values: incoming.py requests.py events.py errors.py models.py. Seams: ports.py. Facts as data: models.toml.
+Values: incoming.py requests.py events.py errors.py models.py runs.py. Seams: ports.py. Facts as data: models.toml.
 """

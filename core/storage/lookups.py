@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import Connection, bindparam, exists, func, select
 
 from core.incoming import ConversationKey, UserKey
 from core.ports import PostedPage, ReplyCapability
 from core.runs import KnownReply, StopReason
+from core.storage.prepared import Prepared
 from core.storage.schema import (
     capabilities,
     conversation_of,
@@ -23,6 +24,10 @@ from core.storage.schema import (
     user_of,
 )
 from core.storage.seals import Seals
+
+_CAPABILITY = Prepared(
+    select(capabilities.c.sealed, capabilities.c.expires_at).where(capabilities.c.reply_id == bindparam("reply"))
+)
 
 
 def stops(c: Connection, run_ids: Sequence[str]) -> dict[str, StopReason]:
@@ -68,11 +73,12 @@ def reply(c: Connection, reply_id: str) -> KnownReply | None:
 
 def capability(c: Connection, seals: Seals, reply_id: str) -> ReplyCapability | None:
     """The newest right to answer, expired or not; None when there never was one."""
-    row = c.execute(select(capabilities).where(capabilities.c.reply_id == reply_id)).one_or_none()
+    row = _CAPABILITY.row(c, {"reply": reply_id})
     if row is None:
         return None
-    secret = seals.open(row.sealed)
-    return ReplyCapability(secret or "", row.expires_at if secret else 0.0)
+    sealed, expires_at = row
+    secret = seals.open(sealed)
+    return ReplyCapability(secret or "", expires_at if secret else 0.0)
 
 
 def posted_pages(c: Connection, reply_id: str) -> list[PostedPage]:
