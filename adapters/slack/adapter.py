@@ -25,7 +25,7 @@ from adapters.slack.place import place_of
 from adapters.slack.render import heading
 from adapters.slack.seen import Me
 from adapters.slack.settings import SlackSettings
-from adapters.slack.socket import Socket
+from adapters.slack.socket_mode import Socket
 from adapters.slack.stream import StreamedSurface, Streaming
 from adapters.slack.surface import EditedSurface
 from adapters.slack.web_api import WebApi
@@ -257,11 +257,17 @@ class SlackAdapter:
 
     async def _stopped_by_user(self, incoming: Incoming) -> None:
         """The press itself may have been lost in a reconnect; the refused append tells the same."""
-        if self._intake:
-            await self._intake.stop(incoming.conversation, incoming.user)
+        try:
+            if self._intake:
+                await self._intake.stop(incoming.conversation, incoming.user)
+        except StorageError as error:
+            logger.warning("could not note that a stream was stopped: %s", error)
 
     async def _is_ours(self, channel: str, ts: str) -> bool:
-        return self._intake is None or await self._intake.conversation_of("slack", channel, ts) is not None
+        try:
+            return self._intake is None or await self._intake.conversation_of("slack", channel, ts) is not None
+        except StorageError as error:
+            raise SurfaceBusy("which messages are ours cannot be looked up now") from error
 
     async def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
         if self._files is None:

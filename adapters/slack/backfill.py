@@ -77,10 +77,10 @@ async def _after(desk: Desk, channel: str, root: str, after: str) -> AsyncIterat
     api = desk.api
     where: dict[str, Any] = {"channel": channel, "oldest": after, "limit": _PAGE_SIZE}
     if root:
-        answer = await api.read(lambda: api.reads.conversations_replies(ts=root, **where))
+        answer = await api.call(lambda: api.reads.conversations_replies(ts=root, **where))
         found = [message for message in answer.get("messages") or () if float(message["ts"]) > float(after)]
     else:
-        answer = await api.read(lambda: api.reads.conversations_history(**where))
+        answer = await api.call(lambda: api.reads.conversations_history(**where))
         found = list(answer.get("messages") or ())
     for message in sorted(found, key=lambda message: float(message["ts"])):
         yield message

@@ -40,7 +40,7 @@ async def _thread(api: WebApi, channel: str, thread: str, before: str) -> list[M
     where: dict[str, Any] = {"channel": channel, "ts": thread, "latest": before or None, "limit": _PAGE_SIZE}
     for _ in range(_MAX_PAGES):
         try:
-            answer = await api.read(lambda: api.reads.conversations_replies(**where))
+            answer = await api.call(lambda: api.reads.conversations_replies(**where))
         except SurfaceError:
             break  # the question alone is still worth an answer
         found += answer.get("messages") or ()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from adapters.slack.desk import Desk
-from adapters.slack.failures import Foreign
 from adapters.slack.home import HomeFacts, home_view
 from adapters.slack.seen import AboutMe, Chosen, Pressed, StopPressed
 from adapters.slack.whisper import send_directly
-from core.errors import NotAllowed, RequestError, StorageError
+from core.errors import NotAllowed, RequestError, StorageError, SurfaceError
 from core.wording import sentence_for
 
 _MAX_TITLE_CHARS = 80
@@ -103,14 +102,15 @@ class ControlDesk:
     async def entitle(self, channel: str, thread: str, question: str) -> None:
         """Name a new conversation in the direct messages' timeline after its first words."""
         title = " ".join(question.split())[:_MAX_TITLE_CHARS] or "New conversation"
-        writes, streaming = self._desk.api.writes, self._desk.streaming
+        api, streaming = self._desk.api, self._desk.streaming
+        writes = api.writes
         if streaming.sessions:
             try:
-                await writes.agents_sessions_rename(channel_id=channel, thread_ts=thread, title=title)
-            except Foreign as error:
+                await api.call(lambda: writes.agents_sessions_rename(channel_id=channel, thread_ts=thread, title=title))
+            except SurfaceError as error:
                 streaming.session_refused(error)
         if not streaming.sessions:
-            await self._desk.api.quietly(
+            await api.quietly(
                 "setting a title",
                 lambda: writes.assistant_threads_setTitle(channel_id=channel, thread_ts=thread, title=title),
             )

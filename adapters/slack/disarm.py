@@ -19,13 +19,9 @@ _AT = re.compile(r"@|&(?:amp;)*(?:commat|#0*64|#x0*40);?", re.IGNORECASE)
 _ORDER = re.compile(r"\s*(?:!\s*(?i:channel|here|everyone|group|subteam)(?![a-z])|[@#][UWBCGDS][A-Z0-9]*\s*(?=[|>]))")
 _EVERYONE = re.compile(r"(?i:channel|here|everyone|group)(?!\w)")
 
-_UNFINISHED = re.compile(
-    r"(?:(?:<|&(?:amp;)*(?:lt|#0*60|#x0*3c);?)(?:[\s\\*_~`]{0,3}[!@#])?[\w^;&#\\\u200b-\u200f\u2060-\u2064\ufeff]{0,24}"
-    r"|&[#\w;]{0,16}"
-    r"|@\w{0,8})\Z",
-    re.IGNORECASE,
-)
-"""The end of a growing text that the next characters may turn into an order."""
+_MAY_BECOME_ORDER = re.compile(r"\s*(?:!\s*\w{0,8}|[@#][A-Z0-9]{0,24}\s*)?")
+_UNFINISHED = re.compile(r"(?:&[#\w;&]{0,16}|@\w{0,8})\Z")
+"""The end of a growing text that may turn into a bracket or an "@here" by what comes next."""
 
 _WINDOW = 160
 _SKIPPED = frozenset("\\*_~`")
@@ -48,8 +44,12 @@ def held_back(text: str) -> str:
 
     Whatever follows, `disarm(held_back(text))` is then a beginning of the whole, disarmed.
     """
-    found = _UNFINISHED.search(text, max(0, len(text) - 64))
-    return text[: found.start()] if found else text
+    unfinished = _UNFINISHED.search(text, max(0, len(text) - 32))
+    end = unfinished.start() if unfinished else len(text)
+    for opening in _OPENING.finditer(text, max(0, end - 64), end):
+        if _MAY_BECOME_ORDER.fullmatch(_as_read(text[opening.end() : end])):
+            return text[: opening.start()]
+    return text[:end]
 
 
 def _replace(text: str, opening: re.Pattern[str], order: re.Pattern[str], by: str, *, raw: bool = False) -> str:

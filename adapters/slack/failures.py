@@ -72,6 +72,11 @@ def code_of(error: BaseException) -> str:
     return str(answer.get("error") or "")
 
 
+def code_behind(error: SurfaceError) -> str:
+    """Slack's `error` that a translated one stands for, "" where there was none."""
+    return code_of(error.__cause__) if error.__cause__ else ""
+
+
 def status_of(error: BaseException) -> int:
     response: Any = getattr(error, "response", None)
     return int(getattr(response, "status_code", 0) or getattr(response, "status", 0) or 0)

@@ -53,7 +53,7 @@ class Files:
 
     async def _describe(self, file_id: str) -> Mapping[str, Any]:
         """files.info, always: a Slack Connect file comes without address ("check_file_info", facts/slack.md 1.7)."""
-        answer = await self._api.read(lambda: self._api.reads.files_info(file=file_id))
+        answer = await self._api.call(lambda: self._api.reads.files_info(file=file_id))
         described: Mapping[str, Any] = answer["file"]
         return described
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.slack.disarm import disarm, held_back
-from adapters.slack.failures import Foreign, code_of
+from adapters.slack.failures import code_behind
 from adapters.slack.place import Place
 from adapters.slack.render import MAX_STREAM_BYTES, around, stream_length
 from adapters.slack.surface import EditedSurface
@@ -60,9 +60,9 @@ class Streaming:
         self._taken.append(now)
         return True
 
-    def session_refused(self, error: BaseException) -> None:
+    def session_refused(self, error: SurfaceError) -> None:
         """A call of agents.sessions.* failed; where they can never work they are not called again."""
-        if code_of(error) in _UNAVAILABLE:
+        if code_behind(error) in _UNAVAILABLE:
             self.sessions = False
 
     def gone(self, why: str) -> None:
@@ -136,7 +136,7 @@ class StreamedSurface(EditedSurface):
             return await self._edit_from_now_on(page, shown, nonce, error)
 
     async def _edit_from_now_on(self, page: int, shown: Shown, nonce: str, error: SurfaceError) -> str:
-        code = code_of(error.__cause__) if error.__cause__ else ""
+        code = code_behind(error)
         if code in _UNAVAILABLE:
             self._streaming.gone(code)
         logger.info("no stream for this answer (%s), it is edited", error)
@@ -191,7 +191,7 @@ class StreamedSurface(EditedSurface):
 
     async def _rescue(self, ref: str, page: int, shown: Shown, error: SurfaceError) -> None:
         """The stream is over (its five minutes, its size, the person's Stop): the message stands and can be edited."""
-        code = code_of(error.__cause__) if error.__cause__ else ""
+        code = code_behind(error)
         logger.info("a stream ended early (%s), its message is edited", code or error)
         if code == "stopped_by_user":
             await self._on_user_stop()
@@ -205,7 +205,7 @@ class StreamedSurface(EditedSurface):
         try:
             await super().edit(ref, page, shown)
         except SurfaceGone as error:
-            if error.__cause__ is None or code_of(error.__cause__) != "streaming_state_conflict":
+            if code_behind(error) != "streaming_state_conflict":
                 raise
             await self._stop_quietly(ref)
             await super().edit(ref, page, shown)
@@ -273,12 +273,14 @@ class StreamedSurface(EditedSurface):
             return
         self._busy = on
         try:
-            await self._api.writes.agents_sessions_setStatus(
-                channel_id=self._place.channel,
-                thread_ts=self._place.thread,
-                status="processing" if on else "active",
+            await self._api.call(
+                lambda: self._api.writes.agents_sessions_setStatus(
+                    channel_id=self._place.channel,
+                    thread_ts=self._place.thread,
+                    status="processing" if on else "active",
+                )
             )
-        except Foreign as error:
+        except SurfaceError as error:
             self._streaming.session_refused(error)
             await self._set_status("is thinking..." if on else "")
 

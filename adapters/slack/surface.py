@@ -121,18 +121,16 @@ class EditedSurface:
         where: dict[str, Any] = {"channel": self._place.channel, "limit": _FIND_PAGE_SIZE, "include_all_metadata": True}
         if self._place.since:
             where["oldest"] = self._place.since
-        cursor = ""
         reads, thread = self._api.reads, self._place.thread
         for _ in range(_FIND_PAGES):
-            where["cursor"] = cursor or None
             if thread:
-                answer = await self._api.read(lambda: reads.conversations_replies(ts=thread, **where))
+                answer = await self._api.call(lambda: reads.conversations_replies(ts=thread, **where))
             else:
-                answer = await self._api.read(lambda: reads.conversations_history(**where))
+                answer = await self._api.call(lambda: reads.conversations_history(**where))
             for message in answer.get("messages") or ():
                 yield message
-            cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
-            if not cursor:
+            where["cursor"] = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not where["cursor"]:
                 return
 
     async def attach(self, name: str, content: bytes, comment: str) -> str:

@@ -20,7 +20,7 @@ from adapters.slack.seen import Me
 from adapters.slack.settings import SlackSettings
 from adapters.slack.vocabulary import SCOPES
 from core.clock import Clock
-from core.errors import SurfaceBusy
+from core.errors import SurfaceBusy, SurfaceError
 from core.ports import SurfaceObserver
 
 _TIMEOUT_S = 15
@@ -92,8 +92,8 @@ class WebApi:
             org_install=bool(answer.get("is_enterprise_install")),
         )
 
-    async def read(self, call: Callable[[], Awaitable[AsyncSlackResponse]]) -> AsyncSlackResponse:
-        """Make one call that changes nothing. Raises SurfaceError only."""
+    async def call(self, call: Callable[[], Awaitable[AsyncSlackResponse]]) -> AsyncSlackResponse:
+        """Make one call that shows no answer. Raises SurfaceError only."""
         if not self.connected:
             raise SurfaceBusy("Slack is not connected", retry_after_s=2.0)
         try:
@@ -117,13 +117,11 @@ class WebApi:
         self.delivered_at = self._clock.now()
         return answer
 
-    async def quietly(self, what: str, call: Callable[[], Awaitable[Any]]) -> bool:
+    async def quietly(self, what: str, call: Callable[[], Awaitable[AsyncSlackResponse]]) -> bool:
         """Make a call that nobody waits for, such as a status line; says whether it worked, never raises."""
-        if not self.connected:
-            return False
         try:
-            await call()
-        except Foreign as error:
-            logger.info("%s failed: %s", what, translate(error))
+            await self.call(call)
+        except SurfaceError as error:
+            logger.info("%s failed: %s", what, error)
             return False
         return True
