@@ -30,9 +30,11 @@ from bot.loading import registry_of, with_lines
 from bot.local_choice import LocalChoice, choice_of
 from bot.local_model import LocalModel, usable_cores, wanted_start
 from bot.providers import cloud_providers
+from bot.reading import fetch_voice, local_voice
 from bot.settings import Settings, child_environment
 from bot.supervise import Supervisor
 from core.admission import ModelAdmission
+from core.audio_route import audio_route
 from core.clock import Clock, SystemClock
 from core.errors import ProviderError, SettingsError
 from core.fallback import Signals
@@ -44,10 +46,11 @@ from core.models import Capability, ModelSpec
 from core.observers.log import LogObserver
 from core.observers.metrics import MetricsObserver
 from core.observers.usage import UsageObserver
-from core.ports import Adapter, AdapterHealth, Observer, Provider
+from core.ports import Adapter, AdapterHealth, Observer, Provider, SpeechToText
+from core.providers import local_speech
 from core.providers.local import LocalProvider
 from core.registry import Registry
-from core.requests import ChatRequest, Text, TranscribeRequest, Turn
+from core.requests import ChatRequest, Text, Turn
 from core.router import Router
 from core.services.answering import Answering
 from core.services.attachments import Attachments
@@ -168,9 +171,13 @@ class App:
         providers: dict[str, Provider] = dict(self._cloud)
         if local := self._open_local(choice_of(settings.local_model)):
             providers["local"] = local
-        self.registry.serve(providers)
+        self._voice = local_voice(config.voice, settings.data_dir)
+        if self._voice:
+            self._add_unless_known(local_speech.local_speech_model())
+        self.registry.serve({*providers, local_speech.NAME} if self._voice else providers)
         usage = UsageObserver(storage.usage, clock)
         lines = LogObserver()
+        self._signals = Signals(alert=lines.alert, mark_dead=self.registry.mark_dead)
         self._duty("usage", usage.run)
         self._observers: tuple[Observer, ...] = (lines, MetricsObserver(self.metrics), usage)
         self._stack = build_stack(
@@ -187,7 +194,7 @@ class App:
                 random=self._random.random,
                 limits=mapping.guard_limits(config),
                 cache=mapping.cache_settings(config),
-                signals=Signals(alert=lines.alert, mark_dead=self.registry.mark_dead),
+                signals=self._signals,
             )
         )
         self._duty("catalogues", partial(check_catalogues, self.registry, self._cloud, clock, self._key_rejected))
@@ -262,11 +269,25 @@ class App:
 
     async def _open_reader(self, storage: Storage) -> Attachments:
         """What reads files, pictures and recordings: in a process that owns nothing, started by the first of them."""
-        workshop = await self._opened.enter_async_context(Workshop(self.clock))
-        listening = Transcription(
-            self._cloud, self._audio_models, workshop, storage.cache, self.clock, observers=self._observers
+        self._workshop = await self._opened.enter_async_context(Workshop(self.clock))
+        engines: dict[str, SpeechToText] = dict(self._cloud)
+        if self._voice:
+            # A workshop of its own: a long recording must not keep a picture waiting.
+            ears = await self._opened.enter_async_context(Workshop(self.clock, idle_s=600.0))
+            engines[local_speech.NAME] = local_speech.LocalSpeech(ears, str(self._voice.folder), threads=usable_cores())
+            self._duty("speech model", partial(fetch_voice, self._voice, child_environment()))
+        self.listening = Transcription(
+            engines,
+            partial(audio_route, self.registry),
+            self._workshop,
+            storage.cache,
+            self.clock,
+            guard=self._stack.guard.recordings,
+            cooldowns=self._stack.cooldowns,
+            signals=self._signals,
+            observers=self._observers,
         )
-        return Attachments(self._fetch, workshop, listening, storage.blobs, self.clock)
+        return Attachments(self._fetch, self._workshop, self.listening, storage.blobs, self.clock)
 
     def _make_adapters(self, storage: Storage, pacers: dict[str, Pacer]) -> Iterator[Adapter]:
         """Each platform that is switched on. Their SDKs take half a second and more to import, so only then."""
@@ -392,9 +413,6 @@ class App:
     def _chat_models(self) -> list[ModelSpec]:
         return [model for model in self.registry.usable() if Capability.TEXT in model.capabilities]
 
-    def _audio_models(self, request: TranscribeRequest) -> list[ModelSpec]:
-        return [model for model in self.registry.usable() if Capability.AUDIO in model.capabilities]
-
     def _add_unless_known(self, spec: ModelSpec) -> None:
         """What tern.toml says of a local model is better than what we assume."""
         if spec.id not in self.registry.ids():
@@ -420,7 +438,7 @@ class App:
         return self.adapters[incoming.conversation.platform].fetch(attachment, incoming)
 
 
-_FROM_THE_NEXT_START = ("bot", "retention", "slack", "discord", "local", "cache")
+_FROM_THE_NEXT_START = ("bot", "retention", "slack", "discord", "local", "cache", "voice")
 """Sections whose parts are made once."""
 
 

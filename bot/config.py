@@ -124,6 +124,17 @@ class CacheConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceConfig:
+    local_model: str = ""
+    """A faster-whisper model for recordings that nobody else hears: a name ("base") or a folder. Needs the extra
+    local-voice."""
+    voice_replies: bool = False
+    """Whether a voice clip is answered with a voice clip beside the text."""
+    voice: str = "autumn"
+    """Which voice reads; Groq's speech model decides what there is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole file. `models` is checked by the registry, which knows what a model is."""
 
@@ -137,6 +148,7 @@ class Config:
     discord: DiscordConfig = DiscordConfig()
     local: LocalConfig = LocalConfig()
     cache: CacheConfig = CacheConfig()
+    voice: VoiceConfig = VoiceConfig()
 
     @classmethod
     def load(cls, path: Path) -> Config:

@@ -53,7 +53,7 @@ class ModelSpec:
     """The effort we ask for when the request says none."""
     refuses: frozenset[str] = frozenset()
     """Combinations that end in a 400; each name is explained in models.toml: "schema+stream", "schema+tools",
-    "temperature+effort", "tools+effort", "parallel_tools", "n"."""
+    "temperature+effort", "tools+effort", "parallel_tools", "n", "translation", "timestamps", "word_timestamps"."""
     builtin_tools: frozenset[str] = frozenset()
     max_images: int = 0
     max_image_bytes: int = 0

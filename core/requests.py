@@ -210,6 +210,15 @@ class TranscribeRequest:
     """Into English."""
     wish: str = "auto"
     deadline_at: float | None = None
+    times: Literal["none", "segments", "words"] = "none"
+    """Which times the caller counts on; a model that gives none is asked last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    start_s: float
+    end_s: float
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +247,8 @@ class Transcript:
     usage: Usage
     segments: tuple[Segment, ...] = ()
     from_cache: bool = False
+    words: tuple[Word, ...] = ()
+    """Only where `times` asked for them and the model gives them."""
 
 
 @dataclass(frozen=True, slots=True)

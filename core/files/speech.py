@@ -12,7 +12,7 @@ from functools import cache
 from faster_whisper import WhisperModel
 
 from core.errors import Unreadable
-from core.files.values import Heard, HeardSegment, SpeechLimits
+from core.files.values import Heard, HeardSegment, HeardWord, SpeechLimits
 
 
 def listen(name: str, content: bytes, limits: SpeechLimits) -> Heard:
@@ -33,7 +33,9 @@ def listen(name: str, content: bytes, limits: SpeechLimits) -> Heard:
             initial_prompt=limits.prompt or None,
             vad_filter=True,
             condition_on_previous_text=False,  # otherwise one invented phrase is repeated to the end
+            word_timestamps=limits.words,
         )
+        said = list(segments)  # it listens only now
         heard = tuple(
             HeardSegment(
                 segment.start,
@@ -43,11 +45,12 @@ def listen(name: str, content: bytes, limits: SpeechLimits) -> Heard:
                 segment.avg_logprob,
                 segment.compression_ratio,
             )
-            for segment in segments
+            for segment in said
         )
+        timed = tuple(HeardWord(word.start, word.end, word.word) for segment in said for word in segment.words or ())
     except (RuntimeError, ValueError, OSError, IndexError) as error:
         raise Unreadable(name, "the recording cannot be played") from error
-    return Heard(about.language, heard)
+    return Heard(about.language, heard, timed)
 
 
 @cache

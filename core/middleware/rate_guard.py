@@ -128,14 +128,8 @@ class RateGuard:
         reservation = _Reservation(
             prompt_tokens + answer_tokens, (prompt_tokens * price.prompt + answer_tokens * price.output) / 1e6
         )
-        scopes = tuple(self._scopes(request, limits))
-        days = [(scope, await self._day(scope)) for scope in scopes]
-        # From here to the reservation nothing waits: two requests cannot both take the last of a day.
-        for scope, day in days:
-            self._check_day(scope, day, reservation)
-        await self._check_minute(scopes, request.request_id, reservation.tokens)
-        for scope in scopes:
-            self._reserved.setdefault(scope.key, {})[request.request_id] = reservation
+        scopes = tuple(self._scopes(request.user, limits))
+        await self._reserve(scopes, request.request_id, reservation)
         try:
             reply = await self._handler(request, send)
         except BaseException:
@@ -144,8 +138,21 @@ class RateGuard:
         await self._settle(scopes, request.request_id, reply.usage)
         return reply
 
-    def _scopes(self, request: ChatRequest, limits: GuardLimits) -> Iterator[_Scope]:
-        user = request.user
+    @property
+    def recordings(self) -> RecordingDoor:
+        """The same ceilings for recordings, which have seconds instead of tokens."""
+        return RecordingDoor(self)
+
+    async def _reserve(self, scopes: tuple[_Scope, ...], request_id: str, reservation: _Reservation) -> None:
+        days = [(scope, await self._day(scope)) for scope in scopes]
+        # From here to the reservation nothing waits: two requests cannot both take the last of a day.
+        for scope, day in days:
+            self._check_day(scope, day, reservation)
+        await self._check_minute(scopes, request_id, reservation.tokens)
+        for scope in scopes:
+            self._reserved.setdefault(scope.key, {})[request_id] = reservation
+
+    def _scopes(self, user: UserKey, limits: GuardLimits) -> Iterator[_Scope]:
         workspace = f"{user.platform}:{user.workspace}"
         yield _Scope("user", f"user:{user.platform}:{user.workspace}:{user.user}", limits.user, user=user)
         if user.workspace:
@@ -221,3 +228,25 @@ class RateGuard:
                 day.cost_usd += usage.cost_usd
             if (ceiling := scope.ceilings.tokens_per_minute) is not None:
                 await self._windows.use(f"{scope.key}:tokens per minute", ceiling, tokens - reservation.tokens)
+
+
+class RecordingDoor:
+    """The guard for what is heard or spoken: one request a minute's window, and money by the length. Implements
+    `AudioGuard`.
+
+    A voice clip counts as a request of its own, beside the question that is made of it: both are paid.
+    """
+
+    def __init__(self, guard: RateGuard) -> None:
+        self._guard = guard
+        self._open: dict[str, tuple[_Scope, ...]] = {}
+
+    async def admit(self, request_id: str, user: UserKey, *, cost_usd: float) -> None:
+        """Reserve *cost_usd* before anything is uploaded. Raises OverLimit and SpendStopped."""
+        scopes = tuple(self._guard._scopes(user, self._guard.limits))
+        await self._guard._reserve(scopes, request_id, _Reservation(0, cost_usd))
+        self._open[request_id] = scopes
+
+    async def settle(self, request_id: str, usage: Usage) -> None:
+        """Replace the reservation by what was used; an unknown id does nothing."""
+        await self._guard._settle(self._open.pop(request_id, ()), request_id, usage)

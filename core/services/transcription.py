@@ -12,9 +12,13 @@ from typing import Protocol
 import msgspec
 
 from core.clock import Clock
-from core.errors import ConnectionFailed, NoModelLeft, Overloaded, ProviderError, TooLarge, Unreadable
+from core.consequences import Rest, consequence_of
+from core.cooldowns import Cooldowns
+from core.errors import ConnectionFailed, NoModelLeft, Overloaded, ProviderError, Stalled, TooLarge, Unreadable
+from core.fallback import UNSTATED_WINDOW_S, Signals
 from core.files.kinds import sniff
 from core.files.values import Job, Result, Sound, SoundLimits, SoundPart
+from core.incoming import UserKey
 from core.models import ModelSpec
 from core.ports import CacheStore, Observer, SpeechToText
 from core.requests import Attempt, RequestRecord, Segment, TranscribeRequest, Transcript, Usage
@@ -29,7 +33,7 @@ class Reader(Protocol):
 class AudioGuard(Protocol):
     """The per-user guard's door for recordings: what they may cost is checked before anything is uploaded."""
 
-    async def admit(self, request_id: str, request: TranscribeRequest, *, cost_usd: float) -> None:
+    async def admit(self, request_id: str, user: UserKey, *, cost_usd: float) -> None:
         """Raises Refused."""
         ...
 
@@ -71,15 +75,20 @@ class Transcription:
         clock: Clock,
         *,
         guard: AudioGuard | None = None,
+        cooldowns: Cooldowns | None = None,
+        signals: Signals = Signals(),
         observers: Sequence[Observer] = (),
         limits: TranscriptionLimits = TranscriptionLimits(),
     ) -> None:
+        """*cooldowns* and *signals* are the chat models' own: a rejected key rests all of a provider's models."""
         self._engines = engines
         self._models = models
         self._reader = reader
         self._cache = cache
         self._clock = clock
         self._guard = guard
+        self._cooldowns = cooldowns or Cooldowns(clock)
+        self._signals = signals
         self._observers = observers
         self._limits = limits
 
@@ -88,12 +97,14 @@ class Transcription:
 
         Raises:
             Unreadable: It cannot be played. TooLarge: Above the limit. Refused: The guard said no.
+            BadRequest, UnknownModel: The wished model cannot do this.
             NoModelLeft: No audio model answered.
         """
         started = self._clock.monotonic()
         started_at = self._clock.now()
         if len(request.audio) > self._limits.max_bytes:
             raise TooLarge("the recording", limit=self._limits.max_bytes // 2**20, unit="MB")
+        models = [spec for spec in self._models(request) if spec.provider in self._engines]
         key = _cache_key(request)
         if (stored := await self._cache.get(key)) is not None:
             transcript = replace(msgspec.json.decode(stored, type=Transcript), usage=Usage(), from_cache=True)
@@ -105,7 +116,7 @@ class Transcription:
         request = replace(request, duration_s=sound.duration_s)
         attempts: list[Attempt] = []
         try:
-            transcript = await self._ask(request, sound, attempts)
+            transcript = await self._ask(models, request, sound, attempts)
         except Exception as error:
             self._record(request, started_at, started, type(error).__name__, None, attempts)
             raise
@@ -126,40 +137,80 @@ class Transcription:
             raise Unreadable(name, "it is no recording")
         return sound
 
-    async def _ask(self, request: TranscribeRequest, sound: Sound, attempts: list[Attempt]) -> Transcript:
-        models = [spec for spec in self._models(request) if spec.provider in self._engines]
+    async def _ask(
+        self, models: Sequence[ModelSpec], request: TranscribeRequest, sound: Sound, attempts: list[Attempt]
+    ) -> Transcript:
         if not models:
             raise NoModelLeft(missing="audio")
         estimate = _cost(models[0], sound)
         if self._guard is not None:
-            await self._guard.admit(request.request_id, request, cost_usd=estimate)
+            await self._guard.admit(request.request_id, request.user, cost_usd=estimate)
         usage = Usage()
         try:
-            transcript = await self._first_that_answers(models, request, sound, attempts)
+            async with asyncio.timeout(self._time_left(request)) as limit:
+                transcript = await self._first_that_answers(models, request, sound, attempts)
             usage = transcript.usage
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise NoModelLeft([Stalled("the deadline has passed")]) from error
         finally:
             if self._guard is not None:
                 await self._guard.settle(request.request_id, usage)
         return transcript
 
+    def _time_left(self, request: TranscribeRequest) -> float | None:
+        return None if request.deadline_at is None else max(0.0, request.deadline_at - self._clock.now())
+
     async def _first_that_answers(
         self, models: Sequence[ModelSpec], request: TranscribeRequest, sound: Sound, attempts: list[Attempt]
     ) -> Transcript:
         errors: list[ProviderError] = []
-        for spec in models:
+        for spec in self._awake(models, errors):
+            self._cooldowns.begin(spec)
             began_at, began = self._clock.now(), self._clock.monotonic()
             outcome, used = "ok", Usage()
             try:
                 transcript = await self._with_model(spec, request, sound)
                 used = transcript.usage
+                self._cooldowns.worked(spec)
                 return transcript
             except ProviderError as error:
                 errors.append(error)
                 outcome = type(error).__name__
+                self._bear(spec, error)
             finally:
                 spent_s = self._clock.monotonic() - began
                 attempts.append(Attempt(spec.provider, spec.id, began_at, spent_s, None, outcome, used))
         raise NoModelLeft(errors)
+
+    def _awake(self, models: Sequence[ModelSpec], errors: list[ProviderError]) -> Sequence[ModelSpec]:
+        """The models that do not rest; when all do, the one due first: a rest must never be the reason for silence."""
+        resting = {spec.id: why for spec in models if (why := self._cooldowns.resting(spec)) is not None}
+        awake = [spec for spec in models if spec.id not in resting]
+        spared = [spec for spec in models if not self._cooldowns.provider_rests(spec)]
+        if not awake and spared:
+            return [min(spared, key=self._cooldowns.left_s)]
+        errors.extend(resting.values())
+        return awake
+
+    def _bear(self, spec: ModelSpec, error: ProviderError) -> None:
+        """Let whoever failed rest, as core/consequences.py says for chat models."""
+        row = consequence_of(error)
+        if row.alert:
+            self._signals.alert(error)
+        match row.rest:
+            case Rest.WINDOW:
+                wait_s = error.retry_after_s if error.retry_after_s is not None else UNSTATED_WINDOW_S
+                self._cooldowns.rest_for(spec, wait_s, error)
+            case Rest.MODEL:
+                self._cooldowns.failed(spec, error)
+            case Rest.PROVIDER:
+                self._cooldowns.rest_provider(spec, error)
+            case Rest.FOREVER:
+                self._signals.mark_dead(spec.id, error.detail or "the provider no longer offers it")
+            case Rest.NOBODY:
+                pass
 
     async def _with_model(self, spec: ModelSpec, request: TranscribeRequest, sound: Sound) -> Transcript:
         whole = _original(request, sound, spec)
@@ -177,7 +228,12 @@ class Transcription:
         )
         usage = sum((transcript.usage for transcript in heard), Usage())
         language = next((transcript.language for transcript in heard if transcript.language), request.language or "")
-        return Transcript(text, language, sound.duration_s, spec.id, spec.provider, usage, segments)
+        timed = tuple(
+            replace(word, start_s=word.start_s + start, end_s=word.end_s + start)
+            for transcript, start in zip(heard, starts, strict=True)
+            for word in transcript.words
+        )
+        return Transcript(text, language, sound.duration_s, spec.id, spec.provider, usage, segments, words=timed)
 
     async def _parts(self, spec: ModelSpec, request: TranscribeRequest, parts: Sequence[SoundPart]) -> list[Transcript]:
         room = asyncio.Semaphore(self._limits.parts_at_once)
@@ -280,7 +336,7 @@ def _cost(spec: ModelSpec, sound: Sound) -> float:
 
 
 def _cache_key(request: TranscribeRequest) -> str:
-    task = f"{request.language or ''}|{request.translate}|{request.prompt}|{request.wish}|".encode()
+    task = f"{request.language or ''}|{request.translate}|{request.prompt}|{request.wish}|{request.times}|".encode()
     return "transcript:" + hashlib.sha256(task + request.audio).hexdigest()
 
 

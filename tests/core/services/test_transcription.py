@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from core.errors import ConnectionFailed, LimitReached, NoModelLeft, Overloaded, TooLarge, Unreadable
+from core.errors import ConnectionFailed, LimitReached, NoModelLeft, OverLimit, Overloaded, TooLarge, Unreadable
 from core.files.values import SoundLimits
+from core.incoming import UserKey
+from core.models import ModelSpec
 from core.requests import Segment, TranscribeRequest, Transcript, Usage
 from core.services.transcription import Transcription, TranscriptionLimits, join_texts, words
 from tests.core.files import samples
@@ -160,3 +164,49 @@ async def test_too_large_and_unplayable_are_declined(clock: FakeClock) -> None:
 def test_joining(texts: list[str], joined: str) -> None:
     """Words of neighbouring parts are parted by a space where the script has one."""
     assert join_texts(texts) == joined
+
+
+async def test_model_that_failed_hard_rests(clock: FakeClock) -> None:
+    """A model that is down is passed by for a while, as chat models are, and asked again afterwards."""
+    groq = FakeSpeech(Overloaded("503"), Overloaded("503"), "from large", "from large again", "from turbo")
+    hearing = service(clock, groq)
+
+    first = await hearing.transcribe(request(samples.tone(2.0)))
+    second = await hearing.transcribe(request(samples.tone(2.5)))
+    await clock.advance(31.0)
+    third = await hearing.transcribe(request(samples.tone(3.0)))
+
+    assert [first.model, second.model, third.model] == ["large", "large", "turbo"]
+
+
+async def test_refusal_of_the_guard_comes_before_the_upload(clock: FakeClock) -> None:
+    """What a recording would cost is checked by its length; a refusal uploads nothing."""
+    groq = FakeSpeech("never")
+
+    class Guard:
+        async def admit(self, request_id: str, user: UserKey, *, cost_usd: float) -> None:
+            raise OverLimit("user", "USD per day", limit=cost_usd, retry_after_s=60.0)
+
+        async def settle(self, request_id: str, usage: Usage) -> None:
+            raise AssertionError("nothing was reserved")
+
+    hearing = Transcription(
+        {"groq": groq}, lambda _: [TURBO], DirectReader(), MemoryCache(), clock, guard=Guard(), limits=SHORT
+    )
+
+    with pytest.raises(OverLimit):
+        await hearing.transcribe(request(samples.tone(2.0)))
+
+    assert groq.heard == []
+
+
+async def test_deadline_ends_the_listening(clock: FakeClock) -> None:
+    """A recording whose deadline has passed is not waited for."""
+
+    class Asleep(FakeSpeech):
+        async def transcribe(self, request: TranscribeRequest, model: ModelSpec) -> Transcript:
+            await asyncio.Event().wait()
+            raise AssertionError("never woken")
+
+    with pytest.raises(NoModelLeft):
+        await service(clock, Asleep()).transcribe(request(samples.tone(2.0), deadline_at=clock.now() - 1))

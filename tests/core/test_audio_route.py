@@ -1,0 +1,56 @@
+"""Which models hear: a table of wishes over the registry as it is shipped."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.audio_route import audio_route
+from core.errors import BadRequest, UnknownModel
+from core.incoming import UserKey
+from core.providers.local_speech import local_speech_model
+from core.registry import load_registry
+from core.requests import TranscribeRequest
+
+TURBO, LARGE, BACKUP = "whisper-large-v3-turbo", "whisper-large-v3", "gpt-transcribe"
+
+
+def request(**wishes: object) -> TranscribeRequest:
+    return TranscribeRequest("r", UserKey("web", "", "u"), b"", "", 0.0, **wishes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "models"),
+    [
+        ({}, [TURBO, LARGE, BACKUP]),
+        ({"wish": "quality"}, [LARGE, TURBO, BACKUP]),
+        ({"wish": BACKUP}, [BACKUP, TURBO, LARGE]),
+        ({"wish": "whisper-1"}, [BACKUP, TURBO, LARGE]),  # retired; its successor stands first
+        ({"translate": True}, [LARGE]),
+        ({"translate": True, "wish": "whisper-1"}, [LARGE]),
+        ({"times": "words"}, [TURBO, LARGE, BACKUP]),
+    ],
+)
+def test_order(wishes: dict[str, object], models: list[str]) -> None:
+    """Turbo hears first, the larger one second, OpenAI last; only whisper-large-v3 translates."""
+    assert [model.id for model in audio_route(load_registry(), request(**wishes))] == models
+
+
+def test_local_model_is_last() -> None:
+    """The model on this machine hears when nobody else does, and translates too."""
+    registry = load_registry()
+    registry.add(local_speech_model())
+
+    assert audio_route(registry, request())[-1].id == "local-voice"
+    assert [model.id for model in audio_route(registry, request(translate=True))] == [LARGE, "local-voice"]
+
+
+def test_model_that_cannot_hear_is_refused() -> None:
+    """Asking a chat model to listen is the caller's mistake, and so is asking turbo to translate."""
+    registry = load_registry()
+
+    with pytest.raises(BadRequest, match="cannot hear"):
+        audio_route(registry, request(wish="openai/gpt-oss-20b"))
+    with pytest.raises(BadRequest, match="does not translate"):
+        audio_route(registry, request(wish=TURBO, translate=True))
+    with pytest.raises(UnknownModel):
+        audio_route(registry, request(wish="ear-9000"))
