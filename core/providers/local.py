@@ -22,6 +22,9 @@ from core.providers.timeouts import LOCAL, Timeouts
 from core.providers.transport import CONNECT_TIMEOUT_S, Body
 from core.requests import ChatRequest, Reply
 
+LIST_TIMEOUT_S = 15.0
+"""For GET /models; start-up goes on without it."""
+
 
 class LocalProvider:
     """Implements Provider and Catalogue. Whoever made it closes it.
@@ -85,7 +88,7 @@ class _HttpCaller:
     async def models(self) -> Sequence[RemoteModel]:
         try:
             async with (
-                asyncio.timeout(15.0) as deadline,
+                asyncio.timeout(LIST_TIMEOUT_S) as deadline,
                 self._request("GET", "/models", "", self._authorization, None) as response,
             ):
                 return read_models(await Body(response).read_all())
@@ -114,11 +117,11 @@ class _HttpCaller:
             )
         try:
             response = await self._session.request(method, self._base_url + path, data=body, headers=headers)
+            refusal = await Body(response).read_all() if response.status >= 400 else None
         except (aiohttp.ClientError, OSError) as error:
             detail = f"{type(error).__name__}: {error}"
             raise ConnectionFailed(detail, provider=self._provider, model=model) from error
         async with response:
-            if response.status >= 400:
-                refusal = await Body(response).read_all()
+            if refusal is not None:
                 raise error_for(response.status, refusal, lower(response.headers), provider=self._provider, model=model)
             yield response

@@ -122,3 +122,20 @@ async def test_a_cancelled_request_closes_its_connection(
         await asyncio.sleep(0.005)
 
     assert local_api.requests[0].tokens_sent < 5_000
+
+
+async def test_a_refusal_that_breaks_off_is_a_failed_connection(heard: Heard) -> None:
+    """Its status alone says too little."""
+
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 500 Oops\r\ncontent-length: 500\r\n\r\n{")
+        writer.close()
+
+    async with await asyncio.start_server(half, "127.0.0.1", 0) as server:
+        provider = LocalProvider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(ConnectionFailed):
+            await provider(ask(), LOCAL, heard.send)
+        with pytest.raises(ConnectionFailed):
+            await provider.models()
+        await provider.close()
