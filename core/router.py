@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.fitting import output_reserve
 from core.models import Capability, ModelSpec, Route, Tier
-from core.registry import Registry
+from core.registry import TIERS_TO_WISH, Registry
 from core.requests import ChatRequest, Image
 from core.tokens import TokenScale
 
@@ -37,7 +37,7 @@ class Router:
         usable = (model for model in self._registry.usable() if model.id not in request.avoid)
         able = [model for model in usable if _can(model, request, needs)]
         ordered = sorted(able, key=lambda model: _rank(model, tier, request))
-        if wish not in ("auto", "speed", "quality"):
+        if wish not in TIERS_TO_WISH:
             ordered.sort(key=lambda model: model.id != wish)
             reason = f"asked for {wish}" if ordered and ordered[0].id == wish else f"{wish} cannot do it, {reason}"
         holds = [model for model in ordered if self._holds(model, request)]

@@ -117,11 +117,16 @@ class _HttpCaller:
             )
         try:
             response = await self._session.request(method, self._base_url + path, data=body, headers=headers)
-            refusal = await Body(response).read_all() if response.status >= 400 else None
         except (aiohttp.ClientError, OSError) as error:
-            detail = f"{type(error).__name__}: {error}"
-            raise ConnectionFailed(detail, provider=self._provider, model=model) from error
+            raise self._failed(error, model) from error
         async with response:
-            if refusal is not None:
+            if response.status >= 400:
+                try:
+                    refusal = await Body(response).read_all()
+                except ConnectionError as error:
+                    raise self._failed(error, model) from error
                 raise error_for(response.status, refusal, lower(response.headers), provider=self._provider, model=model)
             yield response
+
+    def _failed(self, error: Exception, model: str) -> ConnectionFailed:
+        return ConnectionFailed(f"{type(error).__name__}: {error}", provider=self._provider, model=model)
