@@ -248,6 +248,12 @@ THANKS = "Thank you for telling me."
 FORGOTTEN_NOTHING = "I had nothing stored about that."
 
 
+NEEDS_MESSAGE_CONTENT = (
+    "I cannot read what other people wrote here: that needs the message content intent, which whoever runs me can "
+    "switch on. In a direct message with me it works without."
+)
+
+
 def may_not_write(place: str) -> str:
     """Said in private to somebody who asked where the bot can read but not write; *place* is the channel as a link."""
     return (
