@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 Used = discord.Interaction[Any]
 
+NOT_LISTED = wording.sentence_for(NotAllowed("you or this place are not on my list"))
+
 
 class Desk:
     def __init__(self, settings: DiscordSettings, connection: Connection, links: Links) -> None:
@@ -52,7 +54,11 @@ class Desk:
         options: dict[str, str] | None = None,
     ) -> None:
         if not self._allowed(interaction):
-            await _whisper(interaction, wording.sentence_for(NotAllowed("not in the allowed circle")))
+            await _whisper(interaction, NOT_LISTED)
+            return
+        if action == "summarise" and not self._settings.message_content and not _with_bot(interaction):
+            # History comes back empty without the intent, over REST too (facts/discord.md 1.2).
+            await _whisper(interaction, wording.NEEDS_MESSAGE_CONTENT)
             return
         if self.intake is None or interaction.client.user is None:
             return
@@ -112,7 +118,7 @@ class Desk:
 
     async def said(self, interaction: Used, name: str, argument: str = "") -> None:
         if self.commands is None or not self._allowed(interaction):
-            await _whisper(interaction, wording.sentence_for(NotAllowed("not in the allowed circle")))
+            await _whisper(interaction, NOT_LISTED)
             return
         await interaction.response.defer(ephemeral=True, thinking=True)
         here = _here(interaction)

@@ -6,11 +6,12 @@ import json
 
 import pytest
 
+from adapters.discord.desk import NOT_LISTED
 from core import wording
 from core.errors import StorageBusy, SurfaceGone
 from core.ports import Controls
 from tests.adapters.discord.conftest import Bot, StartBot, words
-from tests.fakes.discord import Interaction, until
+from tests.fakes.discord import FakeDiscord, Interaction, until
 
 MANAGE_MESSAGES = 1 << 13
 
@@ -177,6 +178,43 @@ async def test_menu_summarise_reads_on_from_its_target(start: StartBot, discord)
 
     assert [quote.text for quote in incoming.quotes] == ["first"]
     assert [quote.text for quote in quotes] == ["second", "third"]
+
+
+async def test_menu_summarise_without_the_intent_says_what_is_missing(bot: Bot) -> None:
+    """History comes back empty then; an answer about nothing would be worse than a sentence."""
+    target = await bot.discord.say(bot.channel, bot.ada, "first")
+
+    used = await bot.discord.menu(target, bot.ada, "Summarise from here")
+
+    assert await answered(used) == [wording.NEEDS_MESSAGE_CONTENT]
+    assert bot.intake.accepted == []
+
+
+async def test_outsiders_are_told_so_in_private(start: StartBot) -> None:
+    """Who is not on the list gets a sentence nobody else sees; their mentions are passed over in silence."""
+    async with start(allow_users=frozenset({1})) as bot:
+        asked = await bot.discord.slash(bot.channel, bot.ada, "ask", question="hi")
+        usage = await bot.discord.slash(bot.channel, bot.ada, "usage")
+        await bot.discord.say(bot.channel, bot.ada, "hi", mention=True)
+
+        texts = await answered(asked) + await answered(usage)
+
+    assert texts[0] == texts[1] == NOT_LISTED
+    assert asked.private
+    assert bot.intake.accepted == []
+    assert bot.discord.said(bot.channel) == []
+
+
+async def test_members_with_the_role_may_ask(start: StartBot, discord: FakeDiscord) -> None:
+    """A listed role opens the bot to whoever has it."""
+    async with start(allow_roles=frozenset({77})) as bot:
+        bot.guild.roles[bot.ada.id] = [77]
+
+        await bot.discord.say(bot.channel, bot.ada, "hi", mention=True)
+        await bot.discord.slash(bot.channel, bot.ada, "ask", question="ho")
+        await bot.accepted(2)
+
+    assert [incoming.text for incoming in bot.intake.accepted] == ["hi", "ho"]
 
 
 @pytest.mark.parametrize("command", ["usage", "help", "model", "persona"])

@@ -164,6 +164,21 @@ async def test_messages_of_a_downtime_are_answered_once(start: StartBot, discord
     assert found["in the thread"] == str(thread.id)
 
 
+async def test_missed_messages_are_checked_for_roles_too(start: StartBot, discord: FakeDiscord) -> None:
+    """What is read over REST comes without its author's roles; they are asked for."""
+    guild = discord.guild()
+    channel, ada, bob = discord.channel(guild), discord.person("Ada"), discord.person("Bob")
+    guild.roles[ada.id] = [77]
+    for person in (bob, ada):
+        await discord.say(channel, person, f"from {person.name}", mention=True, deliver=False)
+    notes = Notes({f"discord:alive:{discord.application_id}": str(time.time() - 60)})
+
+    async with start(notes=notes, allow_roles=frozenset({77})) as bot:
+        await bot.accepted()
+
+    assert [incoming.text for incoming in bot.intake.accepted] == ["from Ada"]
+
+
 async def test_looking_back_is_bounded(start: StartBot, discord: FakeDiscord) -> None:
     """Nothing older than the set hours, and not more than the set number, is read."""
     guild = discord.guild()

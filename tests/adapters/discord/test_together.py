@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import math
+import wave
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,7 @@ from bot.config import Config
 from bot.settings import Settings
 from core import wording
 from tests.fakes.discord import Channel, FakeDiscord, Message, Person, until
-from tests.fakes.llm_api import KEY, FakeLlmApi, Say
+from tests.fakes.llm_api import KEY, FakeLlmApi, Heard, Say
 
 LONG = "A tern is a seabird of the family Laridae. " * 12
 
@@ -182,3 +185,29 @@ async def test_same_question_twice_from_discord_is_answered_once(home: Home) -> 
     await home.see("Once.")
 
     assert len(home.groq.asked()) == 1
+
+
+async def test_voice_clip_is_heard_and_answered(home: Home) -> None:
+    """A voice message in a direct message is a question asked aloud; what was heard is shown with the answer."""
+    dm = home.discord.dm(home.ada)
+    home.groq.hears(Heard("what is a tern"))
+    home.groq.plays("*", Say("A seabird."))
+    clip = home.discord.upload(dm, "voice-message.ogg", spoken(), "audio/wav", duration_s=2.0)
+
+    await home.discord.say(dm, home.ada, files=[clip])
+    await until(lambda: any("A seabird." in message.content for message in home.discord.said(dm)), 20)
+
+    assert "what is a tern" in home.discord.said(dm)[0].content
+
+
+def spoken() -> bytes:
+    """Two seconds of a tone that swells like speech: 16-bit mono WAV."""
+    out = io.BytesIO()
+    with wave.open(out, "wb") as recording:
+        recording.setnchannels(1)
+        recording.setsampwidth(2)
+        recording.setframerate(16_000)
+        for number in range(32_000):
+            level = 9_000 * (1 + math.sin(number / 800)) * math.sin(number / 8)
+            recording.writeframesraw(int(level).to_bytes(2, "little", signed=True))
+    return out.getvalue()

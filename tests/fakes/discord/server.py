@@ -150,6 +150,7 @@ class FakeDiscord:
             web.get(api + "/gateway/bot", self.plain(self._get_gateway)),
             web.get(api + "/users/{user}", self.plain(self._get_user)),
             web.post(api + "/users/@me/channels", self.plain(self._open_dm)),
+            web.get(api + "/guilds/{guild}/members/{user}", self.plain(self._get_member)),
             web.get(channel, self.plain(self._get_channel)),
             web.patch(channel, self.plain(self._patch_channel)),
             web.post(channel + "/messages", self.plain(self._post_message)),
@@ -517,6 +518,12 @@ class FakeDiscord:
         if person is None:
             raise ApiError(404, 10013, "Unknown User")
         return person.payload()
+
+    async def _get_member(self, request: web.Request) -> Any:
+        guild, person = self.guilds.get(int(request.match_info["guild"])), int(request.match_info["user"])
+        if guild is None or person not in self.people:
+            raise ApiError(404, 10007, "Unknown Member")
+        return self.member(guild, self.people[person])
 
     async def _get_application(self, _: web.Request) -> Any:
         return {
