@@ -490,8 +490,10 @@ class FakeSlack:
         self.response_urls[key] = ResponseUrl(channel, user, made_at)
         return f"{self.origin}/response/{key}"
 
-    async def _serve_response_url(self, request: web.Request) -> web.Response:
+    async def _serve_response_url(self, request: web.Request) -> web.StreamResponse:
         """Facts/slack.md 1.6: five uses in thirty minutes, from places too where the bot is no member."""
+        if self.faults["response_url"]:
+            return self._failed(request, self.faults["response_url"].popleft())
         right = self.response_urls.get(request.match_info["id"])
         if right is None or right.uses >= 5 or self.now() - right.made_at > 1_800:
             return web.json_response({"ok": False, "error": "used_url" if right else "not_found"}, status=404)
