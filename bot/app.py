@@ -43,6 +43,7 @@ from core.fitting import fit
 from core.inbox import Inbox
 from core.incoming import Attachment, ConversationKey, Incoming, UserKey
 from core.models import Capability, ModelSpec
+from core.net.guarded_fetch import GuardedFetcher
 from core.observers.log import LogObserver
 from core.observers.metrics import MetricsObserver
 from core.observers.usage import UsageObserver
@@ -62,6 +63,10 @@ from core.stack import Parts, build_stack
 from core.storage import Storage, open_storage
 from core.streaming.pacer import Pacer
 from core.tokens import TokenScale
+from core.tools.builtin import BUILTIN
+from core.tools.loop import ToolLoop
+from core.tools.mcp import McpTools
+from core.tools.toolbox import Services, Toolbox, load_kit
 
 if TYPE_CHECKING:
     from adapters.slack.adapter import SlackAdapter
@@ -232,13 +237,14 @@ class App:
         for adapter in self._make_adapters(storage, pacers):
             self.adapters[adapter.name] = adapter
             pacers.setdefault(adapter.name, Pacer(clock))
+        reader = await self._open_reader(storage)
         self.chat = ChatService(
-            self._stack,
+            await self._open_tools(storage),
             storage.history,
             mapping.personas(config),
             storage.preferences,
             self._scale,
-            await self._open_reader(storage),
+            reader,
             clock,
         )
         answering = Answering(
@@ -289,6 +295,15 @@ class App:
         )
         return Attachments(self._fetch, self._workshop, self.listening, storage.blobs, self.clock)
 
+    async def _open_tools(self, storage: Storage) -> ToolLoop:
+        """Around the onion for chats; the API's callers bring tools of their own or none."""
+        fetcher = await self._opened.enter_async_context(GuardedFetcher(proxy=self.settings.https_proxy))
+        services = Services(self.clock, self._workshop, fetcher, storage.history)
+        self._toolbox = Toolbox([*load_kit(services), *BUILTIN], mapping.tool_rules(self.config))
+        if servers := mapping.mcp_servers(self.config):
+            self._duty("mcp", McpTools(servers, self._toolbox, self.clock, report=_report_mcp).run)
+        return ToolLoop(self._stack, self._toolbox, self.clock, limits=mapping.loop_limits(self.config))
+
     def _make_adapters(self, storage: Storage, pacers: dict[str, Pacer]) -> Iterator[Adapter]:
         """Each platform that is switched on. Their SDKs take half a second and more to import, so only then."""
         if self._instead is not None:
@@ -326,6 +341,8 @@ class App:
             clock=self.clock,
             banner=lambda: page_banner(self.settings),
             extra_routes=self._slack.routes() if self._slack else (),
+            listener=self.listening,
+            reader=self._workshop,
         )
         try:
             server = await self._opened.enter_async_context(WebServer(application, web))
@@ -383,6 +400,7 @@ class App:
             return
         self.chat.personas = mapping.personas(config)
         self._stack.guard.limits = mapping.guard_limits(config)
+        self._toolbox.change(mapping.tool_rules(config))
         later = [name for name in _FROM_THE_NEXT_START if getattr(config, name) != getattr(self.config, name)]
         self.config = config
         log.info("tern.toml was read again", from_the_next_start=later)
@@ -438,8 +456,12 @@ class App:
         return self.adapters[incoming.conversation.platform].fetch(attachment, incoming)
 
 
-_FROM_THE_NEXT_START = ("bot", "retention", "slack", "discord", "local", "cache", "voice")
+_FROM_THE_NEXT_START = ("bot", "retention", "slack", "discord", "local", "cache", "voice", "mcp")
 """Sections whose parts are made once."""
+
+
+def _report_mcp(server: str, what: str) -> None:
+    log.info("mcp server", server=server, what=what)
 
 
 def owner_id() -> str:

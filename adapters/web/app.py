@@ -13,6 +13,8 @@ from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
 from adapters.web.adapter import WebAdapter
+from adapters.web.api.audio import Audio, Listener
+from adapters.web.api.pictures import Pictures, Reader
 from adapters.web.api.routes import PREFIXES, Api
 from adapters.web.assets import Assets, load_assets
 from adapters.web.door import REQUEST_ID, Door
@@ -71,6 +73,8 @@ def build_web_app(
     banner: Callable[[], str] = str,
     extra_routes: Sequence[web.AbstractRouteDef] = (),
     new_id: Callable[[], str] = lambda: uuid4().hex,
+    listener: Listener | None = None,
+    reader: Reader | None = None,
 ) -> web.Application:
     """Build the application; it holds no resources of its own.
 
@@ -81,6 +85,8 @@ def build_web_app(
         banner: A sentence for the top of the page, "" for none, asked each time.
         extra_routes: Mounted as they are, without keys and without our error form (Slack's events).
         new_id: Makes request ids, each different.
+        listener: Hears recordings sent to the API; None leaves those routes out.
+        reader: Opens pictures sent to the API; None passes them on as they are.
     """
     door = Door(settings)
     slots = Slots(total=settings.max_streams, per_user=settings.max_streams_per_key)
@@ -88,7 +94,9 @@ def build_web_app(
     app.on_response_prepare.append(_add_headers)
     app.on_shutdown.append(adapter.hub.close)
     app.add_routes(HealthRoutes(door, readiness, metrics, clock).routes())
-    app.add_routes(Api(settings, door, slots, handler, models, clock).routes())
+    audio = Audio(settings, door, slots, listener, clock) if listener else None
+    pictures = Pictures(reader) if reader else None
+    app.add_routes(Api(settings, door, slots, handler, models, clock, audio, pictures).routes())
     app.add_routes(PageRoutes(settings, door, slots, adapter, banner, clock).routes())
     app.add_routes(_Files(door, load_assets()).routes())
     app.add_routes(extra_routes)

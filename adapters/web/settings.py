@@ -20,6 +20,12 @@ class WebSettings:
     """Of one message typed into the page; the models' own limits cut earlier, with a notice."""
     max_upload_bytes: int = 25 * 1024 * 1024
     """Of one file dropped on the page: Groq's audio limit on the free tier (facts/groq.md 2, read 2026-11-22)."""
+    max_audio_bytes: int = 100 * 1024 * 1024
+    """Of one recording sent to the API: Groq's limit on its paid tier; longer ones are cut in the pauses anyway."""
+    upload_timeout_s: float = 300.0
+    """How long a recording or a file may take to arrive."""
+    audio_deadline_s: float = 600.0
+    """How long hearing one may take; openai's client waits as long (facts/groq.md 5)."""
     api_deadline_s: float = 120.0
     """How long one API request may take from its arrival to its last word."""
     max_streams: int = 256

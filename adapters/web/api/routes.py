@@ -1,4 +1,4 @@
-"""POST /v1/chat/completions and GET /v1/models, also under /openai/v1, where groq's client looks."""
+"""POST /v1/chat/completions, GET /v1/models and audio.py's routes, also under /openai/v1, where groq's client looks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from adapters.web.api.audio import Audio
 from adapters.web.api.parse import chat_request, parse_body
+from adapters.web.api.pictures import Pictures
 from adapters.web.api.stream import stream_answer
 from adapters.web.api.types import ChatBody
 from adapters.web.api.wire import ChunkWriter, completion, encode, model_json, models_json
@@ -37,6 +39,10 @@ class Api:
     handler: Handler
     models: Callable[[], Sequence[ModelSpec]]
     clock: Clock
+    audio: Audio | None = None
+    """None: nobody here can hear."""
+    pictures: Pictures | None = None
+    """None: pictures are passed on as they came."""
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -46,6 +52,7 @@ class Api:
                 web.post(f"{prefix}/chat/completions", self.chat),
                 web.get(f"{prefix}/models", self.list_models),
                 web.get(prefix + "/models/{id:.+}", self.show_model),
+                *(self.audio.routes(prefix) if self.audio else ()),
             )
         ]
 
@@ -57,6 +64,8 @@ class Api:
             body, request_id=request_id, user=user, deadline_at=self.clock.now() + self.settings.api_deadline_s
         )
         with self.slots.hold(f"api:{user.user}"):
+            if self.pictures:
+                wanted = await self.pictures.prepared(wanted)
             if body.stream:
                 return await self._stream(request, body, wanted)
             reply = await self._ask(wanted, _unheard)
