@@ -17,56 +17,25 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 from aiohttp import web
 
 from tests.fakes.discord.checks import (
-    EDIT_KEYS,
     MAX_FILE_BYTES,
     MAX_REQUEST_BYTES,
-    POST_KEYS,
-    SUPPRESS_EMBEDS,
-    SUPPRESS_NOTIFICATIONS,
-    check_commands,
-    check_message,
     pings,
 )
-from tests.fakes.discord.errors import ApiError, invalid, unknown
+from tests.fakes.discord.errors import ApiError
+from tests.fakes.discord.faults import Fault, Request
 from tests.fakes.discord.gateway import Gateway
 from tests.fakes.discord.interactions import ACK_S, Interaction, Interactions
 from tests.fakes.discord.limits import Limits
+from tests.fakes.discord.rest import Rest
 from tests.fakes.discord.world import Channel, Guild, Message, Person, Snowflakes, Upload, stamp
 
 Work = Callable[[web.Request], Awaitable[Any]]
-
-
-@dataclass
-class Fault:
-    """What goes wrong with the next *times* requests that match."""
-
-    method: str
-    path: str
-    """A regular expression, searched in the path."""
-    what: Literal["status", "rate_limited", "cloudflare", "lost", "cut", "hang"]
-    """"lost": carried out, but the response never arrives. "cut": the connection dies before anything is done.
-    "hang": carried out, answered only after `after_s`."""
-    times: int = 1
-    status: int = 500
-    after_s: float = 0.1
-    skip: int = 0
-    """Let so many matching requests pass first."""
-
-
-@dataclass(frozen=True)
-class Request:
-    method: str
-    path: str
-    body: Any
-    at: float
-    """Loop time."""
 
 
 class FakeDiscord:
@@ -111,7 +80,7 @@ class FakeDiscord:
         self.creates_left = 200
         self.uploads: dict[str, Upload] = {}
         self.link_secret = secrets.token_hex(4)
-        self._nonces: dict[tuple[int, str], Message] = {}
+        self.nonces: dict[tuple[int, str], Message] = {}
         self._runner: web.AppRunner | None = None
         self.base = ""
 
@@ -119,7 +88,7 @@ class FakeDiscord:
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=MAX_REQUEST_BYTES + 1)
-        app.add_routes(self._routes() + self.interactions.routes())
+        app.add_routes(Rest(self).routes() + self.interactions.routes())
         app.router.add_get("/gw{slash:/?}", self.gateway.handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -141,29 +110,6 @@ class FakeDiscord:
     def gateway_url(self) -> str:
         return f"ws://{self.base}/gw/"
 
-    def _routes(self) -> list[web.RouteDef]:
-        api = "/api/v10"
-        channel = api + "/channels/{channel}"
-        return [
-            web.get(api + "/users/@me", self.plain(self._get_me)),
-            web.get(api + "/oauth2/applications/@me", self.plain(self._get_application)),
-            web.get(api + "/gateway/bot", self.plain(self._get_gateway)),
-            web.get(api + "/users/{user}", self.plain(self._get_user)),
-            web.post(api + "/users/@me/channels", self.plain(self._open_dm)),
-            web.get(api + "/guilds/{guild}/members/{user}", self.plain(self._get_member)),
-            web.get(channel, self.plain(self._get_channel)),
-            web.patch(channel, self.plain(self._patch_channel)),
-            web.post(channel + "/messages", self.plain(self._post_message)),
-            web.get(channel + "/messages", self.plain(self._get_history)),
-            web.get(channel + "/messages/{message}", self.plain(self._get_message)),
-            web.patch(channel + "/messages/{message}", self.plain(self._patch_message)),
-            web.delete(channel + "/messages/{message}", self.plain(self._delete_message)),
-            web.post(channel + "/typing", self.plain(self._post_typing)),
-            web.put(api + "/applications/{app}/commands", self.plain(self._put_commands)),
-            web.post(api + "/attachments/refresh-urls", self.plain(self._refresh_urls)),
-            web.get("/cdn/{path:.*}", self._cdn),
-        ]
-
     def plain(self, work: Work) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """Wrap a route: authorisation, faults, the fifty a second, errors in Discord's form."""
 
@@ -172,7 +118,7 @@ class FakeDiscord:
             body = json.loads(raw) if raw else None
             now = asyncio.get_running_loop().time()
             self.requests.append(Request(request.method, request.path, body, now))
-            fault = self._fault(request)
+            fault = self.next_fault(request)
             if fault is not None and (early := await self._misbehave_before(request, fault)) is not None:
                 return early
             try:
@@ -217,7 +163,8 @@ class FakeDiscord:
         if not fits:
             raise _too_many(window.reset_after_s(), headers=window.headers())
 
-    def _fault(self, request: web.Request) -> Fault | None:
+    def next_fault(self, request: web.Request) -> Fault | None:
+        """The fault that this request is to suffer, used up by it."""
         for fault in self.faults:
             if fault.method == request.method and re.search(fault.path, request.path):
                 if fault.skip:
@@ -510,125 +457,6 @@ class FakeDiscord:
                 files.append((value.filename, content))
         return payload, files
 
-    async def _get_me(self, _: web.Request) -> Any:
-        return self.me.payload() | {"bot": True}
-
-    async def _get_user(self, request: web.Request) -> Any:
-        person = self.people.get(int(request.match_info["user"]))
-        if person is None:
-            raise ApiError(404, 10013, "Unknown User")
-        return person.payload()
-
-    async def _get_member(self, request: web.Request) -> Any:
-        guild, person = self.guilds.get(int(request.match_info["guild"])), int(request.match_info["user"])
-        if guild is None or person not in self.people:
-            raise ApiError(404, 10007, "Unknown Member")
-        return self.member(guild, self.people[person])
-
-    async def _get_application(self, _: web.Request) -> Any:
-        return {
-            "id": str(self.application_id),
-            "name": "Tern",
-            "description": "",
-            "icon": None,
-            "bot_public": True,
-            "bot_require_code_grant": False,
-            "owner": Person(1, "owner").payload(),
-            "team": None,
-            "verify_key": "0" * 64,
-            "flags": 0,
-            "rpc_origins": [],
-            "summary": "",
-        }
-
-    async def _get_gateway(self, _: web.Request) -> Any:
-        return {
-            "url": self.gateway_url,
-            "shards": 1,
-            "session_start_limit": {
-                "total": 1000,
-                "remaining": self.identifies_left,
-                "reset_after": 200,
-                "max_concurrency": 1,
-            },
-        }
-
-    async def _open_dm(self, request: web.Request) -> Any:
-        person = self.people.get(int((await request.json())["recipient_id"]))
-        if person is None:
-            raise ApiError(400, 50033, "Invalid Recipient(s)")
-        return self.dm(person).payload()
-
-    def _place(self, request: web.Request, *needs: str) -> Channel:
-        channel = self.channels.get(int(request.match_info["channel"]))
-        if channel is None:
-            raise unknown("channel")
-        if channel.type == 1:
-            return channel
-        if "view" not in channel.permissions:
-            raise ApiError(403, 50001, "Missing Access")
-        for need in needs:
-            if need not in channel.permissions:
-                raise ApiError(403, 50013, "Missing Permissions")
-        return channel
-
-    async def _get_channel(self, request: web.Request) -> Any:
-        return self._place(request).payload()
-
-    async def _patch_channel(self, request: web.Request) -> Any:
-        channel = self._place(request)
-        if channel.locked:
-            raise ApiError(403, 50013, "Missing Permissions")
-        channel.archived = bool((await request.json()).get("archived", channel.archived))
-        return channel.payload()
-
-    async def _post_message(self, request: web.Request) -> Any:
-        channel = self._place(request)
-        self.count("post", str(channel.id))
-        need = "send_in_threads" if channel.type == 11 else "send"
-        self._place(request, need)
-        if channel.locked:
-            raise ApiError(400, 160005, "Thread is locked")
-        payload, files = await self.body(request)
-        check_message(payload, POST_KEYS, files=len(files))
-        if payload.get("flags", 0) & ~(SUPPRESS_EMBEDS | SUPPRESS_NOTIFICATIONS):
-            raise invalid("flags", "Value is not allowed.")
-        if files:
-            self._place(request, "attach")
-        nonce = payload.get("nonce")
-        known = self._nonces.get((channel.id, str(nonce))) if nonce and payload.get("enforce_nonce") else None
-        if known is not None:
-            return self.payload(known) | {"nonce": nonce}
-        reference = payload.get("message_reference")
-        if reference:
-            reference = self._check_reference(channel, reference)
-        channel.archived = False
-        message = self.new_message(channel, self.me, payload, files)
-        message.nonce = str(nonce) if nonce is not None else None
-        if reference:
-            message.type = 19
-            message.reference = reference
-            asked = channel.messages[int(reference["message_id"])]
-            allowed = payload.get("allowed_mentions")
-            if allowed is None or allowed.get("replied_user"):
-                self.pings.append((message.id, f"user:{asked.author.id}"))
-        if nonce:
-            self._nonces[channel.id, str(nonce)] = message
-        await self.announce(message)
-        return self.payload(message) | {"nonce": nonce}
-
-    def _check_reference(self, channel: Channel, reference: dict[str, Any]) -> dict[str, Any] | None:
-        if "history" not in channel.permissions:
-            raise ApiError(403, 160002, "You cannot reply without permission to read message history")
-        asked = channel.messages.get(int(reference["message_id"]))
-        if asked is None:
-            if reference.get("fail_if_not_exists", True):
-                raise invalid("message_reference", "Unknown message", "MESSAGE_REFERENCE_UNKNOWN_MESSAGE")
-            return None
-        if asked.type not in (0, 19, 20, 23):
-            raise invalid("message_reference", "Cannot reply to a system message", "REPLIES_CANNOT_REPLY_TO_SYSTEM")
-        return {"type": 0, "channel_id": str(channel.id), "message_id": str(asked.id)}
-
     def new_message(
         self,
         channel: Channel,
@@ -670,100 +498,6 @@ class FakeDiscord:
         if content:
             message.history.append(content)
             message.shown_at.append(asyncio.get_running_loop().time())
-
-    def _message(self, channel: Channel, request: web.Request) -> Message:
-        message = channel.messages.get(int(request.match_info["message"]))
-        if message is None:
-            raise unknown("message")
-        return message
-
-    async def _patch_message(self, request: web.Request) -> Any:
-        channel = self._place(request)
-        self.count("edit", str(channel.id))
-        message = self._message(channel, request)
-        if message.author is not self.me:
-            raise ApiError(403, 50005, "Cannot edit a message authored by another user")
-        if channel.archived:
-            raise ApiError(400, 50083, "Thread is archived")
-        payload, files = await self.body(request)
-        check_message(payload, EDIT_KEYS, files=len(files), new=False)
-        self.apply_edit(message, payload, files)
-        await self.announce(message, "MESSAGE_UPDATE")
-        return self.payload(message)
-
-    async def _delete_message(self, request: web.Request) -> Any:
-        channel = self._place(request)
-        message = self._message(channel, request)
-        if message.author is not self.me:
-            raise ApiError(403, 50013, "Missing Permissions")
-        await self.delete(message)
-        return None
-
-    async def _get_message(self, request: web.Request) -> Any:
-        channel = self._place(request, "history")
-        message = self._message(channel, request)
-        return self.as_seen(self.payload(message), content=self.content_intent)
-
-    async def _get_history(self, request: web.Request) -> Any:
-        channel = self._place(request, "history")
-        limit = int(request.query.get("limit", "50"))
-        if not 1 <= limit <= 100:
-            raise invalid("limit", "int value should be between 1 and 100.")
-        ids = sorted(channel.messages)
-        if "after" in request.query:
-            ids = [found for found in ids if found > int(request.query["after"])][:limit]
-        elif "before" in request.query:
-            ids = [found for found in ids if found < int(request.query["before"])][-limit:]
-        else:
-            ids = ids[-limit:]
-        shown = [self.payload(channel.messages[found]) for found in reversed(ids)]
-        return [self.as_seen(message, content=self.content_intent) for message in shown]
-
-    async def _post_typing(self, request: web.Request) -> Any:
-        channel = self._place(request, "send")
-        self.typing.append(channel.id)
-
-    async def _put_commands(self, request: web.Request) -> Any:
-        payload = await request.json()
-        check_commands(payload)
-        known = {command["name"] for command in self.commands}
-        fresh = [command for command in payload if command["name"] not in known]
-        if len(fresh) > self.creates_left:
-            raise ApiError(400, 30034, "Max number of daily application command creates has been reached (200)")
-        self.creates_left -= len(fresh)
-        self.syncs += 1
-        self.commands = [
-            {"description": "", "options": []}
-            | command
-            | {"id": str(self.ids.next()), "application_id": str(self.application_id), "version": "1"}
-            for command in payload
-        ]
-        return self.commands
-
-    async def _refresh_urls(self, request: web.Request) -> Any:
-        refreshed = []
-        for url in (await request.json())["attachment_urls"]:
-            path = url.partition("?")[0].partition("/cdn/")[2] or url.partition("?")[0].split("/", 3)[3]
-            upload = self.uploads.get(path)
-            refreshed.append({"original": url, "refreshed": self.link(upload) if upload else None})
-        return {"refreshed_urls": refreshed}
-
-    async def _cdn(self, request: web.Request) -> web.StreamResponse:
-        if "Authorization" in request.headers:
-            return web.Response(status=400, text="a token was sent to the CDN")
-        fault = self._fault(request)
-        upload = self.uploads.get(quote(request.match_info["path"]))
-        self.requests.append(Request("GET", request.path, None, asyncio.get_running_loop().time()))
-        if fault is not None and fault.what == "status":
-            return web.Response(status=fault.status, headers={"Location": "http://169.254.169.254/"})
-        if upload is None or request.query.get("hm") != self.link_secret:
-            return web.Response(status=404, text="This content is no longer available.")
-        answer = web.StreamResponse(headers={"Content-Type": upload.mime or "application/octet-stream"})
-        await answer.prepare(request)
-        for at in range(0, len(upload.content), 65_536):
-            await answer.write(upload.content[at : at + 65_536])
-        await answer.write_eof()
-        return answer
 
     # --- for tests
 
