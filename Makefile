@@ -39,7 +39,7 @@ run: $(READY)
 	@exec $(BIN)/python -m bot run
 
 test: $(READY)
-	$(BIN)/python -m pytest -rs --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -rs --numprocesses=auto --dist=worksteal --cov --cov-report=term:skip-covered
 
 lint: $(READY)
 	$(BIN)/ruff check .
