@@ -7,6 +7,7 @@ holds when the key is absent. `Config.read` names every mistake with its line.
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 import types
 from collections.abc import Mapping
@@ -16,7 +17,8 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bot.toml_lines import line_of, lines_of
-from core.errors import SettingsError
+from core.errors import BadRequest, SettingsError
+from core.tools.names import OWN_TOOLS
 
 Effort = Literal["none", "low", "medium", "high"]
 Mistake = tuple[tuple[str, ...], str]
@@ -135,6 +137,40 @@ class VoiceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolsConfig:
+    """What the model may call on the way to an answer, and how far it may go with it."""
+
+    everywhere: tuple[str, ...] | None = None
+    """Tools that are allowed in every place; absent: all that neither reach outside nor change anything."""
+    rounds: int = 5
+    """Times a model may ask for tools before it must answer."""
+    calls_per_round: int = 4
+    seconds: float = 60.0
+    cost_usd: float = 0.05
+    """Of one answer: above it the model must answer with what it knows."""
+    confirm_minutes: float = 30.0
+    """How long a question before an acting tool may be agreed to."""
+
+
+@dataclass(frozen=True, slots=True)
+class McpServerConfig:
+    """`[mcp.servers.NAME]`: either `command` (stdio) or `url` (streamable HTTP). Fields as in core/tools/mcp.py."""
+
+    command: tuple[str, ...] = ()
+    url: str = ""
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    reads_only: tuple[str, ...] = ()
+    acts: tuple[str, ...] = ()
+    tools: tuple[str, ...] | None = None
+    deadline_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class McpConfig:
+    servers: Mapping[str, McpServerConfig] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole file. `models` is checked by the registry, which knows what a model is."""
 
@@ -149,6 +185,10 @@ class Config:
     local: LocalConfig = LocalConfig()
     cache: CacheConfig = CacheConfig()
     voice: VoiceConfig = VoiceConfig()
+    tools: ToolsConfig = ToolsConfig()
+    mcp: McpConfig = McpConfig()
+    schemas: Mapping[str, Any] = field(default_factory=dict)
+    """Saved schemas for `extract`, by name: the short form as a text, or a JSON Schema as a table."""
 
     @classmethod
     def load(cls, path: Path) -> Config:
@@ -199,16 +239,51 @@ def _syntax_problem(name: str, error: str, *, last_line: int) -> str:
 def _cross_checks(config: Config) -> list[Mistake]:
     mistakes: list[Mistake] = []
     for place, channel in config.channels.items():
-        if place.partition(":")[0] not in {"slack", "discord", "web"} or not place.partition(":")[2]:
+        if place.partition(":")[0] not in {"slack", "discord", "web", "terminal"} or not place.partition(":")[2]:
             mistakes.append((("channels", place), f'a channel is named "slack:C123" or "discord:42", not "{place}"'))
         if channel.persona and channel.persona not in config.personas:
             known = ", ".join(config.personas) or "none yet"
             mistakes.append(
                 (("channels", place, "persona"), f'there is no persona "{channel.persona}"; personas here: {known}')
             )
+    mistakes += _tool_mistakes(config) + _schema_mistakes(config)
     if config.discord.shard_ids and config.discord.shard_count is None:
         mistakes.append((("discord", "shard_ids"), '"shard_ids" needs "shard_count" beside it'))
     return mistakes
+
+
+def _tool_mistakes(config: Config) -> list[Mistake]:
+    mistakes: list[Mistake] = []
+    for name, server in config.mcp.servers.items():
+        if not _SERVER_NAME.fullmatch(name):
+            mistakes.append((("mcp", "servers", name), "a server's name is made of letters, digits, - and single _"))
+        if bool(server.command) == bool(server.url):
+            mistakes.append((("mcp", "servers", name), f'[mcp.servers.{name}] needs either "command" or "url"'))
+    lists: list[tuple[tuple[str, ...], tuple[str, ...]]] = [(("tools", "everywhere"), config.tools.everywhere or ())]
+    lists += [(("channels", place, "tools"), channel.tools) for place, channel in config.channels.items()]
+    for path, tools in lists:
+        for tool in tools:
+            if tool not in OWN_TOOLS and tool.partition("__")[0] not in config.mcp.servers:
+                known = ", ".join(sorted(OWN_TOOLS))
+                mistakes.append((path, f'there is no tool "{tool}"; tools here: {known}, and SERVER__TOOL'))
+    return mistakes
+
+
+def _schema_mistakes(config: Config) -> list[Mistake]:
+    if not config.schemas:
+        return []
+    from core.services.schema import schema_of  # its validator takes a while to load, and few files need it
+
+    mistakes: list[Mistake] = []
+    for name, schema in config.schemas.items():
+        try:
+            schema_of(schema)
+        except BadRequest as error:
+            mistakes.append((("schemas", name), error.problem))
+    return mistakes
+
+
+_SERVER_NAME = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*")
 
 
 class _Reader:

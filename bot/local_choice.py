@@ -27,7 +27,7 @@ OF_ONES_OWN = replace(
     EMBEDDED,
     id="local",
     max_output=4_096,
-    capabilities=frozenset({Capability.TEXT, Capability.TOOLS, Capability.JSON, Capability.JSON_SCHEMA}),
+    # No tools: llama.cpp answers 500 to them unless it was started for them, and small models garble the calls.
     speed=0,
 )
 """What is assumed of a model that somebody brings; `[models."ID"]` in tern.toml says more."""

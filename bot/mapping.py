@@ -16,7 +16,11 @@ from core.middleware.rate_guard import Ceilings, GuardLimits
 from core.personas import Channel, Persona, Personas
 from core.runs import RunRules
 from core.services.answering import AnsweringSettings
+from core.services.schema import Schema, schema_of
 from core.storage.retention import Retention
+from core.tools.loop import LoopLimits
+from core.tools.mcp import McpServer
+from core.tools.toolbox import ToolRules
 
 SLACK_URL = "https://slack.com/api/"
 
@@ -118,3 +122,39 @@ def answering_settings(config: Config) -> AnsweringSettings:
 
 def run_rules(config: Config) -> RunRules:
     return RunRules(reply_deadline_s=config.bot.reply_deadline_s)
+
+
+def tool_rules(config: Config) -> ToolRules:
+    everywhere = config.tools.everywhere
+    return ToolRules(
+        everywhere=None if everywhere is None else frozenset(everywhere),
+        by_place={place: frozenset(channel.tools) for place, channel in config.channels.items()},
+    )
+
+
+def loop_limits(config: Config) -> LoopLimits:
+    tools = config.tools
+    return LoopLimits(
+        rounds=tools.rounds, calls_per_round=tools.calls_per_round, seconds=tools.seconds, cost_usd=tools.cost_usd
+    )
+
+
+def mcp_servers(config: Config) -> list[McpServer]:
+    return [
+        McpServer(
+            name,
+            command=server.command,
+            url=server.url,
+            env=server.env,
+            reads_only=frozenset(server.reads_only),
+            acts=frozenset(server.acts),
+            tools=None if server.tools is None else frozenset(server.tools),
+            deadline_s=server.deadline_s,
+        )
+        for name, server in config.mcp.servers.items()
+    ]
+
+
+def schemas(config: Config) -> dict[str, Schema]:
+    """Saved schemas, by name."""
+    return {name: schema_of(written) for name, written in config.schemas.items()}

@@ -27,8 +27,9 @@ def reference(request_id: str) -> str:
     """Return the short code that stands for *request_id* in an error, in the log (`ref=`) and on the phone.
 
     Six characters are 30 bits: two of 10,000 requests share one with a chance of about one in twenty, and the log
-    line's time tells those apart.
+    line's time tells those apart. What follows a dot is a round of the same request and has its code.
     """
+    request_id = request_id.partition(".")[0]
     bits = int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:4], "big")
     return "".join(_ALPHABET[bits >> shift & 31] for shift in range(0, 5 * REFERENCE_CHARS, 5))
 

@@ -196,7 +196,8 @@ class RateGuard:
 
     async def _check_minute(self, scopes: tuple[_Scope, ...], request_id: str, tokens: int) -> None:
         """Look at every window first and count in all of them afterwards: a refused request uses up nothing."""
-        requests = 0 if request_id in self._known else 1
+        asked = request_id.partition(".")[0]  # rounds with tools and parts of a long text ("ID.2") are one request
+        requests = 0 if asked in self._known else 1
         counted: list[tuple[str, int, int]] = []
         for scope in scopes:
             for kind, ceiling, cost in (
@@ -212,7 +213,7 @@ class RateGuard:
                 counted.append((key, ceiling, cost))
         for key, ceiling, cost in counted:
             await self._windows.use(key, ceiling, cost)
-        self._known[request_id] = True
+        self._known[asked] = True
 
     async def _settle(self, scopes: tuple[_Scope, ...], request_id: str, usage: Usage) -> None:
         """Replace the reservation by what was used. A second time does nothing."""

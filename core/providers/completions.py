@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from core.errors import ProviderError, Stalled
-from core.events import Send, Started, TextDelta, ToolCallDelta
+from core.events import Notice, Send, Started, TextDelta, ToolCallDelta
 from core.models import ModelSpec
 from core.providers.failures import StreamCause, broken, error_for_fault
 from core.providers.sdk import Caller
@@ -88,8 +89,10 @@ class Completions:
             except ConnectionError as error:
                 data, lost = b"", error
             text = decoder.feed(data) if data else decoder.close()
-            if text or decoder.tool_deltas:
+            if text or decoder.tool_deltas or decoder.executed:
                 silence.rest()
+                await call.tell_of(decoder.executed.values())
+                decoder.executed.clear()
                 await call.tell(text, decoder.tool_deltas)
                 decoder.tool_deltas.clear()
                 silence.resume()
@@ -155,6 +158,11 @@ class _Call:
     finish: Finish | None = None
     reported: WireUsage | None = None
 
+    async def tell_of(self, executed: Iterable[str]) -> None:
+        """Say what the provider did by itself; like every tool's line it disappears into the answer."""
+        for name in executed:
+            await self.send(Notice("tool", {"label": _DOING.get(name, "Using a tool")}))
+
     async def tell(self, text: str, deltas: list[ToolCallDelta]) -> None:
         if not self.started:
             self.started = True
@@ -211,6 +219,17 @@ class _Call:
         error.silence_s = silence_s
         error.first = first
         return error
+
+
+_DOING = {
+    "browser_search": "Searching the web",
+    "browser.search": "Searching the web",
+    "browser.open": "Reading a page",
+    "browser.find": "Reading a page",
+    "code_interpreter": "Running code",
+    "python": "Running code",
+}
+"""Groq's names for what it ran -> what the reader sees."""
 
 
 def _without_thinking(text: str, *, filtered: bool) -> tuple[str, str]:

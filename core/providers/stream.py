@@ -48,11 +48,21 @@ class _Call(msgspec.Struct, gc=False):
     function: _Function | None = None
 
 
+class Executed(msgspec.Struct, gc=False):
+    """A tool that Groq ran itself (facts/groq.md 4)."""
+
+    index: int = 0
+    type: str = ""
+    name: str | None = None
+    arguments: str | None = None
+
+
 class _Delta(msgspec.Struct, gc=False):
     content: str | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None  # llama.cpp's name for it
     tool_calls: list[_Call] | None = None
+    executed_tools: list[Executed] | None = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -100,6 +110,7 @@ class StreamDecoder:
         "_filter",
         "_pending",
         "done",
+        "executed",
         "fault",
         "finish",
         "provider_request_id",
@@ -124,6 +135,8 @@ class StreamDecoder:
         self.reasoning: list[str] = []
         self.tool_deltas: list[ToolCallDelta] = []
         """Pieces of tool calls since the caller last emptied this list."""
+        self.executed: dict[int, str] = {}
+        """Tools that the provider has run since the caller last emptied this: index -> "browser_search" and the like."""
         self._calls: dict[int, ToolCall] = {}
         self._filter = ThinkFilter() if thinks_in_content else None
         self._pending = b""
@@ -234,6 +247,9 @@ class StreamDecoder:
                     self.tokens += 1
                     for call in delta.tool_calls:
                         self._read_call(call)
+                for ran in delta.executed_tools or ():
+                    self.tokens += 1
+                    self.executed[ran.index] = ran.type or ran.name or ""
             if choice.finish_reason is not None:
                 finish = FINISHES.get(choice.finish_reason, "stop")
         if chunk.usage is not None:

@@ -16,7 +16,7 @@ from core.ports import AttachmentReader, Handler, History, Preferences, Preferen
 from core.requests import ChatRequest, Image, Part, Reply, Text, Turn
 from core.services.prompts import SHORTER, question, system_prompt
 from core.services.quoting import authors, label, quoted
-from core.tokens import TokenScale, estimate_request
+from core.tokens import TokenScale
 
 Context = Callable[[], Awaitable[Sequence[Quote]]]
 """What stands before the question on the platform, oldest first."""
@@ -121,10 +121,11 @@ class ChatService:
             | {stored.user for stored in past if stored.user}
             | authors(quotes, incoming.user.platform, incoming.user.workspace),
             place=place,
+            conversation=incoming.conversation,
+            tz=incoming.tz,
             allow_local=allow_local,
         )
         reply = await self._handler(request, send)
-        self._learn(request, reply)
         answer = Turn("assistant", (Text(reply.text),))
         spoken = reply.usage.output_tokens - reply.usage.reasoning_tokens
         return Answered(
@@ -234,11 +235,6 @@ class ChatService:
             replace(turn, parts=tuple(gone if isinstance(part, Image) else part for part in turn.parts))
             for turn in turns
         )
-
-    def _learn(self, request: ChatRequest, reply: Reply) -> None:
-        """Compare the estimate with what the provider counted, where one call's figures are known."""
-        if len(reply.attempts) == 1 and not reply.from_cache and not reply.usage.estimated:
-            self._scale.correct(reply.model, estimate_request(request), reply.usage.prompt_tokens)
 
 
 def _labelled(turn: Turn, by: str, around: str = "") -> Turn:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import jsonschema
+import msgspec
 
 from core.errors import BadRequest
 
@@ -72,6 +73,24 @@ def parse_short(text: str) -> Schema:
             kind["description"] = note.strip()
         properties[name] = kind
     return _object(properties)
+
+
+def schema_of(written: object) -> Schema:
+    """The JSON Schema that somebody wrote down: in the short form, as JSON text, or as the schema itself.
+
+    Raises BadRequest where it is none of them.
+    """
+    if isinstance(written, str):
+        if not written.lstrip().startswith("{"):
+            return parse_short(written)
+        try:
+            written = msgspec.json.decode(written)
+        except msgspec.DecodeError as error:
+            raise BadRequest(f"the schema is not valid JSON: {error}", param="schema") from error
+    if not isinstance(written, dict):
+        raise BadRequest("a schema is a list of fields (name, price:number) or a JSON Schema", param="schema")
+    check(written)
+    return written
 
 
 def _object(properties: dict[str, Schema]) -> Schema:

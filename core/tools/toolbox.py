@@ -81,7 +81,7 @@ class ToolRules:
     everywhere: frozenset[str] | None = None
     """None: every tool that does not reach outside and does not act."""
     by_place: Mapping[str, frozenset[str]] | None = None
-    """Place ("slack:C123") -> what is allowed there beside `everywhere`."""
+    """Place ("slack:C123") -> what is allowed there beside `everywhere`; "SERVER__*" is all of a server's."""
 
 
 class Toolbox:
@@ -111,8 +111,15 @@ class Toolbox:
         return {
             name: tool
             for name, tool in self._tools.items()
-            if name in extra or (name in base if base is not None else not (tool.reaches_outside or tool.acts))
+            if _named(name, extra)
+            or (_named(name, base) if base is not None else not (tool.reaches_outside or tool.acts))
         }
+
+
+def _named(name: str, allowed: frozenset[str]) -> bool:
+    """Whether *allowed* names the tool itself, or all of its server's ("time__*")."""
+    server, found, _ = name.partition("__")
+    return name in allowed or (bool(found) and f"{server}__*" in allowed)
 
 
 def load_kit(services: Services) -> list[ToolSpec]:

@@ -33,13 +33,13 @@ def test_file_is_read_into_its_sections() -> None:
         temperature = 1
         [channels."slack:C123"]
         persona = "pirate"
-        tools = ["search"]
+        tools = ["read_page"]
         """
     )
 
     assert config.limits.cost_per_day_usd == 2.0
     assert config.personas["pirate"] == PersonaConfig("Talk like a pirate.", temperature=1.0)
-    assert config.channels["slack:C123"].tools == ("search",)
+    assert config.channels["slack:C123"].tools == ("read_page",)
 
 
 @pytest.mark.parametrize(

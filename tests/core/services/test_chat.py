@@ -470,18 +470,17 @@ async def test_private_conversations_are_never_cached(desk: Desk, visibility: st
     assert desk.request.private
 
 
-async def test_estimates_learn_from_reported_usage(desk: Desk):
-    """A model that counts more tokens than estimated raises the next estimate."""
-    desk.model.prompt_tokens = 2_000
-    before = desk.scale.tokens([Turn("user", (Text("x" * 400),))], "big")
-
-    await desk.answer(asks("hi"))
-
-    assert desk.scale.tokens([Turn("user", (Text("x" * 400),))], "big") > before
-
-
 async def test_an_answers_tokens_are_those_reported(desk: Desk):
     """What the provider counted is stored, not a guess."""
     answered = await desk.answer(asks("hi"))
 
     assert answered.turns[1][1] == 7
+
+
+async def test_tools_learn_where_and_when(desk: Desk):
+    """A request says which conversation it comes from and the asker's zone, for tools that need them."""
+    incoming = replace(asks("hi"), tz="Europe/Berlin")
+
+    await desk.answer(incoming)
+
+    assert (desk.request.conversation, desk.request.tz) == (incoming.conversation, "Europe/Berlin")
