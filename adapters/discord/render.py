@@ -37,8 +37,7 @@ _PING = re.compile(r"@(?=everyone\b|here\b)")
 _ROLE = re.compile(r"<@(?=&\d)")
 _ADDRESS = re.compile(r"(?<![<\w])(https?://[^\s<>()\[\]|*]+[^\s<>()\[\]|*.,;:!?\"'])")
 _ZERO_WIDTH = "\u200b"
-_HARMLESS_FENCE = f"`{_ZERO_WIDTH}`{_ZERO_WIDTH}`"
-"""Three backticks that open nothing."""
+_BACKTICKS = re.compile(r"`{3,}")
 
 
 def units(text: str) -> int:
@@ -129,7 +128,7 @@ def _copy_fence(lines: list[str], at: int, fence: re.Match[str], out: list[str])
     closing = re.compile(rf"^\s*{re.escape(marks[0])}{{{len(marks)},}}\s*$")
     at += 1
     while at < len(lines) and not closing.match(lines[at]):
-        out.append(lines[at].replace("```", _HARMLESS_FENCE))
+        out.append(_harmless(lines[at]))
         at += 1
     out.append(f"{indent}```")
     return at + 1
@@ -167,10 +166,15 @@ def _inline(text: str) -> str:
     return "".join(parts)
 
 
+def _harmless(text: str) -> str:
+    """Part runs of backticks that would open or end a code block."""
+    return _BACKTICKS.sub(lambda run: _ZERO_WIDTH.join(run[0]), text)
+
+
 def _code(marks: str, code: str) -> str:
     """A code span; what is inside may not look like the start of a block."""
     marks = marks if len(marks) <= 3 else "``"
-    return f"{marks}{code.replace('```', _HARMLESS_FENCE)}{marks}"
+    return f"{marks}{_harmless(code)}{marks}"
 
 
 def _prose(text: str) -> str:
@@ -178,7 +182,7 @@ def _prose(text: str) -> str:
     text = _LINK.sub(lambda link: _link(link[1], link[2]), text)
     text = _STRONG_UNDERSCORES.sub(r"**\1**", text)  # Discord underlines what Markdown makes bold
     text = _BREAK.sub("\n", text)
-    text = text.replace("||", r"\|\|").replace("```", _HARMLESS_FENCE)
+    text = _harmless(text.replace("||", r"\|\|"))
     # allowed_mentions keeps everybody unpinged; this keeps it from looking like a ping. A person's own chip stays:
     # it is how an answer names somebody.
     return _ROLE.sub(f"<@{_ZERO_WIDTH}", _PING.sub(f"@{_ZERO_WIDTH}", text))
