@@ -226,7 +226,9 @@ class Surface(Protocol):
     """
 
     @property
-    def limits(self) -> SurfaceLimits: ...
+    def limits(self) -> SurfaceLimits:
+        """The same object until the buckets change; sizes never do."""
+        ...
 
     async def post(self, page: int, shown: Shown, nonce: str) -> str:
         """Post page number *page* (from 0) and return the platform's id of it.
@@ -261,6 +263,10 @@ class SurfaceObserver(Protocol):
     """The pacer's ear: what a platform's headers and refusals say about a bucket."""
 
     def learn(self, key: str, *, remaining: int | None, reset_after_s: float, capacity: int | None = None) -> None: ...
+
+    def count(self, rate: Rate) -> None:
+        """A call of that bucket left without leave: a step that another one made necessary at once."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -546,7 +552,8 @@ class ConversationSummary:
 @dataclass(frozen=True, slots=True)
 class ShownTurn:
     """One turn as a page lists it. The reply's figures are in `facts`: model, provider, first_text_s, tokens_per_s,
-    cost_usd, from_cache, attempts, outcome; absent where unknown."""
+    cost_usd, from_cache, attempts, outcome, preface (Markdown that stands above the answer: what was heard, declined or
+    cut), files (what was attached: ref, name, comment); absent where unknown."""
 
     message_id: str
     reply_id: str
@@ -613,7 +620,13 @@ class BlobStore(Protocol):
         """Returns "blob:SHA256HEX". Raises TooLarge above the quota."""
         ...
 
-    async def get(self, ref: str) -> bytes: ...
+    async def get(self, ref: str) -> bytes:
+        """Raises Unreadable when nothing (any more) lies under *ref*."""
+        ...
+
+    async def owned(self, ref: str, owner: UserKey) -> bool:
+        """Whether *owner* handed these bytes in, or was answered with them: whoever guesses a hash gets nothing."""
+        ...
 
 
 class Archive(Protocol):

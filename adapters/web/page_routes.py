@@ -141,6 +141,9 @@ class PageRoutes:
         text = _visible(body.text)
         if not text.strip() and not body.attachments:
             raise BadRequest("there is nothing in it", param="text")
+        for one in body.attachments:
+            if self.adapter.blobs is None or not await self.adapter.blobs.owned(one.ref, user):
+                raise BadRequest(f"the file {_file_name(one.name)!r} was not uploaded by you", param="attachments")
         incoming = Incoming(
             message_id=body.message_id,
             event_id=body.message_id,
@@ -219,11 +222,13 @@ class PageRoutes:
         return _json({"ref": ref, "name": name, "mime": mime, "size_bytes": len(content)}, status=201)
 
     async def file(self, request: web.Request) -> web.Response:
-        """A kept file, always as a download: nothing that was uploaded is ever shown as a page of ours."""
-        self._user(request)
+        """A kept file of the caller's own, always as a download: nothing uploaded is ever shown as a page of ours."""
+        user = self._user(request)
         ref = request.match_info["ref"]
         if self.adapter.blobs is None or not re.fullmatch(r"blob:[0-9a-f]{64}", ref):
             raise web.HTTPNotFound
+        if not await self.adapter.blobs.owned(ref, user):
+            raise web.HTTPNotFound  # as if it were not there: that it is would be news already
         try:
             content = await self.adapter.blobs.get(ref)
         except Unreadable as error:
@@ -317,7 +322,9 @@ def _question(incoming: Incoming, receipt: Receipt) -> dict[str, Any]:
         "text": incoming.text,
         "at": incoming.received_at,
         "waiting": _waiting(receipt),
-        "attachments": [{"kind": one.kind, "name": one.name, "ref": one.ref} for one in incoming.attachments],
+        "attachments": [
+            {"kind": one.kind, "name": one.name, "mime": one.mime, "ref": one.ref} for one in incoming.attachments
+        ],
     }
 
 

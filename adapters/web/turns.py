@@ -35,7 +35,7 @@ class TurnRenderer:
             "message_id": turn.message_id,
             "reply_id": turn.reply_id,
             "text": turn.text,
-            "blocks": await self._blocks(turn.text) if turn.role == "assistant" else (),
+            "blocks": await self._blocks(turn.facts.get("preface", "") + turn.text) if turn.role == "assistant" else (),
             "at": turn.at,
             "state": turn.state,
             "attachments": [

@@ -274,7 +274,7 @@ class Answering:
         footer = wording.FROM_CACHE if reply.from_cache else ""
         record = await job.live.finish(footer=footer)
         self._observe(record)
-        facts = _figures(reply, listener)
+        facts = _figures(reply, listener) | _preface(job)
         if record.outcome == "ok":
             await self._settle(job.claim, Settlement("answered", turns=answered.turns, facts=facts))
         else:
@@ -346,7 +346,7 @@ class Answering:
         """End with a sentence of our own."""
         record = await job.live.conclude(sentence, keep_text=keep_text, outcome=outcome)
         self._observe(record)
-        facts = {"outcome": outcome, "sentence": sentence}
+        facts = {"outcome": outcome, "sentence": sentence, **_preface(job)}
         await self._settle(job.claim, Settlement(settlement.state, settlement.error, facts=facts))
 
     # --- means ---
@@ -424,7 +424,7 @@ def _not_shown(claim: Claim, record: ShownRecord, facts: Mapping[str, Any]) -> S
 def _partial(job: _Job, listener: _Listener | None, state: Any, why: str, sentence: str) -> Settlement:
     """What was said before a stop stays in the history, so that "go on" works; before the first word nothing does."""
     text = job.live.text
-    facts: dict[str, Any] = {"outcome": "stopped" if why == "user" else why, "sentence": sentence}
+    facts: dict[str, Any] = {"outcome": "stopped" if why == "user" else why, "sentence": sentence, **_preface(job)}
     if not text:
         return Settlement(state, why, facts=facts)
     if listener and listener.first_text_s is not None:
@@ -433,6 +433,11 @@ def _partial(job: _Job, listener: _Listener | None, state: Any, why: str, senten
     asked = question(job.claim.incoming, job.claim.incoming.text.strip()) or heard
     turns = (Turn("user", (Text(asked),)), Turn("assistant", (Text(text),)))
     return Settlement(state, why, turns=tuple((turn, estimate_tokens(turn.text)) for turn in turns), facts=facts)
+
+
+def _preface(job: _Job) -> dict[str, str]:
+    """What stood above the answer, so that a page which is loaded again shows it again."""
+    return {"preface": job.live.preface} if job.live.preface else {}
 
 
 def _figures(reply: Reply, listener: _Listener) -> dict[str, Any]:

@@ -69,6 +69,11 @@ class SqlBlobs:
             except FileNotFoundError:
                 raise Unreadable("the file", "it is no longer stored") from None
 
+    async def owned(self, ref: str, owner: UserKey) -> bool:
+        name = ref.removeprefix(PREFIX)
+        mine = select(exists().where(blob_owners.c.hash == name, is_who(blob_owners, owner)))
+        return bool(await self._database.read(lambda c: c.execute(mine).scalar()))
+
     def path(self, name: str) -> Path:
         return self.folder / name[:2] / name
 

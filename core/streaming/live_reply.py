@@ -96,8 +96,9 @@ class LiveReply:
         self._patience_s = patience_s
 
         self._draft = Draft(notice_line)
-        self._composer = Composer(self._draft, surface.limits, reply_id, controls=controls)
-        self._seat = pacer.seat(surface.limits, self._unseen_chars)
+        self._limits = surface.limits
+        self._composer = Composer(self._draft, self._limits, reply_id, controls=controls)
+        self._seat = pacer.seat(self._limits, self._unseen_chars)
         self._group = asyncio.TaskGroup()
         self._changed = asyncio.Event()
         self._visible = asyncio.Event()
@@ -163,6 +164,11 @@ class LiveReply:
     def text(self) -> str:
         """The answer's Markdown so far."""
         return self._draft.text
+
+    @property
+    def preface(self) -> str:
+        """What stands above the answer (what was heard, declined or cut), as Markdown quotes; "" for nothing."""
+        return self._draft.preface
 
     async def send(self, event: Event) -> None:
         if self._deaf:
@@ -236,6 +242,7 @@ class LiveReply:
         try:
             await self._recall()
             while not self._gone and (step := await self._next_step()):
+                self._follow_limits()
                 slot = await self._pacer.turn(self._seat, step.kind)
                 if slot is None:
                     return
@@ -250,6 +257,12 @@ class LiveReply:
         finally:
             self._visible.set()
             self._written.set()
+
+    def _follow_limits(self) -> None:
+        """A surface's buckets change with its ways: a stream that broke is edited from then on."""
+        if self._limits is not self._surface.limits:
+            self._limits = self._surface.limits
+            self._pacer.reseat(self._seat, self._limits)
 
     async def _recall(self) -> None:
         """Learn what an earlier process left on the platform."""

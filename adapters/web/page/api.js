@@ -51,11 +51,26 @@ export async function download(path) {
   return (await ask("GET", path, { headers: headers({}) })).blob();
 }
 
-/** Upload one file; answers what a message's `attachments` wants. */
-export async function upload(file, signal) {
-  const type = file.type || "application/octet-stream";
-  const path = `/page/uploads?name=${encodeURIComponent(file.name)}`;
-  return (await ask("POST", path, { headers: headers({ "Content-Type": type }), body: file, signal })).json();
+/** Upload one file; answers what a message's `attachments` wants. `progress(share)` hears how far it is.
+ *  XMLHttpRequest, as fetch does not tell how much of a body has left. */
+export function upload(file, { signal, progress }) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", `/page/uploads?name=${encodeURIComponent(file.name)}`);
+    const sent = headers({ "Content-Type": file.type || "application/octet-stream" });
+    for (const [name, value] of Object.entries(sent)) request.setRequestHeader(name, value);
+    request.responseType = "json";
+    request.upload.addEventListener("progress", (event) => event.total && progress(event.loaded / event.total));
+    request.addEventListener("load", () => {
+      const body = request.response ?? {};
+      if (request.status < 300) return resolve(body);
+      reject(new Refusal(request.status, body.error?.message ?? `The server answered ${request.status}.`, body.error?.code));
+    });
+    request.addEventListener("error", () => reject(new Refusal(0, "The server cannot be reached.", "offline")));
+    request.addEventListener("abort", () => reject(new DOMException("Removed.", "AbortError")));
+    signal.addEventListener("abort", () => request.abort());
+    request.send(file);
+  });
 }
 
 /** Yield {event, data} of an event stream until it ends. fetch instead of EventSource, which can send no headers. */

@@ -1,7 +1,8 @@
-// The message field: typing, files, send and stop.
+// The message field: typing, speaking, files, send and stop.
 
 import { upload } from "./api.js";
 import { byId, icon, make, toast } from "./dom.js";
+import { Recorder } from "./recorder.js";
 
 export class Composer {
   /** `send(text, attachments)`, `stop()`. */
@@ -31,6 +32,8 @@ export class Composer {
       event.preventDefault();
       this.submit();
     });
+    this.sendWhenReady = false; // send was pressed while a clip was recorded: it goes as soon as it is uploaded
+    this.recorder = new Recorder({ clip: (file) => this.add([file]), changed: () => this.refresh() });
     this.takeFiles();
   }
 
@@ -39,6 +42,7 @@ export class Composer {
     this.maxChars = max_message_chars;
     this.maxBytes = uploads ? max_upload_bytes : 0;
     byId("attach").hidden = !uploads;
+    byId("record").hidden = !uploads || !Recorder.possible;
   }
 
   /** Put the cursor into the field; not on touch screens, where that would open the keyboard over the answer. */
@@ -62,7 +66,8 @@ export class Composer {
     const over = length - this.maxChars;
     byId("count").textContent = over > 0 ? `${over.toLocaleString()} characters too long` : "";
     const uploading = [...this.uploads].some((one) => !one.done);
-    const something = this.field.value.trim() || this.uploads.size;
+    const recording = this.recorder?.recording;
+    const something = this.field.value.trim() || this.uploads.size || recording;
     this.sendButton.disabled = !something || over > 0 || uploading;
     // while an answer grows the button stops it, unless the next question is being written already
     this.stopButton.hidden = !this.running || !!something;
@@ -75,6 +80,11 @@ export class Composer {
 
   submit() {
     if (this.sendButton.disabled) return;
+    if (this.recorder.recording) {
+      this.sendWhenReady = true;
+      this.recorder.stop();
+      return;
+    }
     const text = this.field.value.trim();
     const attachments = [...this.uploads].map((one) => one.kept);
     this.field.value = "";
@@ -124,30 +134,51 @@ export class Composer {
     }
     const controller = new AbortController();
     const entry = { done: false, kept: null };
+    const local = URL.createObjectURL(file);
     const drop = () => {
       controller.abort();
       this.uploads.delete(entry);
+      this.sendWhenReady = false;
       chip.remove();
+      URL.revokeObjectURL(local);
       this.refresh();
     };
-    const picture = file.type.startsWith("image/") ? make("img", { alt: "", src: URL.createObjectURL(file) }) : null;
     const remove = make("button", { class: "icon", type: "button", "aria-label": `Remove ${file.name}`, onclick: drop });
     remove.append(icon("close"));
-    const chip = make("div", { class: "upload" }, picture, make("span", {}, file.name), remove);
+    const bar = make("progress", { max: 1, value: 0, "aria-label": `Uploading ${file.name}` });
+    const chip = make("div", { class: "upload" }, preview(file, local), make("span", {}, file.name), bar, remove);
     byId("uploads").append(chip);
     this.uploads.add(entry);
+    this.refresh();
     try {
-      entry.kept = await upload(file, controller.signal);
+      entry.kept = await upload(file, { signal: controller.signal, progress: (share) => (bar.value = share) });
       entry.done = true;
       chip.classList.add("done");
+      bar.remove();
     } catch (error) {
       this.uploads.delete(entry);
+      this.sendWhenReady = false;
       if (error.name !== "AbortError") {
         chip.classList.add("wrong");
         chip.title = error.message;
-        toast(error.message);
+        bar.replaceWith(make("small", { role: "alert" }, error.message));
       }
     }
     this.refresh();
+    if (this.sendWhenReady && !this.sendButton.disabled) {
+      this.sendWhenReady = false;
+      this.submit();
+    }
   }
+}
+
+/** What a file looks or sounds like, before it is sent. */
+function preview(file, address) {
+  if (file.type.startsWith("image/")) {
+    const picture = make("img", { alt: "", src: address });
+    picture.addEventListener("error", () => picture.remove()); // a kind this browser does not draw (HEIC)
+    return picture;
+  }
+  if (file.type.startsWith("audio/")) return make("audio", { controls: true, src: address });
+  return null;
 }

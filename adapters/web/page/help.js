@@ -12,6 +12,7 @@ const KEYS = [
 const SENTENCES = [
   "Write a question, or drop files and pictures into the message field. The answer appears as the model writes it; " +
     "under it stand the model, its speed and what it cost.",
+  "Press the microphone to ask aloud, and again to stop: what was heard stands above the answer.",
   "“Auto” picks a model for each question. Choose another one, or a persona, below the message field; the choice " +
     "holds until you change it.",
   "Your conversations are kept on this server. Delete one in the list, export everything, or let the server forget you.",

@@ -2,6 +2,7 @@
 
 import { call, download } from "./api.js";
 import { byId, copyText, icon, make, mark, renderedHtml, toast } from "./dom.js";
+import { attached } from "./files.js";
 
 const ENDED = new Set(["answered", "stopped", "failed", "quarantined"]);
 
@@ -101,8 +102,7 @@ export class Question {
     this.said = make("div", { class: "said", dir: "auto" });
     this.element = make("article", { class: "question", "data-id": message_id, "aria-label": "You" });
     if (attachments.length) {
-      const files = attachments.map((file) => make("span", {}, file.name));
-      this.element.append(make("div", { class: "files" }, ...files));
+      this.element.append(make("div", { class: "files" }, ...attachments.map(attached)));
     }
     this.element.append(this.said);
     this.say(text);
@@ -188,7 +188,7 @@ class Answer {
     this.conclude(turn);
     turn.blocks.forEach((html, index) => this.block(index, html));
     this.shorten(turn.blocks.length);
-    this.update({ facts: turn.facts, state: turn.state });
+    this.update({ facts: turn.facts, state: turn.state, files: turn.facts.files });
   }
 
   conclude({ text, state }) {

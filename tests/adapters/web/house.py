@@ -110,13 +110,18 @@ class FakeConversations:
 class FakeBlobs:
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
+        self.owners: set[tuple[str, UserKey]] = set()
 
     async def put(self, content: bytes, *, mime: str, owner: UserKey) -> str:
         import hashlib
 
         ref = f"blob:{hashlib.sha256(content).hexdigest()}"
         self.kept[ref] = content
+        self.owners.add((ref, owner))
         return ref
+
+    async def owned(self, ref: str, owner: UserKey) -> bool:
+        return (ref, owner) in self.owners
 
     async def get(self, ref: str) -> bytes:
         if ref not in self.kept:

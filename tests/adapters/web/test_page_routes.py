@@ -216,3 +216,35 @@ async def test_files_are_named_by_hash_only(house):
     for ref in ("blob:" + "0" * 64, "..%2f..%2fetc%2fpasswd", "blob:x"):
         async with house.http.get(f"{house.url}/page/files/{ref}") as response:
             assert response.status == 404
+
+
+async def test_files_are_their_owners_alone():
+    """A file's hash in somebody else's hands opens nothing: neither the file itself nor a question about it."""
+    async with a_house(WebSettings(host="0.0.0.0", api_keys=("ann-key", "ben-key"))) as house:
+        ann, ben = ({"Authorization": f"Bearer {key}"} for key in ("ann-key", "ben-key"))
+        async with house.http.post(
+            f"{house.url}/page/uploads?name=a.txt", data=b"a secret", headers={**ann, "Content-Type": "text/plain"}
+        ) as response:
+            kept = await response.json()
+        statuses = []
+        for headers in (ann, ben):
+            async with house.http.get(f"{house.url}/page/files/{kept['ref']}", headers=headers) as response:
+                statuses.append(response.status)
+        status, error = await ask(house, "POST", f"{HERE}/messages", {**MESSAGE, "attachments": [kept]}, headers=ben)
+
+    assert statuses == [200, 404]
+    assert (status, error["error"]["param"]) == (400, "attachments")
+
+
+async def test_preface_stands_above_a_stored_answer(house):
+    """What was heard in a voice clip is still there when the page is loaded again."""
+    conversation = house.incoming().conversation
+    facts = {"preface": "> I heard: hello\n\n"}
+    house.conversations.put(
+        conversation, ShownTurn("message-0001", "r1", "assistant", "Hi.", 1.0, "answered", facts=facts)
+    )
+
+    [turn] = await house.adapter.turns.render_all(await house.conversations.messages(conversation))
+
+    assert "I heard: hello" in turn["blocks"][0]
+    assert turn["text"] == "Hi."

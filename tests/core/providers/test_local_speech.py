@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +15,7 @@ from core.requests import TranscribeRequest
 from core.services.transcription import Transcription
 from tests import models
 from tests.core.files import samples
+from tests.core.files.spoken import CONTAINERS, SENTENCE, spoken, word_error_rate
 from tests.core.services.hearing import USER, DirectReader, MemoryCache
 
 pytestmark = [
@@ -26,35 +24,10 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("faster_whisper") is None, reason="extra local-voice is not installed"),
 ]
 
-SENTENCE = "The quick brown fox jumps over the lazy dog. What is the weather in Berlin tomorrow?"
 
-
-def spoken(folder: Path) -> bytes:
-    target = folder / "spoken.wav"
-    subprocess.run(["espeak-ng", "-s", "140", "-w", str(target), SENTENCE], check=True)
-    return target.read_bytes()
-
-
-def word_error_rate(said: str, heard: str) -> float:
-    """Levenshtein distance over words, divided by the number of words said."""
-    left, right = (re.findall(r"[a-z]+", text.lower()) for text in (said, heard))
-    row = list(range(len(right) + 1))
-    for number, word in enumerate(left, start=1):
-        above, row[0] = row[0], number
-        for at, other in enumerate(right, start=1):
-            above, row[at] = row[at], min(row[at] + 1, row[at - 1] + 1, above + (word != other))
-    return row[-1] / len(left)
-
-
-async def test_spoken_sentence_is_heard_in_every_container(tmp_path: Path) -> None:
+async def test_spoken_sentence_is_heard_in_every_container() -> None:
     """Ogg, MP4, WebM and WAV of one spoken sentence all come back with most words right."""
-    wav = spoken(tmp_path)
-    clips = {
-        "wav": wav,
-        "ogg": samples.recoded(wav, "ogg", "libopus"),
-        "m4a": samples.recoded(wav, "mp4", "aac"),
-        "webm": samples.recoded(wav, "webm", "libopus"),
-    }
+    clips = {ending: spoken(SENTENCE, ending) for ending in CONTAINERS}
     rates = {}
     async with Workshop(SystemClock()) as workshop:
         engine = LocalSpeech(workshop, str(models.WHISPER))

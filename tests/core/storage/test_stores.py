@@ -98,6 +98,15 @@ async def test_blob_is_named_by_its_content(storage: Storage) -> None:
     assert len([path for path in storage.blobs.folder.rglob("*") if path.is_file()]) == 1
 
 
+async def test_blob_belongs_to_whoever_handed_it_in(storage: Storage) -> None:
+    """Knowing the hash of somebody else's file is not owning it."""
+    ref = await storage.blobs.put(b"a secret", mime="text/plain", owner=ANN)
+
+    assert await storage.blobs.owned(ref, ANN)
+    assert not await storage.blobs.owned(ref, BOB)
+    assert not await storage.blobs.owned("blob:" + "0" * 64, ANN)
+
+
 @pytest.mark.parametrize("ref", ["blob:" + "0" * 64, "blob:../../secret.key", "../tern.db", "", "blob:" + "g" * 64])
 async def test_unknown_reference_reads_nothing(storage: Storage, ref: str) -> None:
     """What is no hash never becomes a path."""
