@@ -1,0 +1,126 @@
+"""A sentence asked aloud, through the whole house: on the page with a microphone, and over the API.
+
+The local model listens where its weights are (`python -m tests.models`); elsewhere the strict fake of Groq hears.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import openai
+import pytest
+from playwright.async_api import Page, async_playwright, expect
+
+from tests import models
+from tests.bot.box import Box, keyed, open_box
+from tests.core.files.spoken import CONTAINERS, SENTENCE, spoken, word_error_rate
+from tests.fakes.llm_api import FakeLlmApi, Heard, Say
+
+CHROMIUM = Path("/usr/bin/chromium")
+QUESTION = "What is the weather in Berlin tomorrow?"
+LISTENS = models.whisper_is_here() and importlib.util.find_spec("faster_whisper") is not None
+
+LOCAL_EARS = f"""
+[voice]
+local_model = "{models.WHISPER}"
+[models."whisper-large-v3-turbo"]
+enabled = false
+[models."whisper-large-v3"]
+enabled = false
+"""
+
+
+@dataclass
+class House:
+    box: Box
+    groq: FakeLlmApi
+
+    def told(self) -> str:
+        """The last question as the model read it."""
+        content = self.groq.asked()[-1].body["messages"][-1]["content"]
+        return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
+
+    def will_hear(self, sentence: str, times: int = 1) -> None:
+        """Where no real model listens, the fake says it."""
+        if not LISTENS:
+            self.groq.hears(*[Heard(sentence)] * times)
+
+
+@asynccontextmanager
+async def a_house(folder: Path) -> AsyncIterator[House]:
+    async with FakeLlmApi("groq") as groq:
+        groq.default = Say("Sunny, I believe.")
+        async with open_box(folder, keyed(groq), LOCAL_EARS if LISTENS else "") as box:
+            yield House(box, groq)
+
+
+async def test_api_hears_every_container(tmp_path: Path) -> None:
+    """A spoken sentence in WAV, Ogg, MP4 and WebM comes back in words through /v1/audio/transcriptions."""
+    rates = {}
+    async with a_house(tmp_path) as house:
+        house.will_hear(SENTENCE, len(CONTAINERS))
+        async with openai.AsyncOpenAI(base_url=f"{house.box.app.url}/v1", api_key="any", max_retries=0) as client:
+            for ending, (mime, _) in CONTAINERS.items():
+                clip = (f"clip.{ending}", spoken(SENTENCE, ending), mime)
+                heard = await client.audio.transcriptions.create(model="auto", file=clip)
+                rates[ending] = word_error_rate(SENTENCE, heard.text)
+
+    print("word error rate through the API:", {name: f"{rate:.0%}" for name, rate in rates.items()})
+    assert max(rates.values()) < 0.35
+
+
+@asynccontextmanager
+async def a_browser_that_hears(clip: Path) -> AsyncIterator[Page]:
+    """Chromium whose microphone plays *clip*, over and over."""
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-audio-capture={clip}",
+    ]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=flags)
+        context = await browser.new_context(permissions=["microphone"])
+        context.set_default_timeout(30_000)
+        yield await context.new_page()
+        await browser.close()
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed (apt-get install chromium)")
+async def test_question_asked_aloud_on_the_page(tmp_path: Path) -> None:
+    """The microphone button records; what was heard stands above the answer, and still does after a reload."""
+    clip = tmp_path / "question.wav"
+    clip.write_bytes(spoken(QUESTION))
+    complaints: list[str] = []
+    async with a_house(tmp_path) as house, a_browser_that_hears(clip) as page:
+        house.will_hear(QUESTION)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+        await page.goto(house.box.app.url)
+
+        await page.click("#record")
+        await expect(page.locator("#recorded")).to_have_text("0:04", timeout=15_000)
+        await page.click("#send")
+
+        await expect(page.locator(".answer .prose")).to_contain_text("Sunny, I believe.", timeout=60_000)
+        await expect(page.locator(".answer blockquote")).to_contain_text("I heard")
+        await expect(page.locator(".question .clip")).to_be_visible()
+        await page.reload()
+        await expect(page.locator(".answer blockquote")).to_contain_text("I heard")
+        quoted = await page.locator(".answer blockquote").inner_text()
+        await page.click(".question .clip")
+        await expect(page.locator(".question audio")).to_have_count(1)
+        heard = house.told()
+
+    rate = word_error_rate(QUESTION, heard)
+    print(f"heard through the microphone: {heard!r}, quoted: {quoted!r}, word error rate {rate:.0%}")
+    # The fake microphone plays in a loop: the clip may begin in mid-sentence and hold some of its words twice.
+    assert {"weather", "berlin"} & set(heard.lower().replace("?", "").split())
+    assert complaints == []
