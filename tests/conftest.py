@@ -6,8 +6,15 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.fakes.clock import FakeClock, LoopClock, VirtualTimeLoop
+
+# The same commit gives the same verdict; `pytest --hypothesis-profile=explore` looks for what nobody has seen yet.
+# No deadlines: machines are shared and noisy.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=2_000, deadline=None)
+settings.load_profile("steady")
 
 
 @pytest.fixture
