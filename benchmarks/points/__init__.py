@@ -1,0 +1,1 @@
+"""One file for each point of the report: `async def measure(bench) -> Section`."""

@@ -1,0 +1,1 @@
+"""What is measured. Each module runs in a fresh process and knows nothing of the others."""
