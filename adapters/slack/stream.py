@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters.slack.disarm import disarm, held_back
 from adapters.slack.failures import code_behind
 from adapters.slack.place import Place
 from adapters.slack.render import MAX_STREAM_BYTES, around, stream_length
-from adapters.slack.surface import EditedSurface
+from adapters.slack.surface import EditedSurface, post_rate, update_rate
 from adapters.slack.vocabulary import METADATA_EVENT
 from adapters.slack.web_api import WebApi
 from core.clock import Clock
@@ -105,26 +105,35 @@ class StreamedSurface(EditedSurface):
         self._status = ""
         self._edited = not streaming.enabled
         """This reply no longer starts streams."""
+        self._appends = streaming.enabled
+        """Whether its newest page grows by a stream, or will; otherwise by chat.update."""
         key = f"slack:{place.workspace}:chat."
         self._start = Rate(f"{key}startStream", STARTS_PER_MINUTE, 60.0)
         self._append = Rate(f"{key}appendStream", 100, 60.0)  # Tier 4
         self._stop = Rate(f"{key}stopStream", 20, 60.0)  # Tier 2
-        self._stream_limits = SurfaceLimits(
+        streamed = SurfaceLimits(
             max_chars=MAX_STREAM_BYTES,
             measure=stream_length,
             post=(self._start,),
             edit=(self._append,),
             finish=(self._stop,),
         )
+        broken = replace(streamed, edit=(update_rate(place.workspace),), finish=None)
+        self._streamed, self._broken, self._fallen_back = streamed, broken, replace(broken, post=(post_rate(place),))
 
     @property
     def limits(self) -> SurfaceLimits:
-        """One set for the whole reply: after a fallback the stream's buckets pace its edits, and Slack's 429s."""
-        return self._stream_limits
+        """Pages keep the size that a stream takes, whatever becomes of it; the buckets are those of the next write."""
+        if self._appends:
+            return self._streamed
+        return self._fallen_back if self._edited else self._broken
 
     async def post(self, page: int, shown: Shown, nonce: str) -> str:
         await self._finish_others()
         if self._edited or shown.final or shown.footer or shown.plain:
+            if not self._edited:
+                self._api.count(post_rate(self._place))
+            self._appends = False
             return await super().post(page, shown, nonce)
         try:
             return await self._start_stream(page, shown, nonce)
@@ -140,7 +149,8 @@ class StreamedSurface(EditedSurface):
         if code in _UNAVAILABLE:
             self._streaming.gone(code)
         logger.info("no stream for this answer (%s), it is edited", error)
-        self._edited = True
+        self._edited, self._appends = True, False
+        self._api.count(post_rate(self._place))
         return await super().post(page, shown, nonce)
 
     async def _start_stream(self, page: int, shown: Shown, nonce: str) -> str:
@@ -158,6 +168,7 @@ class StreamedSurface(EditedSurface):
         )
         ref = str(answer["ts"])
         self._open[ref] = _Open(page, nonce, sent, whole)
+        self._appends = True
         await self._show_status(shown.status)
         return ref
 
@@ -202,12 +213,16 @@ class StreamedSurface(EditedSurface):
         """Replace the whole text. A message that still streams, ours or a dead process's, is stopped first."""
         if self._open.pop(ref, None):
             await self._stop_quietly(ref)
+        if self._appends:
+            self._api.count(update_rate(self._place.workspace))
+            self._appends = bool(self._open)
         try:
             await super().edit(ref, page, shown)
         except SurfaceGone as error:
             if code_behind(error) != "streaming_state_conflict":
                 raise
             await self._stop_quietly(ref)
+            self._api.count(update_rate(self._place.workspace))
             await super().edit(ref, page, shown)
 
     async def _append_to(self, ref: str, suffix: str) -> None:
@@ -232,6 +247,7 @@ class StreamedSurface(EditedSurface):
         del self._open[ref]
 
     async def _stop_quietly(self, ref: str, suffix: str = "") -> bool:
+        self._api.count(self._stop)
         return await self._api.quietly(
             "stopping a stream",
             lambda: self._api.writes.chat_stopStream(channel=self._place.channel, ts=ref, markdown_text=suffix or None),

@@ -21,7 +21,7 @@ from adapters.slack.settings import SlackSettings
 from adapters.slack.vocabulary import SCOPES
 from core.clock import Clock
 from core.errors import SurfaceBusy, SurfaceError
-from core.ports import SurfaceObserver
+from core.ports import Rate, SurfaceObserver
 
 _TIMEOUT_S = 15
 """For one call; Slack answers within a second. A lost write is better noticed while its reader still waits."""
@@ -116,6 +116,10 @@ class WebApi:
             raise translate(error) from error
         self.delivered_at = self._clock.now()
         return answer
+
+    def count(self, rate: Rate) -> None:
+        """A write goes out that nobody asked the pacer for."""
+        self._pacer.count(rate)
 
     async def quietly(self, what: str, call: Callable[[], Awaitable[AsyncSlackResponse]]) -> bool:
         """Make a call that nobody waits for, such as a status line; says whether it worked, never raises."""

@@ -93,17 +93,11 @@ class PageSurface:
         view = self._view()
         pages = [*view.pages, *([()] * (page + 1 - len(view.pages)))]
         pages[page] = blocks
-        self._show(
-            replace(
-                view,
-                pages=tuple(pages),
-                status=shown.status,
-                footer=shown.footer,
-                stop=bool(shown.controls and shown.controls.stop),
-                final=shown.final,
-                settled=None,
-            )
-        )
+        view = replace(view, pages=tuple(pages), settled=None)
+        if page + 1 == len(pages):  # the last page says how the reply stands; those before it are complete
+            stop = bool(shown.controls and shown.controls.stop)
+            view = replace(view, status=shown.status, footer=shown.footer, stop=stop, final=shown.final)
+        self._show(view)
 
     async def _render(self, page: int, shown: Shown) -> tuple[str, ...]:
         growing = self._growing.setdefault(page, GrowingHtml(self._markdown))

@@ -68,6 +68,21 @@ class Pacer:
             began_at=self._clock.monotonic(),
         )
 
+    def reseat(self, seat: Seat, limits: SurfaceLimits) -> None:
+        """The surface goes by other buckets now: a stream that fell back to editing, for one."""
+        lane = seat.lane
+        edit = self._of(limits.edit)
+        contended = scarcest(edit)
+        seat.post, seat.edit = self._of(limits.post), edit
+        seat.finish = edit if limits.finish is None else self._of(limits.finish)
+        seat.lane = self._lanes.setdefault(contended.key, Lane(contended)) if contended else None
+        seat.min_interval_s = limits.min_interval_s
+        if seat.posted and seat.lane is not lane:  # what it still owes, it owes there
+            if lane:
+                lane.growing -= 1
+            if seat.lane:
+                seat.lane.growing += 1
+
     def _of(self, rates: Sequence[Rate]) -> tuple[Bucket, ...]:
         return tuple(self._buckets.setdefault(rate.key, Bucket(rate)) for rate in rates)
 
@@ -159,6 +174,13 @@ class Pacer:
             now = self._clock.monotonic()
             bucket.learn(now, remaining=remaining, reset_after_s=reset_after_s, capacity=capacity)
             self._reconsider([bucket])
+
+    def count(self, rate: Rate) -> None:
+        """A call left that nobody asked for leave for; what comes after it is paced by it."""
+        now = self._clock.monotonic()
+        (bucket,) = self._of([rate])
+        bucket.spend(now)
+        bucket.landed(now, now)
 
     # --- letting out ---
 

@@ -102,7 +102,8 @@ class Composer:
         if texts and status and not self._has_room(texts[-1][0], status):
             status = ""
         final = ending is not None and ending.final
-        shown = [Shown(text, final, closing_chars=closing, plain=self.plain) for text, closing in texts]
+        # A page that another follows is complete: shown as final now, it owes no edit when the last words are due.
+        shown = [Shown(text, final=True, closing_chars=closing, plain=self.plain) for text, closing in texts]
         if shown:
             text, closing = texts[-1]
             shown[-1] = Shown(text, final, self._buttons(final), status, footer, closing, self.plain)

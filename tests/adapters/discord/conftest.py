@@ -13,7 +13,7 @@ import pytest
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.settings import DiscordSettings
 from core.clock import SystemClock
-from core.ports import Shown, Surface
+from core.ports import Rate, Shown, Surface
 from tests.fakes.desk import FakeCommands, FakeIntake
 from tests.fakes.discord import Channel, FakeDiscord, Guild, Limits, Person, until
 
@@ -42,6 +42,8 @@ class Ear:
 
     def learn(self, key: str, *, remaining: int | None, reset_after_s: float, capacity: int | None = None) -> None:
         self.heard.append((key, remaining, reset_after_s, capacity))
+
+    def count(self, rate: Rate) -> None: ...
 
 
 @dataclass

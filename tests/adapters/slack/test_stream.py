@@ -120,6 +120,19 @@ async def test_where_streaming_does_not_exist_it_is_asked_once(slack: FakeSlack)
     assert [answer.shown for answer in slack.answers("D1")] == [WHOLE] * 3
 
 
+@pytest.mark.parametrize("method", ["chat.startStream", "chat.appendStream"])
+async def test_what_fell_back_to_editing_keeps_to_the_tier_of_edits(slack: FakeSlack, method: str) -> None:
+    """Streams that break all at once are edited at chat.update's fifty a minute, not at the stream's hundred."""
+    async with open_house(slack) as house:
+        asked = [await house.asked(f"question {number}", channel="D1") for number in range(8)]
+        error = "message_not_in_streaming_state" if method == "chat.appendStream" else "user_not_found"
+        slack.fault(method, *[Fault(error=error)] * 8)
+        await asyncio.gather(*(house.answer(one, in_pieces("word " * 400, 5), every_s=0.25) for one in asked))
+
+    assert {answer.shown for answer in slack.answers("D1")} == {("word " * 400).strip()}
+    assert [bucket for bucket, _ in slack.rates.refused if "update" in bucket or "Stream" in bucket] == []
+
+
 async def test_a_slack_connect_recipient_gets_an_edited_answer(slack: FakeSlack) -> None:
     """Slack refuses to stream to somebody from another organisation."""
     slack.person(Person("U8", "Mia", team="T8"))

@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import StaleFence, StorageBusy, StorageFull, SurfaceBusy, SurfaceGone, SurfaceRejected
 from core.events import Notice, Restarted, TextDelta
-from core.ports import PostedPage, SurfaceLimits
+from core.ports import PostedPage, Rate, SurfaceLimits
 from core.streaming.live_reply import LiveReply
 from core.streaming.pacer import Pacer
 from core.wording import STOPPED
@@ -106,6 +106,38 @@ def test_a_long_answer_goes_on_over_pages(run_virtual: Run, stage: Stage):
     assert len(stage.surface.pages) == 3
     assert " ".join(stage.surface.pages).split() == LONG.split()
     assert [shown.final for shown in stage.surface.shown] == [True] * 3
+
+
+def test_last_words_do_not_wait_for_earlier_pages(run_virtual: Run, stage: Stage):
+    """When an answer of many pages ends, its last words are written next: the pages before stand complete already."""
+
+    async def scene() -> float:
+        live = stage.reply()
+        async with live:
+            await stage.say(live, " ".join(f"word{number}" for number in range(1_500)), pause_s=0.01)
+            record = await live.finish()
+        assert record.last_lag_s is not None
+        return record.last_lag_s
+
+    assert run_virtual(scene()) < 0.5
+    assert len(stage.surface.pages) == 7
+
+
+def test_a_surface_that_changes_its_ways_is_paced_by_its_new_buckets(run_virtual: Run, stage: Stage):
+    """Limits are read again before every write: what broke as a stream goes on at the rate of edits."""
+
+    async def scene() -> None:
+        live = stage.reply()
+        async with live:
+            await stage.say(live, "one two three")
+            stage.surface._limits = replace(DISCORD_LIKE, edit=(Rate("slow", 1, 60.0),))
+            await stage.say(live, "and so on " * 20)
+            await live.finish()
+
+    run_virtual(scene())
+
+    assert stage.platform.refusals == 0
+    assert stage.platform.calls[-1][0] > 60.0
 
 
 def test_buttons_stand_under_the_last_page_only(run_virtual: Run, stage: Stage):

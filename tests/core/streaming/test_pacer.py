@@ -12,7 +12,7 @@ from benchmarks.best_schedule import best_mean_lag_s
 from core.events import TextDelta
 from core.ports import Rate, SurfaceLimits
 from core.streaming.live_reply import LiveReply
-from core.streaming.pace import Habit, Seat
+from core.streaming.pace import Habit, Lane, Seat
 from core.streaming.pacer import Pacer, Slot
 from tests.fakes.clock import LoopClock
 from tests.fakes.surface import DISCORD_LIKE, SLACK_LIKE, FakeLedger, FakePlatform, FakeSurface
@@ -303,6 +303,38 @@ def test_a_refusal_holds_everybody_back_who_shares_the_bucket(run_virtual, loop_
         return loop_clock.monotonic()
 
     assert run_virtual(scene()) == pytest.approx(3.0, abs=0.01)
+
+
+def test_a_seat_that_moves_takes_its_debt_along(run_virtual, loop_clock: LoopClock):
+    """A reply that goes by another bucket from now on no longer owes its last edit to the one before."""
+
+    async def scene() -> tuple[Seat, Lane | None]:
+        pacer = Pacer(loop_clock)
+        seat = pacer.seat(replace(ONE, edit=(Rate("before", 5, 5.0),)))
+        pacer.posted(seat)
+        left = seat.lane
+        pacer.reseat(seat, replace(ONE, edit=(Rate("after", 5, 5.0),)))
+        return seat, left
+
+    seat, left = run_virtual(scene())
+
+    assert left
+    assert seat.lane
+    assert (left.growing, seat.lane.growing) == (0, 1)
+    assert [bucket.key for bucket in (*seat.edit, *seat.finish)] == ["after", "after"]
+
+
+def test_a_call_without_leave_counts(run_virtual, loop_clock: LoopClock):
+    """What a surface had to send at once delays what asks for leave after it."""
+
+    async def scene() -> float:
+        pacer = Pacer(loop_clock)
+        rate = Rate("p", 1, 5.0)
+        pacer.count(rate)
+        await pacer.turn(pacer.seat(replace(ONE, post=(rate,))), "post")
+        return loop_clock.monotonic()
+
+    assert run_virtual(scene()) == pytest.approx(5.0, abs=0.01)
 
 
 def test_headers_reach_the_bucket_they_name(run_virtual, loop_clock: LoopClock):
