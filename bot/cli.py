@@ -1,4 +1,4 @@
-"""`python -m bot [run | chat | doctor | models | backup | restore | local-model]`.
+"""`python -m bot [run | chat | batch | extract | doctor | models | backup | restore | local-model]`.
 
 Every command imports what it needs when it is asked for: `local-model` must not pay for a web server, nor `--help` for
 anything.
@@ -52,6 +52,23 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--new", action="store_true", help="begin a new conversation instead of going on with the last")
     commands.add_parser("doctor", help="check keys, models, database and disk, and say what to do")
     commands.add_parser("models", help="list the models and what they can do")
+    batch = commands.add_parser("batch", help="answer a file of prompts, line by line, going on where it stopped")
+    batch.add_argument("source", type=Path, metavar="PROMPTS", help="JSON Lines, OpenAI's batch form, plain text")
+    batch.add_argument("-o", "--output", type=Path, required=True, metavar="ANSWERS", help="JSON Lines; added to")
+    batch.add_argument("--model", default="auto", help="for lines that name none: auto, speed, quality or a model id")
+    batch.add_argument("--dry-run", action="store_true", help="only say what it would take and cost")
+    batch.add_argument(
+        "--provider-batch", action="store_true", help="hand it to Groq's Batch API: half the price, within a day"
+    )
+    extract = commands.add_parser("extract", help="turn files into data that follows a schema, as JSON Lines")
+    extract.add_argument(
+        "--schema", required=True, help='a file with a JSON Schema, a name in tern.toml, or "name, price:number"'
+    )
+    extract.add_argument("--model", default="auto", help="auto, speed, quality or a model id")
+    extract.add_argument("--rows", action="store_true", help="many objects a file, one line each")
+    extract.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="text, PDF, DOCX, HTML; without: standard input"
+    )
     backup = commands.add_parser("backup", help="copy the database to PATH, also while the bot runs")
     backup.add_argument("path", type=Path, metavar="PATH")
     restore = commands.add_parser("restore", help="put the copy at PATH in the database's place")
@@ -83,6 +100,25 @@ def _models(_: argparse.Namespace) -> int:
 
     print(models_table(_load().registry))
     return 0
+
+
+def _batch(arguments: argparse.Namespace) -> int:
+    from bot.batching import batch
+
+    return batch(
+        _load(quiet=True),
+        arguments.source,
+        arguments.output,
+        model=arguments.model,
+        dry_run=arguments.dry_run,
+        provider_batch=arguments.provider_batch,
+    )
+
+
+def _extract(arguments: argparse.Namespace) -> int:
+    from bot.extracting import extract
+
+    return extract(_load(quiet=True), arguments.schema, arguments.files, model=arguments.model, rows=arguments.rows)
 
 
 def _backup(arguments: argparse.Namespace) -> int:
@@ -140,6 +176,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "chat": _chat,
     "doctor": _doctor,
     "models": _models,
+    "batch": _batch,
+    "extract": _extract,
     "backup": _backup,
     "restore": _restore,
     "local-model": _local_model,

@@ -48,6 +48,10 @@ class Router:
             reason = "no usable model has " + " and ".join(sorted(needs))
         return Route((*holds, *rest), reason)
 
+    def spec(self, model_id: str) -> ModelSpec | None:
+        """The model of that id, None where nobody knows it."""
+        return self._registry.get(model_id) if model_id in self._registry.ids() else None
+
     def _holds(self, model: ModelSpec, request: ChatRequest) -> bool:
         prompt = self._scale.of_request(request, model.id)
         return prompt + output_reserve(request, model) <= model.context_window

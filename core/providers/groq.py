@@ -8,6 +8,7 @@ from typing import Final
 from core.events import Send
 from core.models import ModelSpec
 from core.ports import RemoteModel
+from core.providers.batches import GroqBatches
 from core.providers.catalogue import read_models
 from core.providers.completions import Completions
 from core.providers.sdk import OnHeaders, Opened, SdkCaller, ignore_headers, usable_key
@@ -60,6 +61,10 @@ class GroqProvider:
 
     async def speak(self, text: str, model: ModelSpec, voice: str) -> bytes:
         return await spoken(self._caller, text, model, voice)
+
+    def batches(self) -> GroqBatches:
+        """Its Batch API, over the same connections."""
+        return GroqBatches(self._caller, self.name)
 
     async def ready(self) -> None:
         """Import the SDK now, in a thread, so that the first request does not wait for it. Raises KeyRejected."""

@@ -136,7 +136,7 @@ class StreamDecoder:
         self.tool_deltas: list[ToolCallDelta] = []
         """Pieces of tool calls since the caller last emptied this list."""
         self.executed: dict[int, str] = {}
-        """Tools that the provider has run since the caller last emptied this: index -> "browser_search" and the like."""
+        """Tools that the provider ran since the caller last emptied this: index -> "browser_search" ..."""
         self._calls: dict[int, ToolCall] = {}
         self._filter = ThinkFilter() if thinks_in_content else None
         self._pending = b""

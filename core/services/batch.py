@@ -23,6 +23,7 @@ from core.errors import BadRequest, NoModelLeft, RequestError, TernError
 from core.events import Event
 from core.ports import Handler
 from core.requests import ChatRequest, Reply, Usage
+from core.streaming.waiting import wait_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,7 @@ class Batch:
     ) -> None:
         try:
             if wrong:
-                answer: dict[str, Any] | None = _failed(line, 400, "invalid_request_error", wrong)
+                answer: dict[str, Any] | None = failed(line, 400, "invalid_request_error", wrong)
             else:
                 answer = await self._answer(line, progress, pace, stop)
             if answer is None:
@@ -252,18 +253,17 @@ class Batch:
                 request = self._parse(line, self._clock.now() + self._limits.line_deadline_s)
                 reply = await self._handler(request, _discard)
             except RequestError as error:
-                return _failed(line, 400, "invalid_request_error", str(error))
+                return failed(line, 400, "invalid_request_error", str(error))
             except NoModelLeft as error:
                 pace.full()
                 if attempt == self._limits.tries or error.missing:
-                    return _failed(line, 503, "server_error", str(error))
+                    return failed(line, 503, "server_error", str(error))
                 asked = max((failure.retry_after_s or 0.0 for failure in error.errors), default=0.0)
-                await self._clock.sleep(min(max(wait_s, asked), self._limits.longest_wait_s))
                 wait_s *= 2
-                if stop.is_set():
+                if await wait_for(stop, self._clock, min(max(wait_s / 2, asked), self._limits.longest_wait_s)):
                     return None
             except TernError as error:
-                return _failed(line, 500, "server_error", str(error))
+                return failed(line, 500, "server_error", str(error))
             else:
                 pace.went_well()
                 progress.usage = progress.usage + reply.usage
@@ -306,7 +306,8 @@ def _succeeded(line: Line, body: Mapping[str, Any]) -> dict[str, Any]:
             "error": None}  # fmt: skip
 
 
-def _failed(line: Line, status: int, code: str, message: str) -> dict[str, Any]:
+def failed(line: Line, status: int, code: str, message: str) -> dict[str, Any]:
+    """The result line of a line that came to nothing."""
     error = {"code": code, "message": message, "status_code": status}
     return {"id": f"batch_req_{line.number}", "line": line.number, "custom_id": line.custom_id, "response": None,
             "error": error}  # fmt: skip

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from core.clock import Clock
 from tests.fakes.llm_api import windows
+from tests.fakes.llm_api.batches import Batches
 from tests.fakes.llm_api.chunks import Chunks, said
 from tests.fakes.llm_api.refusals import bad_request, model_not_found, rate_limited, too_large, unauthorised
 from tests.fakes.llm_api.rules import (
@@ -50,6 +51,9 @@ class Recorded:
     headers: Mapping[str, str]
     model: str = ""
     status: int = 0
+    prompt_tokens: int = 0
+    reported: bool = False
+    """Whether the client was told what the request used."""
     refusal: str = ""
     """Message of a refusal that no script asked for: the request was wrong, or a window full."""
     tokens_sent: int = 0
@@ -92,6 +96,8 @@ class FakeLlmApi:
         self._scripts: dict[str, deque[Script]] = defaultdict(deque)
         self._answer: Callable[[dict[str, Any]], Script | None] = lambda body: None
         self._hearings: deque[Heard | Fail] = deque()
+        self.batches = Batches(self._in_a_batch)
+        """Groq's Batch API; a line is answered by the same scripts, whole."""
         self._windows = windows.Windows(self._limits_of, clock.monotonic if clock else time.monotonic)
         self._runner: web.AppRunner | None = None
         self._leaving = asyncio.Event()
@@ -132,6 +138,11 @@ class FakeLlmApi:
         app.router.add_post(prefix + "/audio/transcriptions", self._hear)
         app.router.add_post(prefix + "/audio/translations", self._hear)
         app.router.add_post(prefix + "/audio/speech", self._speak)
+        if self.flavour == "groq":
+            app.router.add_post(prefix + "/files", self._upload)
+            app.router.add_get(prefix + "/files/{id}/content", self._download)
+            app.router.add_post(prefix + "/batches", self._make_batch)
+            app.router.add_get(prefix + "/batches/{id}", self._look_at_batch)
         app.router.add_route("*", "/{rest:.*}", self._unknown_url)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -157,6 +168,7 @@ class FakeLlmApi:
         script = self._answer(body) or self._next(record.model)
         model = self.models.get(record.model) or FakeModel(record.model, 8_192, 8_192)
         prompt, output = prompt_tokens(body), output_tokens(body, model)
+        record.prompt_tokens = prompt
         if self.flavour == "groq" and (full := self._windows.take(record.model, prompt=prompt, output=output)):
             return self._refuse(record, self._window_full(record.model, full), scripted=False)
         match script:
@@ -229,6 +241,7 @@ class FakeLlmApi:
                     asked = bool(record.body.get("stream_options", {}).get("include_usage"))
                     usage = _usage(script, prompt, record.tokens_sent) if script.usage else None
                     await response.write(chunks.end(_finish(script), usage, asked_for_usage=asked))
+                    record.reported = usage is not None
             case Stall():
                 while not self._leaving.is_set():
                     if script.keepalive:
@@ -257,6 +270,13 @@ class FakeLlmApi:
             return self._hang_up(request)
         await self._wait(script.first_after_s)
         record.tokens_sent = len(script.pieces)
+        answer = self._completion(script, record.model, prompt)
+        record.reported = script.usage
+        record.status = 200
+        return web.json_response(answer, headers={**self._headers(record), **script.headers})
+
+    def _completion(self, script: Say, model: str, prompt: int) -> dict[str, Any]:
+        """A whole chat completion."""
         message: dict[str, Any] = {"role": "assistant", "content": "".join(script.pieces)}
         if script.reasoning:
             message["reasoning_content" if self.flavour == "local" else "reasoning"] = script.reasoning
@@ -266,17 +286,15 @@ class FakeLlmApi:
                 for index, (name, arguments) in enumerate(script.calls)
             ]
         request_id = self._request_id()
-        answer = {
+        return {
             "id": f"chatcmpl-{request_id}",
             "object": "chat.completion",
             "created": 1_795_000_000,
-            "model": record.model,
+            "model": model,
             "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(script)}],
-            "usage": _usage(script, prompt, record.tokens_sent) if script.usage else None,
+            "usage": _usage(script, prompt, len(script.pieces)) if script.usage else None,
             **({"x_groq": {"id": request_id}} if self.flavour == "groq" else {}),
         }
-        record.status = 200
-        return web.json_response(answer, headers={**self._headers(record), **script.headers})
 
     # --- the other routes ---
 
@@ -367,6 +385,50 @@ class FakeLlmApi:
             return self._refuse(record, bad_request("input exceeds 200 characters", param="input"), scripted=False)
         record.status = 200
         return web.Response(body=_wav(len(body["input"])), content_type="audio/wav", headers=self._headers(record))
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        record = Recorded(request.path, {}, dict(request.headers))
+        self.requests.append(record)
+        form = await request.post()
+        file = form.get("file")
+        content = file.file.read() if isinstance(file, web.FileField) else b""
+        return self._batch_answer(request, record, self.batches.upload(str(form.get("purpose")), content))
+
+    async def _make_batch(self, request: web.Request) -> web.Response:
+        record = await self._recorded(request)
+        return self._batch_answer(request, record, self.batches.create(record.body))
+
+    async def _look_at_batch(self, request: web.Request) -> web.Response:
+        record = await self._recorded(request)
+        return self._batch_answer(request, record, self.batches.look(request.match_info["id"]))
+
+    async def _download(self, request: web.Request) -> web.Response:
+        record = await self._recorded(request)
+        content = self.batches.files.get(request.match_info["id"])
+        if content is None or not self._known_key(request):
+            return self._batch_answer(request, record, None)
+        record.status = 200
+        return web.Response(body=content, content_type="application/jsonl")
+
+    def _batch_answer(
+        self, request: web.Request, record: Recorded, answer: Mapping[str, Any] | Fail | None
+    ) -> web.Response:
+        if not self._known_key(request):
+            return self._refuse(record, unauthorised(), scripted=False)
+        if answer is None or isinstance(answer, Fail):
+            gone = Fail(404, {"error": {"message": "not found", "type": "invalid_request_error"}})
+            return self._refuse(record, answer or gone, scripted=False)
+        record.status = 200
+        return web.json_response(answer)
+
+    def _in_a_batch(self, body: dict[str, Any]) -> Mapping[str, Any] | Fail:
+        if (refusal := refused(body, self.flavour, self.models)) is not None:
+            return refusal
+        script = self._answer(body) or self._next(str(body["model"]))
+        if isinstance(script, Fail):
+            return script
+        assert isinstance(script, Say)
+        return self._completion(script, str(body["model"]), prompt_tokens(body))
 
     async def _unknown_url(self, request: web.Request) -> web.Response:
         record = await self._recorded(request)

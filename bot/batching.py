@@ -1,0 +1,214 @@
+"""`python -m bot batch`: a file of prompts in, a file of answers out, going on where it stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from adapters.web.api.parse import chat_request, parse_body
+from adapters.web.api.wire import completion
+from bot.loading import Loaded
+from bot.workbench import USER, open_workbench
+from core.clock import Clock, SystemClock
+from core.errors import BadRequest, ProviderError, RequestError, SettingsError
+from core.requests import ChatRequest, Reply
+from core.router import Router
+from core.services.batch import Answers, Batch, BatchLimits, Line, read_lines
+from core.services.batch import Progress as Counts
+from core.tokens import estimate_request
+from core.wording import sentence_for
+
+UNANSWERED = 3
+"""Exit status when it was stopped before the last line; run again to go on."""
+
+_ANSWER_TOKENS = 400
+"""What an answer is taken to be in an estimate, where the line names no smaller maximum."""
+
+BATCH_PRICE = 0.5
+"""Of the usual one, through Groq's Batch API (facts/groq.md 2, https://console.groq.com/docs/batch)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a file would take. Costs in USD."""
+
+    lines: int
+    unreadable: int
+    prompt_tokens: int
+    output_tokens: int
+    cost_usd: float
+    models: Mapping[str, int]
+    """Model id -> lines it would answer first."""
+
+
+def batch(loaded: Loaded, source: Path, target: Path, *, model: str, dry_run: bool, provider_batch: bool) -> int:
+    """Answer the lines of *source* into *target*. Returns the exit status: 0 when every line is done."""
+    if not source.is_file():
+        raise SettingsError([f"{source} is not there"])
+    if source.resolve() == target.resolve():
+        raise SettingsError(["the answers cannot go into the file of prompts"])
+    try:
+        loaded.registry.resolve(model)
+        return asyncio.run(_batch(loaded, source, target, model, dry_run=dry_run, provider_batch=provider_batch))
+    except RequestError as error:
+        raise SettingsError([str(error)]) from error
+    except ProviderError as error:
+        print(f"{sentence_for(error)} ({error.detail})", file=sys.stderr)
+        return 1
+
+
+async def _batch(loaded: Loaded, source: Path, target: Path, model: str, *, dry_run: bool, provider_batch: bool) -> int:
+    clock, limits = SystemClock(), BatchLimits()
+    async with open_workbench(loaded, clock) as bench:
+        if dry_run:
+            print(worded(estimate(read_lines(source, model=model, limits=limits), bench.router, clock)))
+            return 0
+        answers = Answers(target)
+        counts = Counts(total=count_lines(source))
+        counts.before = counts.done = answers.open()
+        try:
+            if provider_batch:
+                from bot.provider_batch import hand_over
+
+                return await hand_over(bench, source, target, answers, counts, model, clock)
+            return await _answer(bench.handler, source, model, limits, answers, counts, clock)
+        finally:
+            answers.close()
+
+
+async def _answer(
+    handler: Any, source: Path, model: str, limits: BatchLimits, answers: Answers, counts: Counts, clock: Clock
+) -> int:
+    stop = asyncio.Event()
+    with shown(counts) as changed, interrupting(stop):
+        runner = Batch(handler, request_of, _rendering(clock), clock, limits=limits)
+        await runner.run(read_lines(source, model=model, limits=limits), answers, counts, changed=changed, stop=stop)
+    return conclude(counts)
+
+
+def request_of(line: Line, deadline_at: float) -> ChatRequest:
+    """What *line* asks. Raises RequestError."""
+    body = parse_body(msgspec.json.encode(line.body))
+    return chat_request(body, request_id=f"batch-{line.number}", user=USER, deadline_at=deadline_at)
+
+
+def _rendering(clock: Clock) -> Callable[[Line, Reply], Mapping[str, Any]]:
+    return lambda line, reply: completion(reply, request_id=f"batch-{line.number}", created=int(clock.now()))
+
+
+def count_lines(source: Path) -> int:
+    """How many lines there are to answer; blank ones are none."""
+    with source.open("rb") as lines:
+        return sum(1 for line in lines if line.strip())
+
+
+def estimate(lines: Iterator[Line | tuple[Line, str]], router: Router, clock: Clock) -> Estimate:
+    """Guess tokens and price of *lines* at the first model of each one's route; output tokens are assumed."""
+    total = unreadable = prompt = output = 0
+    cost_usd = 0.0
+    models: dict[str, int] = {}
+    for entry in lines:
+        total += 1
+        try:
+            if isinstance(entry, tuple):
+                raise BadRequest(entry[1])
+            request = request_of(entry, clock.now() + 300.0)
+            first = next(iter(router.route(request)), None)
+        except RequestError:
+            first = None
+        if first is None:
+            unreadable += 1
+            continue
+        asked = estimate_request(request)
+        said = min(request.max_output_tokens or _ANSWER_TOKENS, _ANSWER_TOKENS)
+        prompt, output = prompt + asked, output + said
+        cost_usd += first.cost_usd(asked, 0, said)
+        models[first.id] = models.get(first.id, 0) + 1
+    return Estimate(total, unreadable, prompt, output, cost_usd, models)
+
+
+def worded(guess: Estimate) -> str:
+    """An estimate as lines of text."""
+    lines = [
+        f"{guess.lines:,} lines, about {guess.prompt_tokens:,} tokens in and {guess.output_tokens:,} out "
+        f"(taking an answer to be {_ANSWER_TOKENS} tokens at most).",
+        f"About ${guess.cost_usd:,.4f}; ${guess.cost_usd * BATCH_PRICE:,.4f} with --provider-batch.",
+        *(f"  {model}: {count:,} lines" for model, count in sorted(guess.models.items())),
+    ]
+    if guess.unreadable:
+        lines.append(f"{guess.unreadable:,} lines cannot be asked; they will be answered with an error.")
+    return "\n".join(lines)
+
+
+def conclude(counts: Counts) -> int:
+    """Say how it ended; returns the exit status."""
+    left = counts.total - counts.done
+    said = f"{counts.done:,} of {counts.total:,} lines are answered, {counts.failed:,} of them now with an error"
+    print(f"{said}; ${counts.usage.cost_usd:,.4f} this time.", file=sys.stderr)
+    if left > 0:
+        print(f"{left:,} lines are left: the same command goes on there.", file=sys.stderr)
+        return UNANSWERED
+    return 0
+
+
+@contextlib.contextmanager
+def shown(counts: Counts) -> Iterator[Callable[[Counts], None]]:
+    """A progress bar on standard error, with rate, cost and time left; only its end where that is no terminal."""
+    bar = Progress(
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("${task.fields[cost]:.4f}"),
+        TextColumn("{task.fields[at_once]} at once"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    with bar:
+        task = bar.add_task("", total=counts.total, completed=counts.done, rate="", cost=0.0, at_once=0)
+
+        def changed(now: Counts) -> None:
+            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
+            bar.update(
+                task,
+                completed=now.done,
+                rate=f"{speed:,.1f}/s" if speed else "",
+                cost=now.usage.cost_usd,
+                at_once=now.at_once,
+            )
+
+        yield changed
+
+
+@contextlib.contextmanager
+def interrupting(stop: asyncio.Event) -> Iterator[None]:
+    """Ctrl-C lets the lines under way finish; a second one breaks them off."""
+    loop, me = asyncio.get_running_loop(), asyncio.current_task()
+
+    def pressed() -> None:
+        if stop.is_set() and me is not None:
+            me.cancel()
+            return
+        print("\nFinishing the lines under way. Ctrl-C again breaks them off.", file=sys.stderr)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, pressed)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        raise KeyboardInterrupt from None
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

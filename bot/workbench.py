@@ -1,0 +1,103 @@
+"""The onion for work from the command line: no history, no cache, no per-user guard; whoever types the command pays."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from random import Random
+
+from bot.loading import Loaded
+from bot.local_choice import LocalChoice, choice_of
+from bot.local_model import LocalModel, usable_cores, wanted_start
+from bot.providers import CloudProvider, cloud_providers, local_server
+from bot.settings import child_environment
+from core.admission import ModelAdmission
+from core.attempts import AttemptBook
+from core.clock import Clock
+from core.cooldowns import Cooldowns
+from core.events import Send
+from core.fallback import Fallback, Signals
+from core.fitting import fit
+from core.incoming import UserKey
+from core.middleware.observe import Observe
+from core.middleware.retry import RetryingProvider
+from core.ports import Handler, Provider
+from core.providers.local import LocalProvider
+from core.requests import ChatRequest, Reply
+from core.router import Router
+from core.tokens import TokenScale
+
+USER = UserKey("terminal", "", "local")
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """Open models. `handler` asks them as the bot does: routed, admitted, retried, with another model in reserve."""
+
+    handler: Handler
+    router: Router
+    cloud: dict[str, CloudProvider]
+
+
+@contextlib.asynccontextmanager
+async def open_workbench(loaded: Loaded, clock: Clock) -> AsyncIterator[Workbench]:
+    """Open the providers that the settings switch on; closed on leaving.
+
+    The local model stands in only where it is all there is: between the answers of a large model, a small one's would
+    be worse than an error.
+    """
+    settings, registry = loaded.settings, loaded.registry
+    choice = choice_of(settings.local_model)
+    scale, book, random = TokenScale(), AttemptBook(), Random()
+    admission = ModelAdmission(clock)
+    async with contextlib.AsyncExitStack() as opened:
+        cloud = cloud_providers(settings, admission.read_headers)
+        for provider in cloud.values():
+            opened.push_async_callback(provider.close)
+        providers: dict[str, Provider] = dict(cloud)
+        if not cloud and (local := await _local(loaded, choice, clock, random, opened)):
+            providers["local"] = local
+            if choice.spec is not None and choice.spec.id not in registry.ids():
+                registry.add(choice.spec)
+        registry.serve(providers)
+        router = Router(registry, scale)
+        cooldowns = Cooldowns(clock)
+        retrying = {name: RetryingProvider(each, clock, random.random, book) for name, each in providers.items()}
+        fallback = Fallback(
+            router, retrying, admission, cooldowns, clock, fit, scale, book, Signals(mark_dead=registry.mark_dead)
+        )
+        yield Workbench(Observe(fallback, (), clock, book), router, cloud)
+
+
+async def _local(
+    loaded: Loaded, choice: LocalChoice, clock: Clock, random: Random, opened: contextlib.AsyncExitStack
+) -> Provider | None:
+    if server := local_server(choice):
+        opened.push_async_callback(server.close)
+        return server
+    if choice.kind == "off":
+        return None
+    model = LocalModel(
+        wanted_start(choice.path, threads=loaded.config.local.threads, cores=usable_cores()),
+        connect=lambda endpoint: LocalProvider(endpoint.base_url, endpoint.api_key),
+        clock=clock,
+        random=random,
+        environ=child_environment(),
+        keep_warm=False,
+        idle_stop_s=loaded.config.local.idle_stop_s,
+    )
+    group = await opened.enter_async_context(asyncio.TaskGroup())
+    keeping = group.create_task(model.run(), name="local model")
+    opened.callback(keeping.cancel)
+    return model
+
+
+def wishing(handler: Handler, wish: str) -> Handler:
+    """*handler* asked for one model whatever the requests wish."""
+
+    async def ask(request: ChatRequest, send: Send) -> Reply:
+        return await handler(replace(request, wish=wish), send)
+
+    return ask

@@ -1,0 +1,178 @@
+"""`python -m bot batch` and `extract` over the strict fake: as a person calls them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bot.box import keyed
+from tests.fakes.llm_api import Fail, FakeLlmApi, Say, bad_request, over_capacity
+
+
+@pytest.fixture
+async def groq() -> AsyncIterator[FakeLlmApi]:
+    async with FakeLlmApi("groq") as api:
+        yield api
+
+
+async def tern(folder: Path, groq: FakeLlmApi, *arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
+    """Run a command to its end: (status, standard output, standard error)."""
+    process = await started(folder, groq, *arguments)
+    out, err = await asyncio.wait_for(process.communicate(stdin), 60)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def started(folder: Path, groq: FakeLlmApi, *arguments: str) -> asyncio.subprocess.Process:
+    environ = {"PATH": os.environ["PATH"], "DATA_DIR": str(folder), "LOCAL_MODEL": "off", **keyed(groq)}
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot", *arguments, env=environ, stdin=pipe, stdout=pipe, stderr=pipe
+    )
+
+
+def prompts(folder: Path, count: int) -> Path:
+    path = folder / "prompts.jsonl"
+    path.write_text("".join(json.dumps({"custom_id": f"q{n}", "prompt": f"number {n}"}) + "\n" for n in range(count)))
+    return path
+
+
+def answers(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def echo(body: dict[str, Any]) -> Say:
+    return Say("I heard " + body["messages"][-1]["content"])
+
+
+async def test_every_line_is_answered_with_its_id(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """Each prompt has one answer that names it, whatever form its line has."""
+    groq.answers(echo)
+    source, target = tmp_path / "in", tmp_path / "out"
+    whole = {"custom_id": "b", "method": "POST", "url": "/v1/chat/completions",
+             "body": {"model": "speed", "messages": [{"role": "user", "content": "beta"}]}}  # fmt: skip
+    source.write_text("alpha\n" + json.dumps(whole) + "\n\n{broken\n")
+
+    status, _, err = await tern(tmp_path, groq, "batch", str(source), "-o", str(target))
+
+    found = {one["custom_id"]: one for one in answers(target)}
+    assert status == 0, err
+    assert found["line-1"]["response"]["body"]["choices"][0]["message"]["content"] == "I heard alpha"
+    assert found["b"]["response"]["body"]["choices"][0]["message"]["content"] == "I heard beta"
+    assert "broken JSON" in found["line-4"]["error"]["message"]
+
+
+async def test_killed_batch_goes_on_where_it_stopped(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """300 lines with faults, killed twice without warning: in the end every id stands there once."""
+    asked = 0
+
+    def faulty(body: dict[str, Any]) -> Say | Fail:
+        nonlocal asked
+        asked += 1
+        return over_capacity() if asked % 20 == 0 else Say("fine", first_after_s=0.01)
+
+    groq.answers(faulty)
+    source, target = prompts(tmp_path, 300), tmp_path / "out.jsonl"
+    command = ("batch", str(source), "-o", str(target))
+    for enough in (60, 160):
+        process = await started(tmp_path, groq, *command)
+        async with asyncio.timeout(60):
+            while not target.exists() or target.read_bytes().count(b"\n") < enough:
+                await asyncio.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        await process.communicate()
+
+    status, _, err = await tern(tmp_path, groq, *command)
+
+    found = answers(target)
+    assert status == 0, err
+    assert sorted(one["custom_id"] for one in found) == sorted(f"q{n}" for n in range(300))
+    assert all(one["response"]["status_code"] == 200 for one in found)
+
+
+async def test_ctrl_c_finishes_what_is_under_way(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """Interrupted once, it writes the answers it waits for, says what is left and how to go on."""
+    groq.answers(lambda body: Say("fine", first_after_s=0.2))
+    source, target = prompts(tmp_path, 200), tmp_path / "out.jsonl"
+    process = await started(tmp_path, groq, "batch", str(source), "-o", str(target))
+    async with asyncio.timeout(60):
+        while not target.exists() or not target.read_bytes():
+            await asyncio.sleep(0.02)
+
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+
+    done = len(answers(target))
+    assert process.returncode == 3
+    assert f"{200 - done} lines are left" in err.decode()
+    assert len(groq.asked()) == done
+
+
+async def test_dry_run_asks_nobody(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """It prints tokens and price, and neither calls a model nor writes a file."""
+    source, target = prompts(tmp_path, 3), tmp_path / "out"
+
+    status, out, _ = await tern(tmp_path, groq, "batch", str(source), "-o", str(target), "--dry-run")
+
+    assert status == 0
+    assert "3 lines" in out
+    assert "openai/gpt-oss-20b: 3 lines" in out
+    assert not target.exists()
+    assert not groq.asked()
+
+
+async def test_provider_batch_is_fetched_by_the_next_call(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """Stopped while Groq works, the same command later fetches the same batch: one upload, each id once."""
+    groq.answers(lambda body: bad_request("no") if "number 2" in str(body["messages"]) else echo(body))
+    groq.batches.looks = 1
+    source, target = prompts(tmp_path, 5), tmp_path / "out.jsonl"
+    command = ("batch", str(source), "-o", str(target), "--provider-batch")
+    process = await started(tmp_path, groq, *command)
+    async with asyncio.timeout(60):
+        while not any("/batches/" in one.path for one in groq.requests):
+            await asyncio.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+    assert process.returncode == 3
+
+    status, _, err = await tern(tmp_path, groq, *command)
+
+    found = {one["custom_id"]: one for one in answers(target)}
+    assert status == 0, err
+    assert len(groq.batches.made) == 1
+    assert sorted(found) == [f"q{n}" for n in range(5)]
+    assert found["q2"]["error"]["status_code"] == 400
+    assert found["q0"]["response"]["body"]["choices"][0]["message"]["content"] == "I heard number 0"
+    assert not (tmp_path / "out.jsonl.batch").exists()
+
+
+async def test_extract_writes_one_valid_line_a_file(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """Each file becomes one object that follows the schema; what cannot be read is named in its place."""
+    groq.answers(lambda body: Say('{"name": "Ann", "price": 3.5}'))
+    (tmp_path / "a.txt").write_text("Ann paid 3.50")
+    (tmp_path / "b.bin").write_bytes(bytes(range(256)))
+
+    status, out, err = await tern(
+        tmp_path, groq, "extract", "--schema", "name, price:number", str(tmp_path / "a.txt"), str(tmp_path / "b.bin")
+    )
+
+    first, second = [json.loads(line) for line in out.splitlines()]
+    assert first["data"] == {"name": "Ann", "price": 3.5}, err
+    assert "cannot read" in second["error"]
+    assert status == 1
+
+
+async def test_extract_reads_rows_from_standard_input(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """With --rows and no file, standard input becomes one line an object."""
+    groq.answers(lambda body: Say('{"items": [{"who": "Ann"}, {"who": "Bob"}]}'))
+
+    _, out, _ = await tern(tmp_path, groq, "extract", "--schema", "who", "--rows", stdin=b"Ann and Bob")
+
+    assert [json.loads(line)["data"]["who"] for line in out.splitlines()] == ["Ann", "Bob"]
