@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -96,11 +97,11 @@ class ChatService:
             RequestError, NoModelLeft: As the handler; BadRequest also for an empty message or an unknown persona.
             StorageError: If the history cannot be read.
         """
-        preferences = await self._preferences.get(incoming.user)
+        # Side by side: each is a hop to a thread, and the asker waits for both.
+        preferences, (past, own) = await asyncio.gather(self._preferences.get(incoming.user), self._past(incoming))
         place = f"{incoming.conversation.platform}:{incoming.conversation.channel}"
         channel = self.personas.channel(place)
         persona = self.personas.choose(incoming.options.get("persona", ""), preferences.persona, channel.persona)
-        past, own = await self._past(incoming)
         quotes = await self._quotes(incoming, past, context)
         asked = await self._asked(incoming, own, send, deadline_at)
         told = self._told(incoming, persona, past, quotes, asked, own)

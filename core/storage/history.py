@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, fields
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import Connection, Row, bindparam, func, or_, select
 
 from core.incoming import ConversationKey
 from core.ports import StoredTurn
@@ -14,6 +15,30 @@ from core.storage.codec import turn_from
 from core.storage.database import Database
 from core.storage.schema import conversations, is_conversation, messages, turns, user_of
 from core.storage.sqlite import matches
+
+_KEY: Any = ConversationKey(*(bindparam(part.name) for part in fields(ConversationKey)))  # type: ignore[arg-type]
+
+_BEFORE = (
+    select(messages.c.seq)
+    .where(
+        messages.c.message_id == bindparam("before"),
+        messages.c.platform == _KEY.platform,
+        messages.c.channel == _KEY.channel,
+        messages.c.workspace == _KEY.workspace,
+    )
+    .scalar_subquery()
+)
+
+_RECENT = (
+    select(turns)
+    .where(
+        turns.c.conversation_id == select(conversations.c.id).where(is_conversation(_KEY)).scalar_subquery(),
+        turns.c.message_seq < func.coalesce(_BEFORE, 2**62),
+    )
+    .order_by(turns.c.message_seq.desc(), turns.c.position.desc())
+    .limit(bindparam("rows"))
+)
+# Built once: before every answer somebody waits for this, and putting it together takes longer than running it.
 
 
 class SqlHistory:
@@ -26,23 +51,10 @@ class SqlHistory:
         self, conversation: ConversationKey, *, max_tokens: int, max_turns: int, before: str | None = None
     ) -> Sequence[StoredTurn]:
         """A question and its answer come together or not at all, so that no tool result stands without its call."""
-        ours = select(conversations.c.id).where(is_conversation(conversation)).scalar_subquery()
-        query = (
-            select(turns)
-            .where(turns.c.conversation_id == ours)
-            .order_by(turns.c.message_seq.desc(), turns.c.position.desc())
-            .limit(max_turns + 1)
-        )
+        asked = {**asdict(conversation), "before": before, "rows": max_turns + 1}
 
         def work(c: Connection) -> list[StoredTurn]:
-            wanted = query
-            if before is not None:
-                seq = c.execute(
-                    select(messages.c.seq).where(messages.c.message_id == before, _at(conversation))
-                ).scalar()
-                if seq is not None:
-                    wanted = query.where(turns.c.message_seq < seq)
-            return _that_fit(c.execute(wanted), max_tokens=max_tokens, max_turns=max_turns)
+            return _that_fit(c.execute(_RECENT, asked), max_tokens=max_tokens, max_turns=max_turns)
 
         return await self._database.read(work)
 
@@ -61,11 +73,6 @@ class SqlHistory:
 
 def _ids(keys: Sequence[ConversationKey]) -> Any:
     return select(conversations.c.id).where(or_(*(is_conversation(key) for key in keys)))
-
-
-def _at(key: ConversationKey) -> Any:
-    at = messages.c
-    return (at.platform == key.platform) & (at.channel == key.channel) & (at.workspace == key.workspace)
 
 
 def _that_fit(rows: Iterable[Row[Any]], *, max_tokens: int, max_turns: int) -> list[StoredTurn]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from core.incoming import UserKey
 from core.ports import Preferences
 from core.storage.database import Database
-from core.storage.schema import is_who, notes, preferences, who
+from core.storage.schema import notes, preferences, who
 from core.storage.sqlite import upsert
 
 _CHOOSE = upsert(preferences, ("platform", "workspace", "user"), ("model", "persona"))
+_CHOSEN = select(preferences).where(
+    *(preferences.c[name] == bindparam(name) for name in ("platform", "workspace", "user"))
+)
 _NOTE = upsert(notes, ("key",), ("value",))
 
 
@@ -22,7 +25,7 @@ class SqlPreferences:
 
     async def get(self, user: UserKey) -> Preferences:
         def work(c: Connection) -> Preferences:
-            row = c.execute(select(preferences).where(is_who(preferences, user))).one_or_none()
+            row = c.execute(_CHOSEN, who(user)).one_or_none()
             return Preferences() if row is None else Preferences(row.model, row.persona)
 
         return await self._database.read(work)
