@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import jsonschema
 import msgspec
 
 from core.errors import BadRequest
+
+if TYPE_CHECKING:
+    import jsonschema
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -109,6 +111,8 @@ def rows_of(schema: Mapping[str, Any]) -> Schema:
 
 def check(schema: Mapping[str, Any]) -> None:
     """Raises BadRequest when *schema* itself is no JSON Schema of an object, saying where."""
+    import jsonschema  # a sixth of a start, and most houses never see a schema
+
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
@@ -121,6 +125,8 @@ def check(schema: Mapping[str, Any]) -> None:
 
 def problems(schema: Mapping[str, Any], value: object) -> list[str]:
     """What is wrong with *value*, one line a field ("$.items[2].price: 'x' is not of type 'number'"), at most ten."""
+    import jsonschema
+
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
     return [f"{_path(error)}: {error.message[:200]}" for error in errors[:10]]

@@ -102,14 +102,7 @@ runs = Table(
     Column("error", Text, nullable=False),
     # Settled runs are by far the most and never looked for by state, so they stay out of this index; a query uses it
     # when it says `is_open` in the index's own words.
-    Index(
-        "runs_open",
-        "conversation_id",
-        "seq",
-        "state",
-        sqlite_where=text(_OPEN),
-        postgresql_where=text(_OPEN),
-    ),
+    Index("runs_open", "conversation_id", "seq", "state", sqlite_where=text(_OPEN)),
     Index("runs_message", "message_seq"),
     sqlite_autoincrement=True,
 )

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jsonschema
 import msgspec
 
 from core.clock import Clock
@@ -172,6 +171,8 @@ def _refused(call: ToolCall, why: str) -> ToolResult:
 
 
 def _wrong(spec: ToolSpec, arguments: Any) -> str:
+    import jsonschema  # only once a model called a tool: see core/services/schema.py
+
     errors = jsonschema.Draft202012Validator(spec.tool.parameters).iter_errors(arguments)
     return "; ".join(f"{error.json_path}: {error.message[:200]}" for error in list(errors)[:5])
 

@@ -182,9 +182,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("runs_message", "runs", ["message_seq"])
-    op.create_index(
-        "runs_open", "runs", ["conversation_id", "seq", "state"], sqlite_where=_open, postgresql_where=_open
-    )
+    op.create_index("runs_open", "runs", ["conversation_id", "seq", "state"], sqlite_where=_open)
     op.create_table(
         "tombstones",
         sa.Column("mark", sa.LargeBinary, nullable=False),
