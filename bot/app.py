@@ -30,7 +30,7 @@ from bot.loading import registry_of, with_lines
 from bot.local_choice import LocalChoice, choice_of
 from bot.local_model import LocalModel, usable_cores, wanted_start
 from bot.providers import cloud_providers
-from bot.reading import fetch_voice, local_voice
+from bot.reading import fetch_voice, letters_are_read, local_voice
 from bot.settings import Settings, child_environment
 from bot.supervise import Supervisor
 from core.admission import ModelAdmission
@@ -57,8 +57,10 @@ from core.services.answering import Answering
 from core.services.attachments import Attachments
 from core.services.chat import ChatService
 from core.services.commands import DeskCommands
+from core.services.digest import Digest
 from core.services.prompts import system_prompt
 from core.services.transcription import Transcription
+from core.services.transcripts import Transcripts
 from core.stack import Parts, build_stack
 from core.storage import Storage, open_storage
 from core.streaming.pacer import Pacer
@@ -248,7 +250,7 @@ class App:
             clock,
         )
         answering = Answering(
-            self.chat,
+            Transcripts(self.chat, reader),
             storage.inbox,
             self.adapters,
             pacers,
@@ -293,7 +295,16 @@ class App:
             signals=self._signals,
             observers=self._observers,
         )
-        return Attachments(self._fetch, self._workshop, self.listening, storage.blobs, self.clock)
+        return Attachments(
+            self._fetch,
+            self._workshop,
+            self.listening,
+            storage.blobs,
+            self.clock,
+            digest=Digest(self._stack),
+            sees=self._sees,
+            letters=letters_are_read(),
+        )
 
     async def _open_tools(self, storage: Storage) -> ToolLoop:
         """Around the onion for chats; the API's callers bring tools of their own or none."""
@@ -430,6 +441,9 @@ class App:
 
     def _chat_models(self) -> list[ModelSpec]:
         return [model for model in self.registry.usable() if Capability.TEXT in model.capabilities]
+
+    def _sees(self) -> bool:
+        return any(Capability.VISION in model.capabilities for model in self.registry.usable())
 
     def _add_unless_known(self, spec: ModelSpec) -> None:
         """What tern.toml says of a local model is better than what we assume."""

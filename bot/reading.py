@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +44,11 @@ def local_voice(config: VoiceConfig, data_dir: Path) -> LocalVoice | None:
         raise SettingsError([f'[voice] local_model: there is no folder "{wanted}"'])
     folder = data_dir / "models" / f"whisper-{wanted}"
     return LocalVoice(folder, "" if (folder / "model.bin").exists() else wanted)
+
+
+def letters_are_read() -> bool:
+    """Whether Debian's tesseract is installed, where the worker looks for it."""
+    return shutil.which("tesseract", path=os.defpath) is not None
 
 
 async def fetch_voice(voice: LocalVoice, environ: Mapping[str, str]) -> None:

@@ -110,7 +110,7 @@ class Heard:
 class Job:
     """One file for the worker."""
 
-    task: Literal["picture", "text", "pdf", "docx", "html", "sound", "speech", "arithmetic"]
+    task: Literal["picture", "letters", "text", "pdf", "docx", "html", "sound", "speech", "arithmetic"]
     name: str
     """As its sender called it: for messages only, never a path."""
     content: bytes

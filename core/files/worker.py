@@ -43,6 +43,10 @@ def run(job: Job) -> Result:
             from core.files import pictures
 
             return pictures.prepare(job.name, job.content, limits)
+        case "letters", PictureLimits() as limits:
+            from core.files import letters
+
+            return letters.read(job.name, job.content, limits)
         case "sound", SoundLimits() as limits:
             from core.files import sound
 
@@ -74,7 +78,12 @@ def pack_job(job: Job) -> bytes:
 
 def unpack_job(payload: bytes) -> Job:
     raw = msgspec.msgpack.decode(payload)
-    kinds: dict[str, Any] = {"picture": PictureLimits, "sound": SoundLimits, "speech": SpeechLimits}
+    kinds: dict[str, Any] = {
+        "picture": PictureLimits,
+        "letters": PictureLimits,
+        "sound": SoundLimits,
+        "speech": SpeechLimits,
+    }
     limits: Any = msgspec.convert(raw["limits"], kinds.get(raw["task"], ReadLimits))
     return Job(raw["task"], raw["name"], raw["content"], limits)
 

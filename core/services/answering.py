@@ -33,7 +33,7 @@ from core.incoming import Incoming, Quote
 from core.ports import Adapter, InboxStore, Observer, Surface
 from core.requests import Reply, ShownRecord, Text, Turn
 from core.runs import Claim, Settlement
-from core.services.chat import Answered, Context
+from core.services.chat import Answered, Context, ReplyFile
 from core.services.prompts import question
 from core.streaming.live_reply import LiveReply
 from core.streaming.pacer import Pacer
@@ -73,6 +73,14 @@ class Chat(Protocol):
         editable: bool = True,
         allow_local: bool = True,
     ) -> Answered: ...
+
+
+class Voice(Protocol):
+    """`core/services/speaking.py`."""
+
+    async def clip(self, run_id: str, incoming: Incoming, reply: Reply) -> ReplyFile | None:
+        """The answer spoken, None where it cannot be. Raises nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,7 @@ class Answering:
         adapters: By platform.
         pacers: By platform; one per process, shared with its adapter.
         observers: Told of every visible answer.
+        voice: Speaks the answers to voice clips; None leaves them written.
     """
 
     def __init__(
@@ -140,7 +149,9 @@ class Answering:
         clock: Clock,
         observers: Sequence[Observer] = (),
         settings: AnsweringSettings = AnsweringSettings(),
+        voice: Voice | None = None,
     ) -> None:
+        self._voice = voice
         self._chat = chat
         self._store = store
         self._adapters = adapters
@@ -275,10 +286,28 @@ class Answering:
         record = await job.live.finish(footer=footer)
         self._observe(record)
         facts = _figures(reply, listener) | _preface(job)
+        if record.outcome == "ok" and (attached := await self._attach(job, answered, listener)):
+            facts["files"] = attached
         if record.outcome == "ok":
             await self._settle(job.claim, Settlement("answered", turns=answered.turns, facts=facts))
         else:
             await self._settle(job.claim, _not_shown(job.claim, record, facts))
+
+    async def _attach(self, job: _Job, answered: Answered, listener: _Listener) -> list[dict[str, str]]:
+        """Attach the answer's files, and its words as a clip where it answers one; the text stands without them too."""
+        files = list(answered.files)
+        if self._voice and "heard" in (listener.notices or {}):
+            clip = await self._voice.clip(job.claim.run_id, job.claim.incoming, answered.reply)
+            files += [clip] if clip else []
+        attached = []
+        for file in files:
+            try:
+                ref = await job.live.attach(file.name, file.content, file.comment)
+            except SurfaceError as error:
+                log.warning("a file could not be attached", run_id=job.claim.run_id, file=file.name, error=str(error))
+                continue
+            attached.append({"ref": ref, "name": file.name, "comment": file.comment})
+        return attached
 
     async def _end_stopped(self, job: _Job, listener: _Listener | None) -> None:
         """A stop came first; its reason decides what is seen and kept."""

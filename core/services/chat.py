@@ -38,12 +38,23 @@ class ChatSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyFile:
+    """A file that belongs to an answer; `comment` is a few words for its reader."""
+
+    name: str
+    content: bytes
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """What came of a message."""
 
     reply: Reply
     turns: tuple[tuple[Turn, int], ...]
     """The question's and the answer's turn as they are stored, each with its tokens."""
+    files: tuple[ReplyFile, ...] = ()
+    """Attached once the last word stands on the screen."""
 
 
 class ChatService:

@@ -121,6 +121,7 @@ class LiveReply:
         self._seen_chars = 0
         self._writes = 0
         self._edits = 0
+        self._files = 0
         self._last_text_at: float | None = None
         self._text_shown_at: float | None = None
         self._first_shown_at: float | None = None
@@ -204,6 +205,19 @@ class LiveReply:
         """Take every page back: the question was deleted."""
         self._composer.replace("")
         return await self._end(Ending(outcome="withdrawn"))
+
+    async def attach(self, name: str, content: bytes, comment: str = "") -> str:
+        """Add a file to the finished answer; returns the platform's id of it.
+
+        A rerun takes what an earlier run attached back before it attaches anew. Raises SurfaceError and StorageError.
+        """
+        # `finish` keeps the number max_pages for an answer that is too long for pages.
+        page = self._surface.limits.max_pages + 1 + self._files
+        self._files += 1
+        await self._ledger.posting(page, self._nonce(page))
+        ref = await self._surface.attach(name, content, comment)
+        await self._ledger.posted(page, ref)
+        return ref
 
     async def _end(self, ending: Ending) -> ShownRecord:
         self._ending = ending
