@@ -140,6 +140,11 @@ def build(tree: app_commands.CommandTree[Any], desk: Desk) -> None:
     async def transcribe(interaction: discord.Interaction[Any], message: discord.Message) -> None:
         await desk.asked(interaction, "", action="transcribe", private=True, target=message)
 
+    @tree.context_menu(name="Transcribe with times")
+    async def transcribe_with_times(interaction: discord.Interaction[Any], message: discord.Message) -> None:
+        timed = {"verbose": "on"}
+        await desk.asked(interaction, "", action="transcribe", private=True, target=message, options=timed)
+
     everywhere = app_commands.AppInstallationType(guild=True, user=True)
     contexts = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
     for command in (*tree.get_commands(),):

@@ -92,7 +92,9 @@ class CommandDesk:
             )
             self._desk.later(self._desk.say(given.response_url, sentence_for(BadRequest(problem))))
             return
-        incoming = replace(given.incoming, text="", action="transcribe", attachments=files)
+        verbose = {"verbose": "on"} if "verbose" in given.argument.lower().split() else {}
+        options = given.incoming.options | verbose
+        incoming = replace(given.incoming, text="", action="transcribe", attachments=files, options=options)
         await self._accept(incoming, given.response_url)
 
     async def _files_at(self, link: MessageLink) -> tuple[Attachment, ...]:
