@@ -95,6 +95,22 @@ async def test_public_answer_that_outlives_the_token_goes_on_as_messages(bot: Bo
     assert [message.content for message in bot.discord.said(bot.channel)] == ["one!", "two"]
 
 
+async def test_response_that_the_bot_may_not_edit_goes_on_in_a_message_of_its_own(bot: Bot) -> None:
+    """Whether the bot may edit its old response as its own message is not documented; where it may not, it posts anew,
+    once."""
+    used = await bot.discord.slash(bot.channel, bot.ada, "ask", question="long")
+    await bot.accepted()
+    surface = await bot.surface()
+    ref = await surface.post(0, words("one"), "n0")
+    bot.discord.own_responses_editable = False
+    used.expired = True
+
+    await surface.edit(ref, 0, words("one!"))
+    await surface.edit(ref, 0, words("one!!"))
+
+    assert [message.content for message in bot.discord.said(bot.channel)] == ["one", "one!!"]
+
+
 async def test_follow_up_of_an_earlier_process_is_found(bot: Bot) -> None:
     """Public pages are recognised by the interaction they answer."""
     await bot.discord.slash(bot.channel, bot.ada, "ask", question="long")
@@ -203,6 +219,25 @@ async def test_outsiders_are_told_so_in_private(start: StartBot) -> None:
     assert asked.private
     assert bot.intake.accepted == []
     assert bot.discord.said(bot.channel) == []
+
+
+async def test_outsiders_press_nothing_and_are_offered_nothing(start: StartBot) -> None:
+    """Whoever may not ask may not have an answer written anew either, moderator or not, nor learn what there is."""
+    async with start(allow_roles=frozenset({77})) as bot:
+        bot.guild.roles[bot.ada.id] = [77]
+        surface = await bot.ask()
+        ref = await surface.post(0, words("done", controls=Controls("reply1", finished=True)), "n0")
+        bob = bot.discord.person("Bob")
+
+        pressed = await bot.discord.press(
+            bot.channel.messages[int(ref)], bob, "Regenerate", permissions=MANAGE_MESSAGES
+        )
+        typing = await bot.discord.complete(bot.channel, bob, "model", "name", "")
+        await until(lambda: typing.answered)
+
+    assert await answered(pressed) == [NOT_LISTED]
+    assert typing.choices == []
+    assert bot.intake.pressed == []
 
 
 async def test_members_with_the_role_may_ask(start: StartBot, discord: FakeDiscord) -> None:
