@@ -49,6 +49,7 @@ _DELIVERY_ENDS_WITHIN_S = 3.0
 _LOOK_EVERY_S = 0.05
 _LISTENING_AT = "slack:listening_at"
 _NOTE_EVERY_S = 60.0
+_JUST_NOW_S = 10.0
 
 
 class SlackAdapter:
@@ -241,7 +242,9 @@ class SlackAdapter:
         if incoming.visibility == "private":
             if capability is None or capability.expires_at <= self._clock.now():
                 raise SurfaceGone("the right to answer privately has expired")
-            return WhisperSurface(self._api, capability.secret, place.user)
+            return WhisperSurface(
+                self._api, capability.secret, place.user, reply_id, placeholder=self._may_hold_place(incoming)
+            )
         asked_by_command = not place.since and bool(incoming.text)
         above = heading(incoming.speaker, incoming.text) if asked_by_command else ""
         again = incoming.action in ("regenerate", "shorter")  # into a message that stands already: streams cannot
@@ -254,6 +257,14 @@ class SlackAdapter:
                 is_ours=lambda ts: self._is_ours(place.channel, ts),
             )
         return EditedSurface(self._api, place, heading=above)
+
+    def _may_hold_place(self, incoming: Incoming) -> bool:
+        """Whether to whisper a placeholder: to who asked just now, not again with every later attempt, and where what
+        replaces it cannot take the place of something else: an answer that is done anew, or one of our own messages
+        that a shortcut was used on."""
+        if incoming.action in ("regenerate", "shorter") or incoming.address.get("on_own"):
+            return False
+        return self._clock.now() - incoming.received_at < _JUST_NOW_S
 
     async def _stopped_by_user(self, incoming: Incoming) -> None:
         """The press itself may have been lost in a reconnect; the refused append tells the same."""

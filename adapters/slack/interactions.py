@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.slack.message import attachments_of, quote_of
+from adapters.slack.message import attachments_of, is_own, quote_of
 from adapters.slack.mrkdwn import to_markdown
 from adapters.slack.seen import (
     AboutMe,
@@ -94,7 +94,8 @@ def _shortcut(body: Payload, me: Me) -> Seen:
         action=action,
         visibility="private",
         reply_to=ts,
-        address={"thread": str(message.get("thread_ts") or ts), "team": team or me.team},
+        address={"thread": str(message.get("thread_ts") or ts), "team": team or me.team}
+        | ({"on_own": "yes"} if is_own(message, me) else {}),
     )
     return ShortcutUsed(incoming, Secret(str(body.get("response_url") or "")), team)
 

@@ -1,50 +1,71 @@
 """An answer for one person's eyes, through a response_url: where the bot is no member, and for shortcuts.
 
-Five uses in thirty minutes (facts/slack.md 1.6): a placeholder, one replacement, and three further pages.
+Five uses in thirty minutes (facts/slack.md 1.6): a placeholder, a sentence if the answer has to wait, three pages.
+
+`replace_original` under a command's response_url is told two ways: it replaces what was said there before, or it says
+one thing more (https://github.com/slackapi/bolt-python/issues/1268, https://github.com/slackapi/bolt-js/issues/2287,
+read 2026-11-23). So only the answer as a whole takes the place of anything, and the placeholder may stay above it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import aiohttp
 
 from adapters.slack.render import MAX_PAGE_CHARS, blocks, fallback_text, page_length, plainer
 from adapters.slack.web_api import WebApi
-from core.errors import SurfaceBusy, SurfaceGone, SurfaceRejected
-from core.ports import Shown, SurfaceLimits
+from core.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
+from core.ports import Controls, Shown, SurfaceLimits
+from core.wording import THINKING
+
+logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 15.0
+_MAX_PAGES = 3
 USES = 5
 LIFETIME_S = 1_800.0
 
 
 class WhisperSurface:
-    def __init__(self, api: WebApi, response_url: str, user: str, *, heading: str = "") -> None:
+    def __init__(self, api: WebApi, response_url: str, user: str, reply_id: str, *, placeholder: bool) -> None:
+        """*placeholder*: whether to say at once that an answer is coming; its first page then takes that place."""
         self._api = api
         self._url = response_url
         self._user = user
-        self._heading = heading
+        self._reply_id = reply_id
+        self._placeholder = placeholder
+        self._held = False
+        """A placeholder stands there, or may."""
+        self._turn = asyncio.Lock()
+        """The placeholder goes out beside the pages' writer and must not overtake them."""
         self._posted: list[int] = []
+        self._limits = SurfaceLimits(max_chars=MAX_PAGE_CHARS, measure=page_length, max_edits=0, max_pages=_MAX_PAGES)
 
     @property
     def limits(self) -> SurfaceLimits:
-        return SurfaceLimits(max_chars=MAX_PAGE_CHARS, measure=page_length, max_edits=1, max_pages=USES - 1)
+        return self._limits
 
     async def post(self, page: int, shown: Shown, nonce: str) -> str:
-        await self._send(page, shown, replace_original=False)
+        async with self._turn:
+            self._placeholder = False
+            await self._send(shown, replace_original=page == 0 and self._held)
         self._posted.append(page)
-        return f"whisper:{page}"
+        return _ref(page)
 
     async def edit(self, ref: str, page: int, shown: Shown) -> None:
-        """Replace the page. Only the newest can be: the address knows no other."""
+        """Replace the page. Only the newest can be: the address knows no other. What is not final yet is left out, so
+        that waiting for a model uses nothing up."""
         if self._posted and page != self._posted[-1]:
             raise SurfaceRejected("an earlier private page cannot be replaced")
-        await self._send(page, shown, replace_original=True)
+        if shown.final:
+            async with self._turn:
+                self._placeholder = False
+                await self._send(shown, replace_original=True)
 
-    async def _send(self, page: int, shown: Shown, *, replace_original: bool) -> None:
-        heading = self._heading if page == 0 else ""
+    async def _send(self, shown: Shown, *, replace_original: bool) -> None:
         content: dict[str, Any] = {
             "response_type": "ephemeral",
             "replace_original": replace_original,
@@ -52,28 +73,43 @@ class WhisperSurface:
         }
         try:
             form = plainer if shown.plain else blocks
-            await respond(self._api, self._url, content | {"blocks": form(shown, heading=heading)})
+            await respond(self._api, self._url, content | {"blocks": form(shown)})
         except SurfaceRejected as error:
             if error.too_long or shown.plain:
                 raise
-            await respond(self._api, self._url, content | {"blocks": plainer(shown, heading=heading)})
+            await respond(self._api, self._url, content | {"blocks": plainer(shown)})
 
     async def remove(self, ref: str, page: int) -> None:
         """Nothing: a page too many in an answer that only its asker sees, and that leaves with the next reload."""
 
     async def find(self, page: int, nonce: str) -> str | None:
-        """Slack does not tell what was sent to a response_url; posting again would at worst show a page twice."""
-        return None
+        """Slack does not tell what was sent to a response_url. The first page is taken to stand there: replacing it
+        shows it once, whether it does or not. A later page is posted again, for replacing might overwrite the one
+        before it, and a page that stands twice is better than one that is lost."""
+        return _ref(page) if page == 0 else None
 
     async def attach(self, name: str, content: bytes, comment: str) -> str:
         """Files cannot be whispered; they go to the asker's direct messages."""
         return await send_directly(self._api, self._user, name, content, comment)
 
     async def busy(self, on: bool) -> None:
-        """There is no status for one person alone."""
+        """The placeholder, with its Stop, once: there is no status for one person alone."""
+        async with self._turn:
+            if not (on and self._placeholder):
+                return
+            self._placeholder, self._held = False, True
+            try:
+                stop = Controls(self._reply_id, stop=True)
+                await self._send(Shown("", status=THINKING, controls=stop), replace_original=False)
+            except SurfaceError as error:
+                logger.info("no placeholder for a private answer: %s", error)
 
     async def close(self) -> None:
         """Holds nothing."""
+
+
+def _ref(page: int) -> str:
+    return f"whisper:{page}"
 
 
 async def send_directly(api: WebApi, user: str, name: str, content: bytes, comment: str) -> str:

@@ -83,7 +83,7 @@ async def test_a_long_private_answer_keeps_within_five_uses(house: House) -> Non
     await house.answer(incoming, in_pieces(text, 2_000), capability=house.intake.capabilities["reply1"])
 
     pages = "".join(page.shown for page in house.slack.whispers("U1"))
-    assert house.slack.count("response_url") == 5
+    assert house.slack.count("response_url") <= 5
     assert squeezed(text).startswith(squeezed(pages))
     (upload,) = house.slack.uploads.values()
     assert upload.content.decode().strip() == text.strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -26,15 +27,69 @@ async def surface_of(house: House, capability: ReplyCapability | None = None) ->
     return await house.adapter.surface(house.intake.accepted[0], "reply1", right)
 
 
-async def test_the_placeholder_is_replaced(house: House) -> None:
-    """An edit replaces what was whispered first; only the asker ever sees either."""
+@pytest.mark.parametrize(("replaces", "stands"), [(True, ["Here it is"]), (False, ["", "Here it is"])])
+async def test_the_placeholder_gives_way_to_the_answer(house: House, replaces: bool, stands: list[str]) -> None:
+    """The asker sees the whole answer once, whichever way Slack takes replace_original under a command; half an answer
+    is never whispered, since it might stay."""
+    house.slack.commands_replace = replaces
     surface = await surface_of(house)
 
-    ref = await surface.post(0, Shown("One moment"), "n")
+    await surface.busy(True)
+    await surface.busy(True)
+    (placeholder,) = house.slack.whispers("U1")
+    assert (placeholder.small_print, list(placeholder.buttons)) == ("_Thinking ..._", ["tern_stop"])
+    await surface.post(0, Shown("Here it is", final=True), "n")
+
+    assert [message.shown for message in house.slack.whispers("U1")] == stands
+    assert house.slack.answers("C7") == []
+
+
+async def test_a_placeholder_never_overtakes_the_answer(house: House) -> None:
+    """When the answer was faster nothing is said above or below it, and a slow placeholder is waited for."""
+    surface = await surface_of(house)
+    await asyncio.gather(surface.busy(True), surface.post(0, Shown("At once", final=True), "n"), surface.busy(True))
+    await surface.busy(True)
+
+    assert [message.shown for message in house.slack.whispers("U1")] == ["At once"]
+
+
+async def test_no_placeholder_for_a_later_attempt(house: House) -> None:
+    """An answer that is tried again after a while uses nothing up by saying so."""
+    await house.clock.sleep(11)
+    surface = await surface_of(house)
+
+    await surface.busy(True)
+
+    assert house.slack.whispers("U1") == []
+
+
+async def test_an_answer_whose_post_is_unsure_stands_once(house: House) -> None:
+    """Nobody can ask Slack what a response_url said; taking the first page's place shows it once, lost or not."""
+    surface = await surface_of(house)
+    house.slack.fault("response_url", Fault(drop=True))
+    with pytest.raises(SurfaceBusy):
+        await surface.post(0, Shown("whole", final=True), "n")
+
+    ref = await surface.find(0, "n")
+    assert ref
+    for _ in range(2):
+        await surface.edit(ref, 0, Shown("whole", final=True))
+
+    assert [message.shown for message in house.slack.whispers("U1")] == ["whole"]
+    assert await surface.find(1, "n") is None
+
+
+async def test_waiting_uses_nothing_up(house: House) -> None:
+    """An answer that waits for a model says so once; its uses are kept for the end."""
+    surface = await surface_of(house)
+    ref = await surface.post(0, Shown("No model can answer just now."), "n")
+
+    for _ in range(9):
+        await surface.edit(ref, 0, Shown("No model can answer just now. I keep trying."))
     await surface.edit(ref, 0, Shown("Here it is", final=True))
 
     assert [message.shown for message in house.slack.whispers("U1")] == ["Here it is"]
-    assert house.slack.answers("C7") == []
+    assert house.slack.count("response_url") == 2
 
 
 async def test_a_sixth_use_is_gone(house: House) -> None:
@@ -89,11 +144,11 @@ async def test_what_each_failure_means(house: House, fault: Fault, kind: type[Su
 
 
 async def test_what_cannot_be_done_is_harmless(house: House) -> None:
-    """Nothing is found again, taken back or shown as busy."""
+    """Nothing is taken back, and nothing has to be closed."""
     surface = await surface_of(house)
 
-    await surface.busy(True)
+    await surface.busy(False)
     await surface.remove("whisper:1", 1)
     await surface.close()
 
-    assert await surface.find(0, "n") is None
+    assert house.slack.whispers("U1") == []

@@ -83,6 +83,8 @@ class ResponseUrl:
     made_at: float
     uses: int = 0
     messages: list[Message] = field(default_factory=list)
+    pressed: bool = False
+    """It came with the press of a button, whose message it replaces in any case."""
 
 
 class FakeSlack:
@@ -113,6 +115,9 @@ class FakeSlack:
         self.page_size = 1_000
         """15 for apps that are distributed outside the Marketplace (facts/slack.md 1.9)."""
         self.is_agent = True
+        self.commands_replace = True
+        """Whether replace_original works under a command's response_url; some saw it say one thing more instead
+        (https://github.com/slackapi/bolt-python/issues/1268)."""
         self.subscribed: set[str] = set(ALL_EVENTS)
         self.twins: Literal["message first", "mention first"] = "message first"
         self.echo = True
@@ -320,7 +325,8 @@ class FakeSlack:
             value = value.replace("up:", "down:", 1)
         response_url = self.response_url(message.channel, user)
         if message.ephemeral_for:
-            self.response_urls[response_url.rsplit("/", 1)[1]].messages = [message]
+            right = self.response_urls[response_url.rsplit("/", 1)[1]]
+            right.messages, right.pressed = [message], True
         action = {"type": "button", "action_id": action_id, "block_id": "b", "value": value, "action_ts": "1"}
         container = {
             "type": "message", "message_ts": message.ts, "channel_id": message.channel,
@@ -506,7 +512,7 @@ class FakeSlack:
             check_blocks(given.get("blocks", []))
         except Refused as refused:
             return web.json_response({"ok": False, "error": str(refused)}, status=400)
-        replace = given.get("replace_original") and right.messages
+        replace = given.get("replace_original") and (right.pressed or self.commands_replace) and right.messages
         message = right.messages[-1] if replace else Message(right.channel, self.next_ts(), user="U0TERN", bot=True)
         if not replace:
             if given.get("response_type", "ephemeral") == "ephemeral":
