@@ -215,6 +215,9 @@ class Inbox:
     async def conversation_of(self, platform: str, channel: str, ref: str) -> ConversationKey | None:
         return await self._store.conversation_of(platform, channel, ref)
 
+    async def pages_of(self, platform: str, channel: str, message_id: str) -> Sequence[str]:
+        return await self._store.pages_of(platform, channel, message_id)
+
     async def takes_part(self, conversation: ConversationKey) -> UserKey | None:
         return await self._store.takes_part(conversation)
 

@@ -42,8 +42,10 @@ async def backfill(desk: Desk, door: Door, *, listened_until: float = 0.0) -> in
         if at.workspace != desk.me.workspace:
             continue
         after = f"{max(heard, float(newest) if is_ts(newest) else 0.0):.6f}"
-        if is_ts(at.root):
-            places[at.channel, at.root] = after
+        # A command is no message: the threads under its answer are where people go on.
+        roots = [at.root] if is_ts(at.root) else await desk.intake.pages_of("slack", at.channel, at.root)
+        for root in filter(is_ts, roots):
+            places[at.channel, root] = after
         if at.channel.startswith("D"):  # a new question there is a new root, seen only from above
             places[at.channel, ""] = max(after, places.get((at.channel, ""), ""))
     taken = 0

@@ -118,6 +118,9 @@ class SqlInbox:
     async def conversation_of(self, platform: str, channel: str, ref: str) -> ConversationKey | None:
         return await self._database.read(lambda c: lookups.where_is(c, platform, channel, ref))
 
+    async def pages_of(self, platform: str, channel: str, message_id: str) -> Sequence[str]:
+        return await self._database.read(lambda c: lookups.pages_of(c, platform, channel, message_id))
+
     async def takes_part(self, conversation: ConversationKey) -> UserKey | None:
         return await self._database.read(lambda c: lookups.starter(c, conversation))
 

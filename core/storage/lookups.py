@@ -106,6 +106,17 @@ def where_is(c: Connection, platform: str, channel: str, ref: str) -> Conversati
     return None
 
 
+def pages_of(c: Connection, platform: str, channel: str, message_id: str) -> list[str]:
+    """Ids of the pages that answer a message, in order."""
+    rows = c.execute(
+        select(pages.c.ref)
+        .join(messages, messages.c.reply_id == pages.c.reply_id)
+        .where(messages.c.platform == platform, messages.c.channel == channel, messages.c.message_id == message_id)
+        .order_by(pages.c.page)
+    )
+    return [row.ref for row in rows if row.ref is not None]
+
+
 def starter(c: Connection, key: ConversationKey) -> UserKey | None:
     row = c.execute(select(conversations).where(is_conversation(key))).one_or_none()
     return None if row is None else user_of(row, "starter_")

@@ -612,6 +612,8 @@ async def test_pages_and_questions_lead_to_their_conversation(house: Desk) -> No
     found = [await house.inbox.conversation_of("discord", "channel", where) for where in ("m", ref, "other")]
 
     assert found == [conversation(), conversation(), None]
+    assert list(await house.inbox.pages_of("discord", "channel", "m")) == [ref]
+    assert not await house.inbox.pages_of("discord", "channel", "other")
 
 
 async def test_whoever_asked_first_is_known(house: Desk) -> None:

@@ -139,6 +139,15 @@ class FakeIntake:
                 return at
         return self._pages.get((platform, channel, ref))
 
+    async def pages_of(self, platform: str, channel: str, message_id: str) -> Sequence[str]:
+        self._break_if_told()
+        asked = [one for one in self.accepted if one.message_id == message_id]
+        return [
+            ref
+            for (on, where, ref), at in self._pages.items()
+            if (on, where) == (platform, channel) and at in [one.conversation for one in asked]
+        ]
+
     async def takes_part(self, conversation: ConversationKey) -> UserKey | None:
         self._break_if_told()
         return next((message.user for message in self.accepted if message.conversation == conversation), None)

@@ -205,6 +205,24 @@ async def test_what_was_missed_is_answered_after_a_restart(tmp_path: Path, slack
     assert len(slack.answers()) == 2
 
 
+async def test_a_reply_under_a_commands_answer_that_was_missed(
+    tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi
+) -> None:
+    """What was written under an answer to `/tern ask` while the house was closed goes on with that conversation."""
+    slack.world.starts_now()
+    groq.plays("openai/gpt-oss-20b", Say("Noted."), Say("Terns."))
+    async with open_house(tmp_path, slack, groq):
+        slack.command("U1", "my favourite birds are terns")
+        (first,) = await answered(slack)
+    slack.say("U2", "which birds?", thread=first.ts, silently=True)
+
+    async with open_house(tmp_path, slack, groq):
+        answers = await answered(slack, count=2)
+
+    assert answers[1].thread == first.ts
+    assert "favourite birds are terns" in str(groq.asked()[1].body)
+
+
 async def test_every_command_says_something(tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi) -> None:
     """Models, personas, usage, export and help come from the house's own commands; Home shows them too."""
     async with open_house(tmp_path, slack, groq):
