@@ -283,7 +283,7 @@ class Answering:
     async def _finish(self, job: _Job, answered: Answered, listener: _Listener) -> None:
         reply = answered.reply
         footer = wording.FROM_CACHE if reply.from_cache else ""
-        record = await job.live.finish(footer=footer)
+        record = await job.live.finish(footer=footer, asks_leave=reply.asks_leave)
         self._observe(record)
         facts = _figures(reply, listener) | _preface(job)
         if record.outcome == "ok" and (attached := await self._attach(job, answered, listener)):
@@ -324,10 +324,12 @@ class Answering:
                 await self._settle(job.claim, _partial(job, listener, "failed", "deadline", wording.DEADLINE_PASSED))
             case "superseded" | "deleted":
                 # The next run of the same message works on the same pages: nothing is said here.
+                await job.live.hand_over()
                 await self._settle(job.claim, Settlement("stopped", error=job.stop.reason))
             case "shutdown":
                 if text:
                     await job.live.conclude(wording.SHUTTING_DOWN, keep_text=True, outcome="waiting")
+                await job.live.hand_over()
                 # Only now: whoever takes it up next must not meet a write of ours that is still on its way.
                 await self._store.release(job.claim)
             case "lost" | None:
@@ -479,6 +481,7 @@ def _figures(reply: Reply, listener: _Listener) -> dict[str, Any]:
         "cost_usd": reply.usage.cost_usd,
         "output_tokens": reply.usage.output_tokens,
         "from_cache": reply.from_cache,
+        **({"asks_leave": True} if reply.asks_leave else {}),
         "attempts": len(reply.attempts),
         "continued": "continued" in notices,
         "fallback": "fallback" in notices,

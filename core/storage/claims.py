@@ -61,6 +61,13 @@ _stands_behind = exists().where(
     # A waiting run lets later ones pass; any other holds its conversation, or stands before this one.
     or_(_other.c.state == "running", and_(_other.c.state == "accepted", _other.c.seq < _run.seq)),
 )
+_same_pages = exists().where(
+    # A former run into the same reply still writes: whoever looked at its pages now would miss what it posts next.
+    is_open(_other),
+    _other.c.reply_id == _run.reply_id,
+    _other.c.run_id != _run.run_id,
+    _other.c.state == "running",
+)
 _PENDING = select(runs).where(is_open(runs), _is_claimable).order_by(_run.seq).limit(bindparam("limit"))
 _CLAIM = (
     update(runs)
@@ -80,7 +87,9 @@ _CLAIM = (
 )
 _HOLD = (
     update(runs)
-    .where(_run.run_id == bindparam("id"), _run.state == "accepted", or_(_run.owner == "", _lease_is_over))
+    .where(
+        _run.run_id == bindparam("id"), _run.state == "accepted", or_(_run.owner == "", _lease_is_over), ~_same_pages
+    )
     .values(owner=bindparam("me"), lease_until=bindparam("until"), fence=_run.fence + 1)
     .returning(runs)
 )

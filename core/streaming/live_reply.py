@@ -137,16 +137,20 @@ class LiveReply:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        cancelled = await self._close()
+        self._pacer.leave(self._seat)
+        await self._group.__aexit__(None, None, None)
+        if cancelled and error is None:
+            raise asyncio.CancelledError
+
+    async def _close(self) -> bool:
+        """Begin no further write and let the one under way end; returns whether we were cancelled meanwhile."""
         self._closing = True
         self._visible.set()
         self._changed.set()
         if self._ending is None:
             self._pacer.abandon(self._seat)
-        cancelled = await self._settle()
-        self._pacer.leave(self._seat)
-        await self._group.__aexit__(None, None, None)
-        if cancelled and error is None:
-            raise asyncio.CancelledError
+        return await self._settle()
 
     async def _settle(self) -> bool:
         """Let the write under way end, within a bound; returns whether we were cancelled meanwhile."""
@@ -187,9 +191,9 @@ class LiveReply:
         if not self._changed.is_set():
             self._changed.set()
 
-    async def finish(self, *, footer: str = "", outcome: str = "ok") -> ShownRecord:
+    async def finish(self, *, footer: str = "", outcome: str = "ok", asks_leave: bool = False) -> ShownRecord:
         """The answer is complete; returns when its last word stands on the screen."""
-        return await self._end(Ending(footer, outcome))
+        return await self._end(Ending(footer, outcome, asks_leave=asks_leave))
 
     async def conclude(self, sentence: str, *, keep_text: bool, outcome: str) -> ShownRecord:
         """End with *sentence*: under the text so far, or in its place.
@@ -205,6 +209,16 @@ class LiveReply:
         """Take every page back: the question was deleted."""
         self._composer.replace("")
         return await self._end(Ending(outcome="withdrawn"))
+
+    async def hand_over(self) -> None:
+        """Write nothing more; returns when no write is on its way and the ledger knows of all that stands.
+
+        To be called before somebody else may go on with these pages: a post of ours that landed after they had looked
+        would be unknown to them, and they would post it again.
+        """
+        self._deaf = True
+        if await self._close():
+            raise asyncio.CancelledError
 
     async def attach(self, name: str, content: bytes, comment: str = "") -> str:
         """Add a file to the finished answer; returns the platform's id of it.
