@@ -59,6 +59,7 @@ class OpenAIProvider:
         await self._caller.close()
 
     def _open(self) -> Opened:
+        import httpx  # noqa: F401 (openai looks into it, also while the groq package's thread has half of it imported)
         import httpx2  # 2.3 s together, and only where a key is set
         import openai
 
