@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from bot.cli import main
 from bot.settings import NAMES
@@ -22,7 +24,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """Run one command in an empty folder: `command("doctor", PORT="1")` -> (status, output, errors)."""
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
@@ -35,7 +37,11 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         out, err = capsys.readouterr()
         return status, out, err
 
-    return run
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield run
+    root.handlers[:], root.level = before
+    structlog.reset_defaults()
 
 
 def test_wrong_settings_are_named_at_once(command: Command, tmp_path: Path) -> None:
