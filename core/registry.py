@@ -45,7 +45,7 @@ class Retirement:
     source: str = ""
 
     def sentence(self) -> str:
-        return f"{self.id} shuts down on {self.shutdown_at}; {self.successor} takes its place"
+        return f"{self.id} is retired (shutdown {self.shutdown_at}); {self.successor} takes its place"
 
 
 class Registry:

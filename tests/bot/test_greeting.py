@@ -76,8 +76,8 @@ def test_retired_model_in_a_persona_is_announced(retired: str) -> None:
     """Whoever configures a retired id reads its date and its successor."""
     text = said(f'[personas.old]\nprompt = "x"\nmodel = "{retired}"')
 
-    assert f"[personas.old] names a retired model: {retired} shuts down on" in text
-    assert "takes its place" in text
+    assert f'[personas.old] model = "{retired}": {retired} is retired (shutdown 2026-08-16)' in text
+    assert "takes its place, so write that" in text
 
 
 def test_unknown_model_in_a_channel_lists_the_known() -> None:

@@ -283,6 +283,6 @@ def test_what_is_known_of_a_retirement(registry: Registry) -> None:
 
     assert retirement is not None
     assert retirement.sentence() == (
-        "meta-llama/llama-4-scout-17b-16e-instruct shuts down on 2026-07-17; qwen/qwen3.8-27b takes its place"
+        "meta-llama/llama-4-scout-17b-16e-instruct is retired (shutdown 2026-07-17); qwen/qwen3.8-27b takes its place"
     )
     assert registry.retirement(SMALL) is None
