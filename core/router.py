@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.fitting import output_reserve
 from core.models import Capability, ModelSpec, Route, Tier
 from core.registry import TIERS_TO_WISH, Registry
-from core.requests import ChatRequest, Image
+from core.requests import ChatRequest, Image, Turn
 from core.tokens import TokenScale
 
 LOW_LATENCY_MS = 100
@@ -60,10 +60,12 @@ class Router:
 def needed(request: ChatRequest) -> frozenset[Capability]:
     """Return what a model must be able to do: what the request says, and what its content shows.
 
-    Tools that the model is free to ignore are a preference, not a need: a model without tools may stand in, last.
+    Tools that the model is free to ignore are a preference, not a need: a model without tools may stand in, last. So
+    are pictures of earlier turns: who sees is asked first, who does not gets a word in each picture's place.
     """
     needs = set(request.needs)
-    if any(isinstance(part, Image) for turn in request.turns for part in turn.parts):
+    asked = max((index for index, turn in enumerate(request.turns) if turn.role == "user"), default=0)
+    if any(_pictured(turn) for turn in request.turns[asked:]):
         needs.add(Capability.VISION)
     if request.tools and request.tool_choice not in (None, "auto", "none"):
         needs.add(Capability.TOOLS)
@@ -76,9 +78,15 @@ def needed(request: ChatRequest) -> frozenset[Capability]:
     return frozenset(needs)
 
 
+def _pictured(turn: Turn) -> bool:
+    return any(isinstance(part, Image) for part in turn.parts)
+
+
 def _tier(request: ChatRequest, wish: str, needs: frozenset[Capability]) -> tuple[Tier, str]:
     if Capability.VISION in needs:
         return "vision", "it has pictures"
+    if any(map(_pictured, request.turns)):
+        return "vision", "an earlier turn has pictures"
     if wish == "quality":
         return "quality", "quality was asked for"
     if wish == "speed":
@@ -100,8 +108,9 @@ def _can(model: ModelSpec, request: ChatRequest, needs: frozenset[Capability]) -
     return needs <= model.capabilities
 
 
-def _rank(model: ModelSpec, tier: Tier, request: ChatRequest) -> tuple[bool, int]:
+def _rank(model: ModelSpec, tier: Tier, request: ChatRequest) -> tuple[bool, bool, int]:
     """Stable beside equals: the registry's own order decides there."""
     tiers = _AFTER[tier]
+    blind = tier == "vision" and Capability.VISION not in model.capabilities
     without_tools = bool(request.tools) and Capability.TOOLS not in model.capabilities
-    return without_tools, tiers.index(model.tier) if model.tier in tiers else len(tiers)
+    return blind, without_tools, tiers.index(model.tier) if model.tier in tiers else len(tiers)

@@ -121,7 +121,7 @@ class ChatService:
             request_id=run_id,
             user=incoming.user,
             turns=turns,
-            needs=_needs(turns),
+            needs=_needs(asked, past, incoming.reply_to),
             wish=_wish(incoming, preferences, channel.model, persona.model),
             temperature=persona.temperature,
             effort=persona.effort,
@@ -263,10 +263,11 @@ def _wish(incoming: Incoming, preferences: Preferences, channel: str, persona: s
     return next((wish for wish in (incoming.options.get("model", ""), chosen, channel, persona) if wish), "auto")
 
 
-def _needs(turns: Sequence[Turn]) -> frozenset[Capability]:
-    """Eyes are needed for a picture in this question or in the one before, which this one may be about."""
-    questions = [turn for turn in turns if turn.role == "user"][-2:]
-    pictured = any(isinstance(part, Image) for turn in questions for part in turn.parts)
+def _needs(asked: Turn, past: Sequence[StoredTurn], reply_to: str) -> frozenset[Capability]:
+    """Eyes are needed for a picture in this question or in the one it replies to. Those of older turns are a wish only
+    (core/router.py): the conversation goes on although nobody sees them just now."""
+    pointed_at = (stored.turn for stored in past if reply_to and stored.message_id == reply_to)
+    pictured = any(isinstance(part, Image) for turn in (asked, *pointed_at) for part in turn.parts)
     return frozenset({Capability.VISION}) if pictured else frozenset()
 
 

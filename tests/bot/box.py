@@ -38,11 +38,11 @@ class Box:
         now = self.app.clock.now()
         return await self.app.inbox.accept(Incoming(message_id, message_id, ANN, conversation, text, now, direct=True))
 
-    async def answer(self, reply_id: str) -> ShownTurn:
+    async def answer(self, reply_id: str, conversation: ConversationKey = CHAT) -> ShownTurn:
         """The reply's stored turn, once its run has ended."""
         async with asyncio.timeout(20):
             while True:
-                if (turn := await self.turn(reply_id)) is not None and turn.state in ENDED:
+                if (turn := await self.turn(reply_id, conversation)) is not None and turn.state in ENDED:
                     return turn
                 await asyncio.sleep(0.02)
 

@@ -26,6 +26,7 @@ LOCAL = ModelSpec(
     frozenset({Capability.TEXT, Capability.JSON, Capability.JSON_SCHEMA}),
 )
 PICTURE = Turn("user", (Text("what?"), Image("blob:1", "image/png", 512, 512)))
+FOLLOW_UP = (PICTURE, Turn("assistant", (Text("A tern."),)), Turn("user", (Text("and its beak?"),)))
 TOOLS = (Tool("f"),)
 SPEED = [SMALL, BIG, EYES, LUNA, "local-model"]
 QUALITY = [BIG, SMALL, EYES, LUNA, "local-model"]
@@ -65,6 +66,8 @@ def ids(registry: Registry, request: ChatRequest) -> list[str]:
         (ask(output_format=OutputFormat("json_schema", schema={})), [BIG, SMALL, LUNA, "local-model"]),
         (ask(output_format=OutputFormat("json_schema", schema={}), tools=TOOLS), [LUNA, "local-model"]),
         (ask(turns=(PICTURE,)), [EYES, LUNA]),
+        (ask(turns=FOLLOW_UP), [EYES, LUNA, BIG, SMALL, "local-model"]),
+        (ask(turns=FOLLOW_UP, wish=SMALL), [SMALL, EYES, LUNA, BIG, "local-model"]),
         (ask(needs=frozenset({Capability.VISION}), wish="quality"), [EYES, LUNA]),
         (ask(wish=EYES), [EYES, SMALL, BIG, LUNA, "local-model"]),
         (ask(wish="gpt-6-luna", tools=TOOLS), [LUNA, BIG, SMALL, EYES, "local-model"]),

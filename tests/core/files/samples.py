@@ -12,7 +12,7 @@ import zlib
 import av
 import docx
 from av.audio.frame import AudioFrame
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 
 def picture(
@@ -142,3 +142,12 @@ def zip_bomb() -> bytes:
 def size_of(content: bytes) -> tuple[int, int]:
     with Image.open(io.BytesIO(content)) as opened:
         return opened.size
+
+
+def sign(words: str) -> bytes:
+    """A PNG with one line of large print."""
+    image = Image.new("RGB", (1000, 160), "white")
+    ImageDraw.Draw(image).text((30, 50), words, fill="black", font=ImageFont.load_default(size=44))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

@@ -443,15 +443,26 @@ async def test_a_picture_needs_eyes_and_is_private(clock: FakeClock):
 
 
 async def test_a_follow_up_question_sees_the_picture_again(clock: FakeClock):
-    """The picture of the question before is loaded again and still needs eyes."""
+    """The picture of the question before is loaded again; eyes are wished for, and no longer a condition."""
     desk = Desk(clock, reader=Reader(Text("")))
     pictured = StoredTurn(Turn("user", (Text("Look"), Image("blob:1", "image/png"))), "1", ANN, "Ann", 0.0, 10)
     desk.past.turns = [pictured, said("assistant", "A cat.", message_id="1")]
 
     await desk.answer(asks("What colour?"))
 
-    assert desk.request.needs == {Capability.VISION}
+    assert desk.request.needs == frozenset()
     assert [part.data for turn in desk.request.turns for part in turn.parts if isinstance(part, Image)] == [b"loaded"]
+
+
+async def test_replying_to_a_picture_needs_eyes(clock: FakeClock):
+    """A question that replies to a message with a picture is about that picture."""
+    desk = Desk(clock, reader=Reader(Text("")))
+    pictured = StoredTurn(Turn("user", (Text("Look"), Image("blob:1", "image/png"))), "7", ANN, "Ann", 0.0, 10)
+    desk.past.turns = [pictured, said("assistant", "A cat.", message_id="7")]
+
+    await desk.answer(asks("What colour?", reply_to="7"))
+
+    assert desk.request.needs == {Capability.VISION}
 
 
 async def test_attachments_without_a_reader_are_declined_aloud(desk: Desk):
