@@ -113,7 +113,7 @@ def model_warnings(config: Config, registry: Registry) -> list[str]:
             continue
         retirement = registry.retirement(resolved.retired_from) if resolved.retired_from else None
         if retirement is not None:
-            found.append(f"{where} model = \"{wish}\": {retirement.sentence()}, so write that")
+            found.append(f'{where} model = "{wish}": {retirement.sentence()}, so write that')
     return found
 
 
