@@ -413,6 +413,8 @@ class App:
         self._stack.guard.limits = mapping.guard_limits(config)
         self._toolbox.change(mapping.tool_rules(config))
         later = [name for name in _FROM_THE_NEXT_START if getattr(config, name) != getattr(self.config, name)]
+        if any(mapping.people_by_channel(config, on) != mapping.people_by_channel(self.config, on) for on in PLATFORMS):
+            later.append("channels.allow")
         self.config = config
         log.info("tern.toml was read again", from_the_next_start=later)
 
@@ -470,6 +472,7 @@ class App:
         return self.adapters[incoming.conversation.platform].fetch(attachment, incoming)
 
 
+PLATFORMS = ("slack", "discord")
 _FROM_THE_NEXT_START = ("bot", "retention", "slack", "discord", "local", "cache", "voice", "mcp")
 """Sections whose parts are made once."""
 

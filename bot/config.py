@@ -73,6 +73,7 @@ class ChannelConfig:
     model: str = ""
     tools: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
+    """Ids of those who may ask here; on Discord of roles too. Empty: whoever may ask elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,10 @@ class SlackConfig:
     allow_external: bool = False
     allow_guests: bool = False
     backfill_hours: float = 24.0
+    backfill_conversations: int = 50
+    max_attachment_bytes: int = 100 * 2**20
+    suggested_prompts: Mapping[str, str] | None = None
+    """Title = "message"; absent: those of the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +251,13 @@ def _cross_checks(config: Config) -> list[Mistake]:
             mistakes.append(
                 (("channels", place, "persona"), f'there is no persona "{channel.persona}"; personas here: {known}')
             )
+        if channel.allow and place.partition(":")[0] not in {"slack", "discord"}:
+            mistakes.append((("channels", place, "allow"), '"allow" works on Slack and Discord, where people have ids'))
+        if place.startswith("discord:") and not all(each.isdecimal() for each in (*channel.allow, place[8:])):
+            mistakes.append((("channels", place), "Discord's ids are numbers"))
     mistakes += _tool_mistakes(config) + _schema_mistakes(config)
+    if len(config.slack.suggested_prompts or ()) > 4:  # facts/slack.md 1.1
+        mistakes.append((("slack", "suggested_prompts"), 'Slack shows four "suggested_prompts" at most'))
     if config.discord.shard_ids and config.discord.shard_count is None:
         mistakes.append((("discord", "shard_ids"), '"shard_ids" needs "shard_count" beside it'))
     return mistakes

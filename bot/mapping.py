@@ -33,7 +33,7 @@ def slack_settings(settings: Settings, config: Config) -> SlackSettings | None:
     """None while Slack is off: no bot token, or nothing to listen with."""
     if not (settings.slack_bot_token and (settings.slack_app_token or settings.slack_signing_secret)):
         return None
-    return SlackSettings(
+    slack = SlackSettings(
         bot_token=settings.slack_bot_token,
         app_token=settings.slack_app_token,
         signing_secret=settings.slack_signing_secret,
@@ -46,8 +46,19 @@ def slack_settings(settings: Settings, config: Config) -> SlackSettings | None:
         allow_users=frozenset(config.slack.allow_users),
         allow_external=config.slack.allow_external,
         allow_guests=config.slack.allow_guests,
+        allow_by_channel=people_by_channel(config, "slack"),
         backfill_hours=config.slack.backfill_hours,
+        backfill_conversations=config.slack.backfill_conversations,
+        max_attachment_bytes=config.slack.max_attachment_bytes,
     )
+    prompts = config.slack.suggested_prompts
+    return slack if prompts is None else replace(slack, suggested_prompts=tuple(prompts.items()))
+
+
+def people_by_channel(config: Config, platform: str) -> dict[str, frozenset[str]]:
+    """Channel id -> ids of those who may ask there, of channels that are not open to all."""
+    places = ((place.partition(":"), channel.allow) for place, channel in config.channels.items())
+    return {channel: frozenset(allow) for (on, _, channel), allow in places if on == platform and allow}
 
 
 def discord_settings(settings: Settings, config: Config) -> DiscordSettings | None:
@@ -65,6 +76,9 @@ def discord_settings(settings: Settings, config: Config) -> DiscordSettings | No
         allow_roles=frozenset(config.discord.allow_roles),
         allow_users=frozenset(config.discord.allow_users),
         allow_dms=config.discord.allow_dms,
+        allow_by_channel={
+            int(channel): frozenset(map(int, allow)) for channel, allow in people_by_channel(config, "discord").items()
+        },
         backfill_hours=config.discord.backfill_hours,
         shard_ids=config.discord.shard_ids,
         shard_count=config.discord.shard_count,

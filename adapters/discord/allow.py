@@ -16,8 +16,8 @@ def allows(
 ) -> bool:
     """Whether this person may ask here.
 
-    Every list that is set must agree; `allow_users` and `allow_roles` are one list of people. In a direct message
-    there are no roles and channels, so `allow_dms` decides alone.
+    Every list that is set must agree, a channel's own too; `allow_users` and `allow_roles` are one list of people. In
+    a direct message there are no roles and channels, so `allow_dms` decides alone.
     """
     if guild is None:
         match settings.allow_dms:
@@ -30,6 +30,9 @@ def allows(
     if settings.allow_guilds and guild not in settings.allow_guilds:
         return False
     if settings.allow_channels and not settings.allow_channels & {channel, parent}:
+        return False
+    here = (people for at, people in settings.allow_by_channel.items() if at in (channel, parent))
+    if not all(people & {user, *roles} for people in here):
         return False
     if settings.allow_users or settings.allow_roles:
         return user in settings.allow_users or bool(settings.allow_roles & roles)

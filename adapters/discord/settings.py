@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,6 +29,8 @@ class DiscordSettings:
     allow_users: frozenset[int] = frozenset()
     allow_dms: DmPolicy = "everyone"
     """"listed": only `allow_users`."""
+    allow_by_channel: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    """Channel -> the people and roles who may ask there; a channel that is not named is open to all."""
     backfill_hours: float = 12.0
     """How far back missed messages are looked for; 0 turns it off."""
     backfill_messages: int = 200

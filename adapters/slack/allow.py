@@ -19,6 +19,8 @@ def refusal(settings: SlackSettings, me: Me, person: Person, *, channel: str, di
     """
     if settings.allow_channels and not direct and channel not in settings.allow_channels:
         return "this channel is not on my list"
+    if person.id not in settings.allow_by_channel.get(channel, {person.id}):
+        return "you are not on this channel's list"
     if settings.allow_users and person.id not in settings.allow_users:
         return "you are not on my list"
     if not person.known and needs_person(settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,6 +30,8 @@ class SlackSettings:
     allow_channels: frozenset[str] = frozenset()
     """Direct messages are not channels: they are always allowed to allowed people."""
     allow_users: frozenset[str] = frozenset()
+    allow_by_channel: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Channel -> the people who may ask there; a channel that is not named is open to all."""
     allow_external: bool = False
     """Whether Slack Connect strangers may spend tokens."""
     allow_guests: bool = False

@@ -61,6 +61,9 @@ def test_file_is_read_into_its_sections() -> None:
         ("[personas.a]\nmodel = 'x'", 'line 1: "prompt" is missing in [personas.a]'),
         ("[personas.a]\nprompt = ''\neffort = 'max'", 'line 3: "effort" must be one of none, low, medium, high'),
         ("[channels.C1]\nmodel = 'x'", 'line 1: a channel is named "slack:C123" or "discord:42", not "C1"'),
+        ("[channels.'web:x']\nallow = ['a']", 'line 2: "allow" works on Slack and Discord, where people have ids'),
+        ("[channels.'discord:42']\nallow = ['ada']", "line 1: Discord's ids are numbers"),
+        ("[slack.suggested_prompts]\n" + "".join(f"t{n} = 'x'\n" for n in range(5)), "four"),
         ("[channels.'slack:C1']\npersona = 'b'", 'line 2: there is no persona "b"; personas here: none yet'),
     ],
 )

@@ -114,3 +114,42 @@ def test_personas_and_channels_arrive() -> None:
 
     assert personas.bot_name == "Arno"
     assert personas.choose(personas.channel("slack:C1").persona).prompt == "Be a."
+
+
+WRITTEN: dict[str, tuple[str, object]] = {
+    "thread_follow_ups": ('"asker"', "asker"),
+    "native_streaming": ("false", False),
+    "allow_channels": ('["C1"]', frozenset({"C1"})),
+    "allow_users": ('["U1"]', frozenset({"U1"})),
+    "allow_external": ("true", True),
+    "allow_guests": ("true", True),
+    "backfill_hours": ("2", 2.0),
+    "backfill_conversations": ("7", 7),
+    "max_attachment_bytes": ("1_000", 1_000),
+    "suggested_prompts": ('{ Hi = "Say hi" }', (("Hi", "Say hi"),)),
+}
+
+
+@pytest.mark.parametrize("key", [each.name for each in fields(SlackConfig)])
+def test_every_key_of_slacks_section_arrives(key: str) -> None:
+    """A key that is read and then dropped would be a trap."""
+    text, value = WRITTEN[key]
+    config = Config.read(f"[slack]\n{key} = {text}\n")
+
+    slack = mapping.slack_settings(Settings(slack_bot_token="t", slack_app_token="a"), config)
+
+    assert slack is not None
+    assert getattr(slack, key) == value
+
+
+def test_a_channels_own_list_arrives() -> None:
+    """`allow` of a channel reaches the platform it is on, and no other."""
+    config = Config.read("[channels.'slack:C1']\nallow = ['U1']\n[channels.'discord:7']\nallow = ['9']\n")
+
+    slack = mapping.slack_settings(Settings(slack_bot_token="t", slack_app_token="a"), config)
+    discord = mapping.discord_settings(Settings(discord_bot_token="t"), config)
+
+    assert slack
+    assert discord
+    assert slack.allow_by_channel == {"C1": frozenset({"U1"})}
+    assert discord.allow_by_channel == {7: frozenset({9})}

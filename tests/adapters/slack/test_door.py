@@ -269,6 +269,9 @@ async def test_a_refusal_is_whispered(slack: FakeSlack) -> None:
         ({"allow_users": frozenset({"U1"})}, "U1", "C1", True),
         ({"allow_channels": frozenset({"C2"})}, "U1", "C1", False),
         ({"allow_channels": frozenset({"C2"})}, "U1", "D1", True),
+        ({"allow_by_channel": {"C1": frozenset({"U2"})}}, "U1", "C1", False),
+        ({"allow_by_channel": {"C1": frozenset({"U1"})}}, "U1", "C1", True),
+        ({"allow_by_channel": {"C2": frozenset({"U2"})}}, "U1", "C1", True),
     ],
 )
 async def test_allow_lists(
