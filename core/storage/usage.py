@@ -25,6 +25,8 @@ _SAVE = upsert(
     tuple(column.name for column in usage.c if column.name != "request_id"),
 )
 
+_FIGURES = ("prompt_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "audio_s", "cost_usd")
+
 
 def day_of(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).date().isoformat()
@@ -83,10 +85,13 @@ class SqlUsage:
 
 
 def _add(c: Connection, row: dict[str, Any]) -> None:
-    """Replace the request's row and keep the day's sums true."""
+    """Write the request's row, or add a later try to it, and keep the day's sums true."""
     former = c.execute(select(usage).where(usage.c.request_id == row["request_id"])).one_or_none()
     if former is not None:
         c.execute(_ADD_TO_DAY, _share(former._mapping, sign=-1))
+        if former.at != row["at"]:  # equal: the same try, written again because nobody knew whether it was
+            row |= {name: former._mapping[name] + row[name] for name in _FIGURES}
+            row["estimated"] |= former.estimated
     c.execute(_SAVE, row)
     c.execute(_ADD_TO_DAY, _share(row, sign=1))
 

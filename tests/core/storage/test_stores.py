@@ -40,13 +40,22 @@ async def test_spending_adds_up_per_person_workspace_and_all(storage: Storage) -
     assert await storage.usage.spent(MIDNIGHT) == Spent(3, 45, 1.5)
 
 
-async def test_replayed_request_is_counted_once(storage: Storage) -> None:
-    """The same request id replaces its row, and the day's sums follow."""
+async def test_row_that_is_written_again_is_counted_once(storage: Storage) -> None:
+    """The same request of the same moment replaces its row, and the day's sums follow."""
     await spend(storage, "1", cost=0.5)
     await spend(storage, "1", cost=0.25)
 
     assert await storage.usage.spent(MIDNIGHT, user=ANN) == Spent(1, 15, 0.25)
     assert await storage.usage.spent(MIDNIGHT - 1, user=ANN) == Spent(1, 15, 0.25)
+
+
+async def test_what_a_later_try_costs_is_added(storage: Storage) -> None:
+    """A run that waited and is tried again is one request that has cost both."""
+    await spend(storage, "1", cost=0.5)
+    await spend(storage, "1", cost=0.25, at=MIDNIGHT + 60)
+
+    assert await storage.usage.spent(MIDNIGHT, user=ANN) == Spent(1, 30, 0.75)
+    assert await storage.usage.spent(MIDNIGHT - 1, user=ANN) == Spent(1, 30, 0.75)
 
 
 async def test_spending_is_counted_from_any_moment(storage: Storage) -> None:
