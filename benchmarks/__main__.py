@@ -45,7 +45,9 @@ async def run(names: list[str], *, quick: bool, rounds: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("--quick", action="store_true", help="fewer subjects, one round, under a minute; writes nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer subjects, one round, under a minute; writes nothing"
+    )
     parser.add_argument("--peers", action="store_true", help="whole bots from PyPI on the fake Discord")
     parser.add_argument("--only", nargs="*", choices=POINTS, default=[], help="some points; writes nothing")
     parser.add_argument("--rounds", type=int, default=3)

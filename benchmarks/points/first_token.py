@@ -16,7 +16,11 @@ async def measure(bench: Bench) -> Section:
             for _ in range(bench.rounds):
                 for half, (median, p99) in (await house.do("first_token", count=count)).items():
                     halves.setdefault(f"{loop} {half}", []).append((median, p99))
-    names = {"before": "accepted until the request has arrived", "after": "chunk written until shown", "both": "together"}
+    names = {
+        "before": "accepted until the request has arrived",
+        "after": "chunk written until shown",
+        "both": "together",
+    }
     rows = []
     for key, values in halves.items():
         loop, half = key.split()

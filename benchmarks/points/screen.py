@@ -73,7 +73,13 @@ def _summary(place: Place, scenes: list[Scene], outcomes: dict[str, list[Outcome
             f"{sum(one.refusals for one in mine):,}",
         ))  # fmt: skip
     head = (
-        *("", "first text, median", "mean lag", "times the best: geometric mean (range)", "last token to last word, median"),
+        *(
+            "",
+            "first text, median",
+            "mean lag",
+            "times the best: geometric mean (range)",
+            "last token to last word, median",
+        ),
         *("slowest", "calls", "429s"),
     )
     return Table(head, tuple(rows), f"### {place}, all {len(scenes)} scenes")
@@ -96,9 +102,7 @@ def _details(place: Place, scenes: list[Scene], outcomes: dict[str, list[Outcome
 def _goals(place: Place, scenes: list[Scene], mine: list[Outcome]) -> list[Goal]:
     ratios = [outcome.lag_s / scene.best_lag_s for scene, outcome in zip(scenes, mine, strict=True)]
     over = sum(ratio > 1.25 for ratio in ratios)
-    late = sum(
-        outcome.latest_s > last_word_bound_s(scene) + 1e-6 for scene, outcome in zip(scenes, mine, strict=True)
-    )
+    late = sum(outcome.latest_s > last_word_bound_s(scene) + 1e-6 for scene, outcome in zip(scenes, mine, strict=True))
     refusals = sum(outcome.refusals for outcome in mine)
     return [
         at_most(

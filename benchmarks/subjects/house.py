@@ -249,7 +249,11 @@ class House:
         self._screen.seen = lambda conversation, shown: None
         self._screen.gone = lambda conversation: None
         cpu_s = time.process_time() - cpu_from
-        return {"bytes": (during - before) / answers, "after": await self.rss() - before, "cpu_ms": cpu_s / answers * 1e3}
+        return {
+            "bytes": (during - before) / answers,
+            "after": await self.rss() - before,
+            "cpu_ms": cpu_s / answers * 1e3,
+        }
 
     async def fill(self, root: str, turns: int) -> Any:
         """Put *turns* turns into a conversation's history behind the house's back; returns bytes on disk and in RSS."""
@@ -349,7 +353,9 @@ def _insert(path: Path, root: str, count: int) -> None:
         ours = "platform = ? AND channel = 'bench' AND root = ?"
         row = db.execute(f"SELECT id FROM conversations WHERE {ours}", (PLATFORM, root)).fetchone()
         if row is None:
-            columns = "platform, workspace, channel, root, starter_platform, starter_workspace, starter_user, updated_at"
+            columns = (
+                "platform, workspace, channel, root, starter_platform, starter_workspace, starter_user, updated_at"
+            )
             values = (PLATFORM, "", "bench", root, PLATFORM, "", "u", time.time())
             row = (db.execute(f"INSERT INTO conversations ({columns}) VALUES (?,?,?,?,?,?,?,?)", values).lastrowid,)
         turns = (

@@ -28,9 +28,7 @@ async def main() -> None:
 
     async def one(meter: Meter, question: str) -> str:
         parts: list[str] = []
-        stream = await router.acompletion(
-            model="answer", messages=[{"role": "user", "content": question}], stream=True
-        )
+        stream = await router.acompletion(model="answer", messages=[{"role": "user", "content": question}], stream=True)
         async for chunk in stream:
             if chunk.choices and (text := chunk.choices[0].delta.content):
                 if not parts:
