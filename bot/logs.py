@@ -38,7 +38,6 @@ QUIET = (
     "groq",
     "asyncio",
     "alembic",
-    "aiosqlite",
     "sqlalchemy",
     "markdown_it",
     "PIL",

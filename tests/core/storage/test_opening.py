@@ -30,7 +30,7 @@ from tests.fakes.clock import FakeClock
         ("", "/data/tern.db"),
         ("sqlite:///other.db", "other.db"),
         ("sqlite:////abs/other.db", "/abs/other.db"),
-        ("sqlite+aiosqlite:///other.db", "other.db"),
+        ("sqlite+pysqlite:///other.db", "other.db"),
     ],
 )
 def test_address_names_a_file(url: str, path: str) -> None:
