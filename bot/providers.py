@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from bot.local_choice import LocalChoice
 from bot.settings import Settings
 from core.events import Send
 from core.models import ModelSpec
-from core.ports import RemoteModel
+from core.ports import RemoteModel, TextToSpeech
 from core.providers.groq import GroqProvider
 from core.providers.local import LocalProvider
 from core.providers.openai import OpenAIProvider
@@ -42,6 +42,11 @@ def cloud_providers(settings: Settings, on_headers: OnHeaders = ignore_headers) 
         base_url = settings.openai_base_url or None
         found["openai"] = OpenAIProvider(settings.openai_api_key, base_url=base_url, proxy=proxy, on_headers=on_headers)
     return found
+
+
+def speakers(found: Mapping[str, CloudProvider]) -> dict[str, TextToSpeech]:
+    """Those of *found* that can speak: Groq alone, as far as this program goes."""
+    return {name: provider for name, provider in found.items() if isinstance(provider, GroqProvider)}
 
 
 def local_server(choice: LocalChoice) -> LocalProvider | None:

@@ -10,7 +10,7 @@ from core.events import Event, Notice, NoticeKind, Restarted, Started, TextDelta
 _WAITS: frozenset[NoticeKind] = frozenset({"queued", "waiting", "tool"})
 """Notices about what goes on just now: they vanish into the answer."""
 
-_OPENERS: frozenset[NoticeKind] = frozenset({"heard", "declined", "cut", "retired", "fallback"})
+_OPENERS: frozenset[NoticeKind] = frozenset({"heard", "read", "declined", "cut", "retired", "fallback"})
 """Notices that a reader wants before the answer. Everything else is a footnote."""
 
 
