@@ -53,11 +53,13 @@ from core.providers.local import LocalProvider
 from core.registry import Registry
 from core.requests import ChatRequest, Text, Turn
 from core.router import Router
+from core.services.actions import Actions
 from core.services.answering import Answering
 from core.services.attachments import Attachments
 from core.services.chat import ChatService
 from core.services.commands import DeskCommands
 from core.services.digest import Digest
+from core.services.leave import Leave
 from core.services.prompts import system_prompt
 from core.services.transcription import Transcription
 from core.services.transcripts import Transcripts
@@ -241,7 +243,8 @@ class App:
             pacers.setdefault(adapter.name, Pacer(clock))
         reader = await self._open_reader(storage)
         self.chat = ChatService(
-            await self._open_tools(storage),
+        tools = await self._open_tools(storage)
+            tools,
             storage.history,
             mapping.personas(config),
             storage.preferences,
@@ -250,7 +253,8 @@ class App:
             clock,
         )
         answering = Answering(
-            Transcripts(self.chat, reader),
+        leave = Leave(tools, storage.suspensions, storage.history, reader, self._scale)
+            Actions(Transcripts(self.chat, reader), {"confirm": leave, "decline": leave, "expired": leave}),
             storage.inbox,
             self.adapters,
             pacers,
@@ -264,6 +268,7 @@ class App:
         self._duty("inbox", self.inbox.run)
         self.commands = DeskCommands(
             self.registry,
+        self._duty("questions", self.inbox.watch_questions)
             lambda: self.chat.personas,
             storage.preferences,
             storage.usage,
@@ -313,7 +318,15 @@ class App:
         self._toolbox = Toolbox([*load_kit(services), *BUILTIN], mapping.tool_rules(self.config))
         if servers := mapping.mcp_servers(self.config):
             self._duty("mcp", McpTools(servers, self._toolbox, self.clock, report=_report_mcp).run)
-        return ToolLoop(self._stack, self._toolbox, self.clock, limits=mapping.loop_limits(self.config))
+        self._tools = ToolLoop(
+            self._stack,
+            self._toolbox,
+            self.clock,
+            limits=mapping.loop_limits(self.config),
+            suspensions=storage.suspensions,
+            leave_s=self.config.tools.confirm_minutes * 60.0,
+        )
+        return self._tools
 
     def _make_adapters(self, storage: Storage, pacers: dict[str, Pacer]) -> Iterator[Adapter]:
         """Each platform that is switched on. Their SDKs take half a second and more to import, so only then."""
@@ -427,6 +440,7 @@ class App:
         seen = adapter.health()
         return replace(seen, state="down", detail=supervisor.problem) if supervisor.problem else seen
 
+        self._tools.limits = mapping.loop_limits(config)
     def _duty(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         self._duties[name] = Supervisor(name, run, clock=self.clock, random=self._random)
 

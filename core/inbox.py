@@ -19,7 +19,7 @@ from core.clock import Clock
 from core.dispatch import Flood, Stop, Ticket, choose, places
 from core.errors import OverLimit, QueueFull, RequestError, StaleFence, StorageError
 from core.incoming import ConversationKey, Incoming, UserKey
-from core.ports import ControlAction, InboxStore, Receipt, ReplyCapability
+from core.ports import ControlAction, Decision, InboxStore, Receipt, ReplyCapability
 from core.runs import Claim, Pending, RunRules, Settlement, StopReason, Taken
 from core.streaming.waiting import wait_for
 
@@ -169,6 +169,9 @@ class Inbox:
             case "thumbs_up" | "thumbs_down":
                 await self._store.save_feedback(reply_id, by, action)
                 return wording.THANKS
+            case "confirm" | "decline":
+                # Nobody may give leave in another person's name, whatever rights they have here.
+                return await self._decide(reply_id, action, by, capability) if by == known.asker else wording.NOT_YOURS
             case _ if by != known.asker and not moderator:
                 return wording.NOT_YOURS_TO_STOP
             case "stop":
@@ -198,6 +201,30 @@ class Inbox:
                 return wording.QUARANTINED
             case _:
                 return wording.FORGOTTEN_REPLY
+
+    async def _decide(self, reply_id: str, decision: Decision, by: UserKey, capability: ReplyCapability | None) -> str:
+        taken = await self._store.decide(reply_id, decision, by, capability, self._new_id())
+        match taken.state:
+            case "accepted":
+                self._receive(taken)
+                return ""
+            case "busy":
+                self._wake.set()
+                return wording.STILL_WRITING
+            case _:
+                return wording.NOTHING_ASKED
+
+    async def watch_questions(self, every_s: float = 20.0) -> None:
+        """Say under every question before an acting tool that nobody answered in time that it is over; until
+        cancelled. A conversation that is busy is looked at again."""
+        while True:
+            try:
+                for reply_id, asker in await self._store.overdue(100):
+                    if self._platforms is None or asker.platform in self._platforms:
+                        await self._decide(reply_id, "expired", asker, None)
+            except StorageError as error:
+                log.warning("overdue questions could not be read", error=str(error))
+            await self._clock.sleep(every_s)
 
     async def stop(self, conversation: ConversationKey, by: UserKey) -> bool:
         found = await self._store.open_runs(conversation=conversation)

@@ -11,7 +11,18 @@ FORMAT = 1
 AttachmentKind = Literal["image", "audio", "text", "file"]
 Visibility = Literal["public", "private"]
 Action = Literal[
-    "ask", "regenerate", "shorter", "transcribe", "extract", "summarise", "explain", "draft_reply", "batch"
+    "ask",
+    "regenerate",
+    "shorter",
+    "transcribe",
+    "extract",
+    "summarise",
+    "explain",
+    "draft_reply",
+    "batch",
+    "confirm",  # the next three: how a question before an acting tool was decided
+    "decline",
+    "expired",
 ]
 
 

@@ -15,10 +15,12 @@ from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.models import ModelSpec, Route
 from core.requests import (
     ChatRequest,
+    Effort,
     Part,
     Reply,
     RequestRecord,
     ShownRecord,
+    ToolCall,
     TranscribeRequest,
     Transcript,
     Turn,
@@ -196,6 +198,8 @@ class Controls:
     stop: bool = False
     finished: bool = False
     """Regenerate, Shorter and the thumbs."""
+    confirm: bool = False
+    """Confirm and Decline, for the asker alone: an acting tool waits for leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +286,8 @@ class Receipt:
     """Why it was refused, for the asker."""
 
 
-ControlAction = Literal["stop", "regenerate", "shorter", "thumbs_up", "thumbs_down"]
+ControlAction = Literal["stop", "regenerate", "shorter", "thumbs_up", "thumbs_down", "confirm", "decline"]
+Decision = Literal["confirm", "decline", "expired"]
 
 
 class Intake(Protocol):
@@ -461,6 +466,17 @@ class InboxStore(Protocol):
         """Returns those that were still open."""
         ...
 
+    async def decide(
+        self, reply_id: str, decision: Decision, by: UserKey, capability: ReplyCapability | None, run_id: str
+    ) -> Taken:
+        """Settle the question under a reply: its audit row and the run that goes on, at once. "unknown" where none is
+        open; one whose time is over counts as expired, whatever was pressed."""
+        ...
+
+    async def overdue(self, limit: int) -> Sequence[tuple[str, UserKey]]:
+        """Replies whose question nobody answered in time, with their askers."""
+        ...
+
     async def save_feedback(self, reply_id: str, by: UserKey, verdict: str) -> None: ...
 
     async def pending(self, limit: int) -> Sequence[Pending]:
@@ -539,6 +555,42 @@ class History(Protocol):
     async def search(
         self, conversations: Sequence[ConversationKey], words: str, *, limit: int
     ) -> Sequence[StoredTurn]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """An answer that stopped before an acting tool, with all it needs to go on in another process."""
+
+    run_id: str
+    asker: UserKey
+    tools: tuple[str, ...]
+    """Names, for the audit."""
+    turns: tuple[Turn, ...]
+    """What the model was told and what came of its calls so far; the last assistant turn holds the calls."""
+    calls: tuple[ToolCall, ...]
+    """Those that wait for leave."""
+    said: str
+    """What the reader had seen of the answer."""
+    rounds: int
+    """Rounds that were used up."""
+    expires_at: float
+    wish: str = "auto"
+    temperature: float | None = None
+    effort: Effort | None = None
+
+
+class SuspensionStore(Protocol):
+    async def suspend(self, suspended: Suspended) -> None:
+        """Durable when it returns, with its audit row; an earlier question under the same reply is void."""
+        ...
+
+    async def begin(self, run_id: str) -> bool:
+        """Note that the agreed calls of that suspended run are made now; False where that was noted before."""
+        ...
+
+    async def resume(self, run_id: str) -> Suspended | None:
+        """What the run that a decision began goes on with; None where it was forgotten."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

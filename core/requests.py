@@ -194,6 +194,8 @@ class Reply:
     attempts: tuple[Attempt, ...] = ()
     from_cache: bool = False
     provider_request_id: str = ""
+    asks_leave: bool = False
+    """It ends with a question that Confirm or Decline answers: an acting tool waits for leave."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -228,6 +229,25 @@ THINKING = "Thinking ..."
 STOPPED = "Stopped."
 STOPPED_BEFORE_TEXT = "Stopped before I had written anything."
 NOTHING_TO_STOP = "Nothing is running here."
+NOT_YOURS = "Only the person who asked can decide this."
+NOTHING_ASKED = "There is nothing to decide here any more."
+NOT_CONFIRMED_IN_TIME = "Nobody agreed in time, so I did not do it. Ask me again if you still want it."
+FORGOTTEN_QUESTION = "I no longer have what this was about. Please ask me again."
+
+
+def may_i(calls: Sequence[tuple[str, str]]) -> str:
+    """The question before acting tools: (name, arguments as JSON text) of each call.
+
+    The arguments are somebody else's words (a model wrote them), so they stand in a fence that they cannot close.
+    """
+    asked = []
+    for name, arguments in calls:
+        fence = "`" * (max((len(run) for run in re.findall("`+", arguments)), default=0) + 3 if "`" in arguments else 3)
+        rest = f"\n... and {len(arguments) - 1_500:,} more characters" if len(arguments) > 1_500 else ""
+        asked.append(f"`{name.replace('`', '')}` with\n\n{fence}json\n{arguments[:1_500]}{rest}\n{fence}")
+    return "**May I use** " + "\n\nand ".join(asked) + "\n\nConfirm or decline below."
+
+
 NOT_YOURS_TO_STOP = "Only the person who asked, or a moderator, can do that."
 STILL_WRITING = "I am still at it; the answer appears above."
 FORGOTTEN_REPLY = "I do not remember that answer any more. Please ask again."

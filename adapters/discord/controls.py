@@ -14,11 +14,13 @@ LOOKS: dict[ControlAction, tuple[str, str, discord.ButtonStyle]] = {
     "stop": ("Stop", "", discord.ButtonStyle.danger),
     "regenerate": ("Regenerate", "", discord.ButtonStyle.secondary),
     "shorter": ("Shorter", "", discord.ButtonStyle.secondary),
+    "confirm": ("Confirm", "", discord.ButtonStyle.success),
+    "decline": ("Decline", "", discord.ButtonStyle.secondary),
     "thumbs_up": ("", "\N{THUMBS UP SIGN}", discord.ButtonStyle.secondary),
     "thumbs_down": ("", "\N{THUMBS DOWN SIGN}", discord.ButtonStyle.secondary),
 }
 FINISHED: tuple[ControlAction, ...] = ("regenerate", "shorter", "thumbs_up", "thumbs_down")
-FOR_THE_ASKER: frozenset[ControlAction] = frozenset({"stop", "regenerate", "shorter"})
+FOR_THE_ASKER: frozenset[ControlAction] = frozenset({"stop", "regenerate", "shorter", "confirm", "decline"})
 """Only the asker or a moderator may press these."""
 
 TEMPLATE = rf"tern:(?P<action>{'|'.join(get_args(ControlAction))}):(?P<reply>[\w-]{{1,60}}):(?P<asker>\d{{1,20}})"
@@ -69,6 +71,8 @@ class Buttons(ui.View):
         actions: list[ControlAction] = ["stop"] if controls.stop else []
         if controls.finished:
             actions += FINISHED
+        if controls.confirm:
+            actions += ("confirm", "decline")
         for action in actions:
             self.add_item(Control(action, controls.reply_id, asker))
 
@@ -78,7 +82,7 @@ class Buttons(ui.View):
 
 def buttons(controls: Controls | None, asker: str) -> Buttons | None:
     """The view to show, None for none."""
-    if controls is None or not (controls.stop or controls.finished):
+    if controls is None or not (controls.stop or controls.finished or controls.confirm):
         return None
     return Buttons(controls, asker)
 

@@ -137,7 +137,7 @@ class Desk:
         )
 
     async def offered(self, interaction: Used, name: str) -> list[tuple[str, str]]:
-        if self.commands is None:
+        if self.commands is None or not self._allowed(interaction):
             return []
         try:
             return list(await (self.commands.models() if name == "model" else self.commands.personas()))
@@ -148,6 +148,9 @@ class Desk:
 
     async def pressed(self, interaction: Used, action: ControlAction, reply_id: str, asker: int) -> None:
         if self.intake is None:
+            return
+        if not self._allowed(interaction):
+            await _whisper(interaction, NOT_LISTED)
             return
         moderator = _moderates(interaction)
         if action in FOR_THE_ASKER and interaction.user.id != asker and not moderator:

@@ -82,6 +82,8 @@ def _actions(controls: Controls | None) -> list[Block]:
         elements.append(_button("Stop", "stop", controls, style="danger"))
     if controls.finished:
         elements += [_button("Regenerate", "regenerate", controls), _button("Shorter", "shorter", controls)]
+    if controls.confirm:
+        elements += [_button("Confirm", "confirm", controls, style="primary"), _button("Decline", "decline", controls)]
     return [{"type": "actions", "elements": elements}] if elements else []
 
 

@@ -25,6 +25,8 @@ CONTROLS: Final[dict[str, ControlAction]] = {
     "tern_stop": "stop",
     "tern_regenerate": "regenerate",
     "tern_shorter": "shorter",
+    "tern_confirm": "confirm",
+    "tern_decline": "decline",
 }
 """Action ids of the buttons under an answer; their value is the reply id, so that they work after a restart."""
 

@@ -17,6 +17,7 @@ from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.ports import (
     AdapterHealth,
     Commands,
+    ControlAction,
     ConversationList,
     Intake,
     ReplyCapability,
@@ -177,7 +178,11 @@ class TerminalAdapter:
                 self._conversation = self._fresh()
                 self._screen.say("A new conversation.")
             case "/again":
-                await self._again(intake)
+                await self._press("regenerate", intake)
+            case "/yes":
+                await self._press("confirm", intake)
+            case "/no":
+                await self._press("decline", intake)
             case "/stop":
                 stopped = await intake.stop(self._conversation, USER)
                 self._screen.say("Stopped." if stopped else "Nothing is being written.")
@@ -195,12 +200,12 @@ class TerminalAdapter:
                 self._show(await commands.forget(USER, None if argument == "all" else self._conversation))
                 self._conversation = self._fresh()
 
-    async def _again(self, intake: Intake) -> None:
+    async def _press(self, action: ControlAction, intake: Intake) -> None:
         if not self._last_reply:
             self._screen.say("Nothing was asked here yet.")
             return
         self._answered.clear()
-        if sentence := await intake.press(self._last_reply, "regenerate", USER):
+        if sentence := await intake.press(self._last_reply, action, USER):
             self._screen.say(sentence)
             return
         await self._watch(intake)

@@ -10,6 +10,8 @@ ORDERS: dict[str, str] = {
     "/persona": "show the personas, or choose one: /persona reviewer",
     "/new": "begin a new conversation",
     "/again": "have the last question answered again",
+    "/yes": "agree to what I asked before using a tool that changes something",
+    "/no": "decline it",
     "/stop": "stop the answer that is being written (Ctrl-C does too)",
     "/usage": "what you have used",
     "/export": "write what is stored of this conversation to a file; /export all: of all of them",

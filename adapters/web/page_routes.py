@@ -51,7 +51,7 @@ class MessageBody(Struct, forbid_unknown_fields=True):
 
 
 class PressBody(Struct, forbid_unknown_fields=True):
-    action: Literal["stop", "regenerate", "shorter", "thumbs_up", "thumbs_down"]
+    action: Literal["stop", "regenerate", "shorter", "thumbs_up", "thumbs_down", "confirm", "decline"]
 
 
 class ChoiceBody(Struct, forbid_unknown_fields=True):

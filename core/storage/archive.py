@@ -34,6 +34,7 @@ from core.storage.schema import (
     preferences,
     replies,
     runs,
+    suspensions,
     tombstones,
     turns,
     usage,
@@ -209,7 +210,7 @@ def remove_messages(c: Connection, which: ColumnElement[bool]) -> int:
     """Remove messages and all that hangs on them; returns how many rows went."""
     gone = 0
     reply_ids = select(messages.c.reply_id).where(which)
-    for table in (capabilities, feedback, pages, replies):
+    for table in (capabilities, feedback, pages, replies, suspensions):
         gone += c.execute(delete(table).where(table.c.reply_id.in_(reply_ids))).rowcount
     seqs = select(messages.c.seq).where(which)
     for table in (turns, runs):

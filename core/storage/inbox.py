@@ -8,9 +8,9 @@ from sqlalchemy import Connection, bindparam, delete, update
 
 from core.clock import Clock
 from core.incoming import ConversationKey, Incoming, UserKey
-from core.ports import PostedPage, ReplyCapability, ReplyLedger
+from core.ports import Decision, PostedPage, ReplyCapability, ReplyLedger
 from core.runs import Claim, KnownReply, Pending, RunAction, RunRules, Settlement, StopReason, Taken
-from core.storage import arrivals, claims, lookups
+from core.storage import arrivals, claims, lookups, suspensions
 from core.storage.arrivals import Arrival
 from core.storage.claims import Owner, check_held
 from core.storage.database import Database
@@ -59,6 +59,18 @@ class SqlInbox:
         return await self._database.write(
             lambda c: arrivals.repeat(c, self._seals, reply_id, action, capability, arrival)
         )
+
+    async def decide(
+        self, reply_id: str, decision: Decision, by: UserKey, capability: ReplyCapability | None, run_id: str
+    ) -> Taken:
+        arrival = self._arrival(run_id, reply_id)
+        return await self._database.write(
+            lambda c: suspensions.decide(c, self._seals, decision, by, capability, arrival)
+        )
+
+    async def overdue(self, limit: int) -> Sequence[tuple[str, UserKey]]:
+        now = self._clock.now()
+        return await self._database.read(lambda c: suspensions.overdue(c, now, limit))
 
     async def request_stop(self, run_ids: Sequence[str], reason: StopReason) -> list[str]:
         now = self._clock.now()

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from core.incoming import ConversationKey, UserKey
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a database that names a later one was written by a newer Tern."""
 
 _OPEN = "state IN ('accepted', 'running', 'waiting')"
@@ -238,6 +238,20 @@ blob_owners = Table(
     Column("hash", Text, primary_key=True),
     *_person(primary_key=True),
     Index("blob_owners_user", "platform", "user"),
+)
+
+suspensions = Table(
+    "suspensions",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("reply_id", Text, nullable=False),
+    *_person(),
+    Column("state", Text, nullable=False),
+    # open, then confirm, decline or expired; void when another question took its place.
+    Column("expires_at", Float, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("suspensions_reply", "reply_id"),
+    Index("suspensions_state", "state", "expires_at"),
 )
 
 notes = Table(

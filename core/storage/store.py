@@ -26,6 +26,7 @@ from core.storage.opening import database_path, open_database
 from core.storage.preferences import SqlNotes, SqlPreferences
 from core.storage.retention import Retention, Sweeper
 from core.storage.seals import Seals, load_key
+from core.storage.suspensions import SqlSuspensions
 from core.storage.usage import SqlUsage
 
 log: Any = structlog.get_logger(__name__)
@@ -60,6 +61,7 @@ class Storage:
         self.cache = SqlCache(database, clock)
         self.archive = SqlArchive(database, self.blobs, seals, clock)
         self.notes = SqlNotes(database)
+        self.suspensions = SqlSuspensions(database, clock)
         self.conversations = SqlConversations(database)
         self._sweeper = Sweeper(database, self.blobs, clock, retention)
 

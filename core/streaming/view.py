@@ -22,6 +22,8 @@ class Ending:
     outcome: str = "ok"
     final: bool = True
     """False where it only pauses: it waits for a model and can still be stopped."""
+    asks_leave: bool = False
+    """Confirm and Decline instead of the usual buttons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +105,17 @@ class Composer:
             status = ""
         final = ending is not None and ending.final
         # A page that another follows is complete: shown as final now, it owes no edit when the last words are due.
+        asks = ending is not None and ending.asks_leave
         shown = [Shown(text, final=True, closing_chars=closing, plain=self.plain) for text, closing in texts]
         if shown:
             text, closing = texts[-1]
-            shown[-1] = Shown(text, final, self._buttons(final), status, footer, closing, self.plain)
+            shown[-1] = Shown(text, final, self._buttons(final, asks=asks), status, footer, closing, self.plain)
         return tuple(shown)
 
     def _has_room(self, text: str, line: str) -> bool:
         return self._limits.measure(f"{text}\n\n{line}") <= self._max_chars
 
-    def _buttons(self, final: bool) -> Controls | None:
+    def _buttons(self, final: bool, *, asks: bool) -> Controls | None:
         if not self._controls or self.plain:
             return None
-        return Controls(self._reply_id, stop=not final, finished=final)
+        return Controls(self._reply_id, stop=not final, finished=final and not asks, confirm=asks)

@@ -219,7 +219,7 @@ class Answer {
     this.files.replaceChildren(...files.map((file) => this.file(file)));
     this.under.hidden = this.growing;
     if (!this.growing) {
-      if (facts || !this.under.firstChild) this.under.replaceChildren(figures(facts ?? {}, state), this.buttons());
+      if (facts || !this.under.firstChild) this.under.replaceChildren(figures(facts ?? {}, state), facts?.asks_leave ? this.question() : this.buttons());
     }
   }
 
@@ -230,6 +230,18 @@ class Answer {
       URL.revokeObjectURL(address);
     };
     return make("button", { class: "file", type: "button", title: comment, onclick: open }, icon("box"), name);
+  }
+
+  /** A tool that changes something waits for leave. */
+  question() {
+    const choice = (label, action, style) =>
+      make("button", { class: style, type: "button", onclick: () => this.press(action) }, label);
+    return make(
+      "div",
+      { class: "actions question", role: "group", "aria-label": "May this tool be used?" },
+      choice("Confirm", "confirm", "primary"),
+      choice("Decline", "decline", "quiet"),
+    );
   }
 
   buttons() {
@@ -253,7 +265,7 @@ class Answer {
   }
 
   async press(action) {
-    const again = action === "regenerate" || action === "shorter";
+    const again = ["regenerate", "shorter", "confirm", "decline"].includes(action);
     if (again) this.wait("");
     const done = await this.actions.press(this.id, action);
     if (again && !done) this.finish();

@@ -1,0 +1,40 @@
+"""Which service answers a run: the chat, unless the message asks for something else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core.events import Send
+from core.incoming import Action, Incoming
+from core.services.answering import Chat
+from core.services.chat import Answered, Context
+
+
+class Actions:
+    """Implements `Chat` over several: by the message's action, *otherwise* for all that are not named."""
+
+    def __init__(self, otherwise: Chat, by_action: Mapping[Action, Chat]) -> None:
+        self._otherwise = otherwise
+        self._by_action = dict(by_action)
+
+    async def answer(
+        self,
+        run_id: str,
+        incoming: Incoming,
+        *,
+        context: Context,
+        send: Send,
+        deadline_at: float,
+        editable: bool = True,
+        allow_local: bool = True,
+    ) -> Answered:
+        service = self._by_action.get(incoming.action, self._otherwise)
+        return await service.answer(
+            run_id,
+            incoming,
+            context=context,
+            send=send,
+            deadline_at=deadline_at,
+            editable=editable,
+            allow_local=allow_local,
+        )
