@@ -55,6 +55,11 @@ class OpenAIProvider:
         """Import the SDK now, in a thread, so that the first request does not wait for it. Raises KeyRejected."""
         await self._caller.ready()
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the SDK has been imported."""
+        return self._caller.loaded
+
     async def close(self) -> None:
         await self._caller.close()
 

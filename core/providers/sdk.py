@@ -73,6 +73,10 @@ class SdkCaller:
                     self._opened = await asyncio.to_thread(self._open_client)
         return self._opened
 
+    @property
+    def loaded(self) -> bool:
+        return self._opened is not None
+
     async def ready(self) -> None:
         """Import the SDK now, so that the first request does not wait for it. Raises KeyRejected."""
         await self.opened()
