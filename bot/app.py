@@ -26,10 +26,11 @@ from bot import mapping
 from bot.config import Config
 from bot.greeting import page_banner
 from bot.housekeeping import announce_sunsets, check_catalogues, learn_local_models
+from bot.limits import keep_limits, recall_limits
 from bot.loading import registry_of, with_lines
 from bot.local_choice import LocalChoice, choice_of
 from bot.local_model import LocalModel, usable_cores, wanted_start
-from bot.providers import cloud_providers
+from bot.providers import cloud_providers, speakers
 from bot.reading import fetch_voice, letters_are_read, local_voice
 from bot.settings import Settings, child_environment
 from bot.supervise import Supervisor
@@ -41,7 +42,7 @@ from core.fallback import Signals
 from core.files.workshop import Workshop
 from core.fitting import fit
 from core.inbox import Inbox
-from core.incoming import Attachment, ConversationKey, Incoming, UserKey
+from core.incoming import Action, Attachment, ConversationKey, Incoming, UserKey
 from core.models import Capability, ModelSpec
 from core.net.guarded_fetch import GuardedFetcher
 from core.observers.log import LogObserver
@@ -59,8 +60,11 @@ from core.services.attachments import Attachments
 from core.services.chat import ChatService
 from core.services.commands import DeskCommands
 from core.services.digest import Digest
+from core.services.extracting import Extracting, wanted
+from core.services.extraction import Extraction
 from core.services.leave import Leave
 from core.services.prompts import system_prompt
+from core.services.speaking import Speaking, SpeakingSettings
 from core.services.transcription import Transcription
 from core.services.transcripts import Transcripts
 from core.stack import Parts, build_stack
@@ -164,16 +168,18 @@ class App:
             )
         )
         self._duty("sweeper", storage.keep_swept)
-        self._open_models(storage)
+        await self._open_models(storage)
         await self._open_desk(storage)
         if self._instead is None:
             await self._open_page(storage)
 
-    def _open_models(self, storage: Storage) -> None:
+    async def _open_models(self, storage: Storage) -> None:
         """Providers, and the onion around them."""
         settings, config, clock = self.settings, self.config, self.clock
         self._scale = TokenScale()
         admission = ModelAdmission(clock)
+        await recall_limits(admission, storage.notes)
+        self._duty("limits", partial(keep_limits, admission, storage.notes, clock))
         self._cloud = cloud_providers(settings, admission.read_headers)
         for cloud in self._cloud.values():
             self._opened.push_async_callback(cloud.close)
@@ -242,8 +248,8 @@ class App:
             self.adapters[adapter.name] = adapter
             pacers.setdefault(adapter.name, Pacer(clock))
         reader = await self._open_reader(storage)
-        self.chat = ChatService(
         tools = await self._open_tools(storage)
+        self.chat = ChatService(
             tools,
             storage.history,
             mapping.personas(config),
@@ -252,23 +258,30 @@ class App:
             reader,
             clock,
         )
-        answering = Answering(
         leave = Leave(tools, storage.suspensions, storage.history, reader, self._scale)
-            Actions(Transcripts(self.chat, reader), {"confirm": leave, "decline": leave, "expired": leave}),
+        self._schemas = mapping.schemas(config)
+        self._extracting = Extracting(Extraction(self._stack), lambda: self._schemas, reader, self._scale)
+        answering = Answering(
+            Actions(
+                Transcripts(self.chat, reader),
+                {"confirm": leave, "decline": leave, "expired": leave, "extract": self._extracting},
+                read=self._action_of,
+            ),
             storage.inbox,
             self.adapters,
             pacers,
             clock,
             self._observers,
             mapping.answering_settings(config),
+            voice=self._open_voice(),
         )
         self.inbox = Inbox(
             storage.inbox, answering, clock, mapping.inbox_limits(config), platforms=frozenset(self.adapters)
         )
         self._duty("inbox", self.inbox.run)
+        self._duty("questions", self.inbox.watch_questions)
         self.commands = DeskCommands(
             self.registry,
-        self._duty("questions", self.inbox.watch_questions)
             lambda: self.chat.personas,
             storage.preferences,
             storage.usage,
@@ -276,6 +289,7 @@ class App:
             self.inbox,
             clock,
             self._purge,
+            self._extracting.choices,
         )
         for adapter in self.adapters.values():
             self._duty(adapter.name, partial(adapter.run, self.inbox, self.commands))
@@ -309,6 +323,19 @@ class App:
             digest=Digest(self._stack),
             sees=self._sees,
             letters=letters_are_read(),
+        )
+
+    def _open_voice(self) -> Speaking | None:
+        """Who answers voice clips aloud; None unless that is wished."""
+        if not self.config.voice.voice_replies:
+            return None
+        return Speaking(
+            speakers(self._cloud),
+            lambda: [model for model in self.registry.usable() if model.tier == "speech"],
+            self.clock,
+            guard=self._stack.guard.recordings,
+            observers=self._observers,
+            settings=SpeakingSettings(voice=self.config.voice.voice),
         )
 
     async def _open_tools(self, storage: Storage) -> ToolLoop:
@@ -424,7 +451,9 @@ class App:
             return
         self.chat.personas = mapping.personas(config)
         self._stack.guard.limits = mapping.guard_limits(config)
+        self._schemas = mapping.schemas(config)
         self._toolbox.change(mapping.tool_rules(config))
+        self._tools.limits = mapping.loop_limits(config)
         later = [name for name in _FROM_THE_NEXT_START if getattr(config, name) != getattr(self.config, name)]
         if any(mapping.people_by_channel(config, on) != mapping.people_by_channel(self.config, on) for on in PLATFORMS):
             later.append("channels.allow")
@@ -440,7 +469,6 @@ class App:
         seen = adapter.health()
         return replace(seen, state="down", detail=supervisor.problem) if supervisor.problem else seen
 
-        self._tools.limits = mapping.loop_limits(config)
     def _duty(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         self._duties[name] = Supervisor(name, run, clock=self.clock, random=self._random)
 
@@ -454,6 +482,9 @@ class App:
         prompt = system_prompt(page, personas.choose(), personas.bot_name, self.clock.now())
         turns = (Turn("system", (Text(prompt),)), Turn("user", (Text(page.text),)))
         return ChatRequest("warm-up", asker, turns, max_output_tokens=1)
+
+    def _action_of(self, incoming: Incoming) -> Action:
+        return "extract" if wanted(incoming, self._schemas) is not None else incoming.action
 
     def _chat_models(self) -> list[ModelSpec]:
         return [model for model in self.registry.usable() if Capability.TEXT in model.capabilities]

@@ -14,7 +14,7 @@ import aiohttp
 from bot.app import App, build
 from bot.config import Config
 from bot.settings import Settings
-from core.incoming import ConversationKey, Incoming, UserKey
+from core.incoming import Attachment, ConversationKey, Incoming, UserKey
 from core.ports import Receipt, ShownTurn
 from tests.fakes.llm_api import KEY, FakeLlmApi
 
@@ -32,11 +32,15 @@ class Box:
     def __init__(self, app: App) -> None:
         self.app = app
 
-    async def says(self, text: str, *, conversation: ConversationKey = CHAT) -> Receipt:
+    async def says(
+        self, text: str, *, conversation: ConversationKey = CHAT, attachments: tuple[Attachment, ...] = ()
+    ) -> Receipt:
         """Ann writes *text* on the page."""
         message_id = f"m{next(_ids)}"
         now = self.app.clock.now()
-        return await self.app.inbox.accept(Incoming(message_id, message_id, ANN, conversation, text, now, direct=True))
+        return await self.app.inbox.accept(
+            Incoming(message_id, message_id, ANN, conversation, text, now, attachments, direct=True)
+        )
 
     async def answer(self, reply_id: str, conversation: ConversationKey = CHAT) -> ShownTurn:
         """The reply's stored turn, once its run has ended."""

@@ -15,8 +15,9 @@ import openai
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
+from core.incoming import Attachment
 from tests import models
-from tests.bot.box import Box, keyed, open_box
+from tests.bot.box import ANN, Box, keyed, open_box
 from tests.core.files.spoken import CONTAINERS, SENTENCE, spoken, word_error_rate
 from tests.fakes.llm_api import FakeLlmApi, Heard, Say
 
@@ -124,3 +125,24 @@ async def test_question_asked_aloud_on_the_page(tmp_path: Path) -> None:
     # The fake microphone plays in a loop: the clip may begin in mid-sentence and hold some of its words twice.
     assert {"weather", "berlin"} & set(heard.lower().replace("?", "").split())
     assert complaints == []
+
+
+async def test_clip_is_answered_with_a_clip_where_that_is_wished(tmp_path: Path) -> None:
+    """With voice_replies the answer to a voice clip is also spoken; the text always stands, and survives a reload."""
+    async with FakeLlmApi("groq") as groq:
+        groq.default = Say("Sunny, I believe. " * 15)
+        groq.hears(Heard(QUESTION))
+        async with open_box(tmp_path, keyed(groq), "[voice]\nvoice_replies = true\n") as box:
+            ref = await box.app.storage.blobs.put(spoken(QUESTION, "ogg"), mime="audio/ogg", owner=ANN)
+            clip = Attachment("audio", "audio/ogg", "voice-message.ogg", 1, ref)
+            receipt = await box.says("", attachments=(clip,))
+            answer = await box.answer(receipt.reply_id)
+            asked = await box.says("And now in writing?")
+            written = await box.answer(asked.reply_id)
+            [file] = answer.facts["files"]
+            spoken_answer = await box.app.storage.blobs.get(file["ref"])
+
+    assert answer.text.startswith("Sunny, I believe.")
+    assert spoken_answer.startswith(b"RIFF")
+    assert len([one for one in groq.requests if one.path.endswith("/speech")]) >= 2  # one for each 200 characters
+    assert "files" not in written.facts
