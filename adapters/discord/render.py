@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 
 from adapters.discord.tables import Table, is_row, show_table, starts_table
+from core.errors import SurfaceRejected
 
 MAX_UNITS = 1_900
 """UTF-16 units of one message. The limit is 2,000; how Discord counts is not documented (facts/discord.md 6), so stay
@@ -71,9 +72,14 @@ def message_text(
     Args:
         quiet_links: Where previews cannot be switched off by a flag: put each address in angle brackets.
         plain: Change nothing about the text.
+
+    Raises:
+        SurfaceRejected: The page is too long; cut here, words would be lost without a sound.
     """
     body = text.strip() if plain else render(text, final=final)
-    body = clip(quiet(body) if quiet_links else body, PAGE_UNITS)
+    body = quiet(body) if quiet_links else body
+    if units(body) > PAGE_UNITS:
+        raise SurfaceRejected(f"a page of {units(body)} characters", too_long=True)
     line = " ".join((footer or status).split())
     if line:
         line = "-# " + clip(_inline(line), LINE_UNITS - 4)
@@ -88,7 +94,7 @@ def quiet(rendered: str) -> str:
 
 
 def clip(text: str, limit: int) -> str:
-    """Cut to *limit* UTF-16 units without halving a character; a last resort, pages are split to fit."""
+    """Cut to *limit* UTF-16 units without halving a character: for what stands around an answer."""
     if units(text) <= limit:
         return text
     cut = text.encode("utf-16-le", "surrogatepass")[: 2 * (limit - 1)].decode("utf-16-le", "ignore")

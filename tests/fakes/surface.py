@@ -146,8 +146,9 @@ class FakeSurface(Surface):
 
     async def remove(self, ref: str, page: int) -> None:
         async with _Call(self, "remove", self._limits.edit) as lost:
-            self._known(ref, page)
-            del self.messages[ref]
+            if ref in self.messages:  # taken back before, by a process that could not note it any more
+                self._known(ref, page)
+                del self.messages[ref]
             self.removed.append(page)
             lost.check()
 

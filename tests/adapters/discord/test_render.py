@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.discord.render import MAX_UNITS, RULE, clip, measure, message_text, quiet, render, units
+from adapters.discord.render import MAX_UNITS, PAGE_UNITS, RULE, clip, measure, message_text, quiet, render, units
 from adapters.discord.tables import cells, width
+from core.errors import SurfaceRejected
 
 ZERO = "\u200b"
 
@@ -165,8 +166,13 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=60).map("".join))
 def test_nothing_a_model_writes_breaks_the_limits(markdown: str) -> None:
-    """Whatever comes, a message is within 1,900 UTF-16 units, not empty, and its fences are closed."""
-    shown = message_text(markdown * 20, status="s" * 200)
+    """Whatever comes, a message is within Discord's limit or refused, not empty, and its fences are closed."""
+    page = markdown * 20
+    if measure(page) > PAGE_UNITS:
+        with pytest.raises(SurfaceRejected):
+            message_text(page)
+        page = markdown
+    shown = message_text(page, status="s" * 200)
 
     assert 0 < units(shown) <= MAX_UNITS
     assert measure(markdown) == units(render(markdown))
