@@ -102,6 +102,24 @@ class _Reservation:
                 return 0
 
 
+@dataclass(frozen=True, slots=True)
+class KeptWindow:
+    """What is worth knowing of one window after a restart. Times are seconds since the epoch."""
+
+    limit: int
+    level: float
+    at: float
+    """When `level` was true."""
+    blocked_until: float
+    learned: bool
+    """Whether the limit came from a refusal; else only the level is of use."""
+    margin: float
+
+
+Kept: TypeAlias = Mapping[str, Mapping[str, KeptWindow]]
+"""Model id -> kind of limit -> its window."""
+
+
 @dataclass(slots=True)
 class _Model:
     provider: str
@@ -114,6 +132,8 @@ class ModelAdmission:
     The published limits are the free plan's. Until a provider's header has shown which plan it is, they make requests
     wait but never refuse one for good; a header with another figure drops those that no header shows.
 
+    A restart forgets it; whoever wants it kept stores `kept()` and hands it to `recall` (bot/limits.py does).
+
     Weakness: other processes with the same key are noticed by the next header only.
     """
 
@@ -123,6 +143,7 @@ class ModelAdmission:
         self._open: dict[int, _Reservation] = {}
         self._tickets = 0
         self._plans: dict[str, Literal["published", "other"]] = {}
+        self._recalled: dict[str, Mapping[str, KeptWindow]] = {}
 
     def admit(self, model: ModelSpec, *, prompt_tokens: int, output_tokens: int) -> Verdict:
         """See Admission. The granted output may be shorter than asked for, down to a worthwhile length."""
@@ -199,6 +220,41 @@ class ModelAdmission:
             case _:
                 pass
 
+    def kept(self) -> Kept:
+        """Return what no header will tell again: the limits learned from refusals, and how much of a day is used."""
+        mono, wall = self._clock.monotonic(), self._clock.now()
+
+        def keep(window: _Window) -> KeptWindow:
+            window.drain(mono)
+            blocked_until = wall + window.blocked_until - mono if window.blocked_until > mono else 0.0
+            learned = window.source == "learned"
+            return KeptWindow(window.limit, window.level, wall, blocked_until, learned, window.margin)
+
+        found = {
+            model_id: {
+                kind: keep(window)
+                for kind, window in state.windows.items()
+                if window.source == "learned" or (kind.endswith("D") and window.level)
+            }
+            for model_id, state in self._models.items()
+        }
+        return {**self._recalled, **{model_id: windows for model_id, windows in found.items() if windows}}
+
+    def recall(self, kept: Kept) -> None:
+        """Take up what a former process knew; call it before the first `admit`. Windows known already stay."""
+        self._recalled = {model_id: windows for model_id, windows in kept.items() if model_id not in self._models}
+
+    def _take_up(self, model: ModelSpec, state: _Model) -> None:
+        mono, wall = self._clock.monotonic(), self._clock.now()
+        for kind, former in self._recalled.pop(model.id, {}).items():
+            if former.limit <= 0 or kind not in _KINDS or not (former.learned or kind in state.windows):
+                continue
+            window = state.windows.setdefault(kind, _Window(kind, former.limit, "learned"))
+            if former.learned:
+                window.limit, window.source, window.margin = former.limit, "learned", former.margin
+            window.level, window.at = former.level, mono - max(0.0, wall - former.at)
+            window.blocked_until = mono + max(0.0, former.blocked_until - wall)
+
     def _recognise_plan(self, model: ModelSpec, tokens_per_minute: int) -> None:
         """Whether the published limits hold shows in the one figure that is both published and in a header."""
         published = model.limits.get("TPM")
@@ -222,6 +278,7 @@ class ModelAdmission:
                 _apply("published", state.windows)
             elif plan := self._plans.get(model.provider):
                 _apply(plan, state.windows)
+            self._take_up(model, state)
         return state.windows
 
     def _window(self, model: ModelSpec, kind: str, limit: int, source: Source) -> _Window:

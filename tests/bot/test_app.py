@@ -17,7 +17,7 @@ from bot.settings import Settings
 from core.errors import SettingsError
 from core.incoming import ConversationKey, Incoming, UserKey
 from tests.bot.box import CHAT, keyed, models_asked, open_box, until
-from tests.fakes.llm_api import KEY, Cut, FakeLlmApi, Say, Stall, unauthorised
+from tests.fakes.llm_api import KEY, Cut, FakeLlmApi, Say, Stall, rate_limited, unauthorised
 
 SPEED, QUALITY, BACKUP = "openai/gpt-oss-20b", "openai/gpt-oss-120b", "gpt-6-luna"
 
@@ -257,6 +257,18 @@ async def test_api_streams_through_the_same_onion(tmp_path: Path, groq: FakeLlmA
 
     assert reply["choices"][0]["message"]["content"] == "Hello from Groq."
     assert f'tern_requests_total{{kind="chat",model="{SPEED}",outcome="ok"}} 1.0' in metrics
+
+
+async def test_used_up_day_is_remembered_over_a_restart(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """A model whose day is used up is not asked again by the next process."""
+    groq.plays(SPEED, rate_limited("TPD", model=SPEED, limit=200_000, used=200_000, wait="2h0m0s"))
+
+    async with open_box(tmp_path, keyed(groq)) as box:
+        await box.asks("One.")
+    async with open_box(tmp_path, keyed(groq)) as box:
+        await box.asks("Two.")
+
+    assert models_asked(groq) == [SPEED, QUALITY, QUALITY]
 
 
 async def test_local_server_is_asked_what_it_serves(tmp_path: Path) -> None:

@@ -294,3 +294,38 @@ def test_no_limit_is_run_into_twice(
         admission.settle(verdict.ticket, Usage())
 
     assert all(count == 1 for count in refusals.values()), refusals
+
+
+def test_learned_limit_is_known_after_a_restart(clock: FakeClock, admission: ModelAdmission) -> None:
+    """What a refusal taught holds in the next process: the same limit is not run into twice."""
+    admission.learn(EYES, too_large("OTPM", 1_000))
+
+    after = ModelAdmission(clock)
+    after.recall(admission.kept())
+
+    assert admitted(after, EYES, 100, 4_000).max_output_tokens == 1_000
+
+
+def test_used_up_day_is_known_after_a_restart(clock: FakeClock, admission: ModelAdmission) -> None:
+    """A day's window goes on draining while no process runs, from where it stood."""
+    admission.learn(SMALL, limit_reached("TPD", 200_000, 600.0, used=200_000))
+    kept = admission.kept()
+    passed(clock, 300.0)
+
+    after = ModelAdmission(clock)
+    after.recall(kept)
+
+    verdict = after.admit(SMALL, prompt_tokens=10, output_tokens=512)
+    assert isinstance(verdict, Later)
+    assert verdict.kind == "TPD"
+    assert verdict.wait_s == pytest.approx(300.0)
+
+
+def test_recalled_limits_of_models_not_asked_are_kept_on(clock: FakeClock, admission: ModelAdmission) -> None:
+    """A model that a whole process never asked loses nothing."""
+    admission.learn(EYES, too_large("OTPM", 1_000))
+
+    after = ModelAdmission(clock)
+    after.recall(admission.kept())
+
+    assert after.kept() == admission.kept()
