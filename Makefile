@@ -57,7 +57,7 @@ bench-peers: $(READY)
 	$(BIN)/python -m benchmarks --peers
 
 torture: $(READY)
-	$(BIN)/python -m benchmarks.torture
+	$(BIN)/python -m tests.torture
 
 # --universal: one lock for every platform and Python that we support, with markers where they differ.
 lock:

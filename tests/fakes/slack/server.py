@@ -50,6 +50,8 @@ class File:
     serve: Callable[[web.Request], AsyncIterator[bytes] | web.StreamResponse] | None = None
     url: str = ""
     size: int | None = None
+    transcription: JSON | None = None
+    """Slack's own, as far as it has got (facts/slack.md 1.7)."""
 
     def as_json(self, origin: str) -> JSON:
         url = self.url or f"{origin}/files/{self.id}/{self.name}"
@@ -59,6 +61,8 @@ class File:
             file["subtype"] = self.subtype
         if self.duration_ms is not None:
             file["duration_ms"] = self.duration_ms
+        if self.transcription is not None:
+            file["transcription"] = self.transcription
         return file | {"url_private": url, "url_private_download": f"{url}?download=1", "file_access": "visible"}
 
     def in_event(self, origin: str) -> JSON:
@@ -405,7 +409,8 @@ class FakeSlack:
     async def _serve_api(self, request: web.Request) -> web.StreamResponse:
         method = request.match_info["method"]
         given = await _arguments(request)
-        self.calls.append((method, given, self.now()))
+        came_at = self.now()
+        self.calls.append((method, given, came_at))
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
         fault = self.faults[method].popleft() if self.faults[method] else None
@@ -413,12 +418,12 @@ class FakeSlack:
             await asyncio.sleep(fault.delay_s)
         if fault and not fault.after_doing:
             return self._failed(request, fault)
-        answer = self._answer(method, given, request)
+        answer = self._answer(method, given, request, came_at)
         if fault:
             return self._failed(request, fault)
         return answer
 
-    def _answer(self, method: str, given: JSON, request: web.Request) -> web.Response:
+    def _answer(self, method: str, given: JSON, request: web.Request, came_at: float) -> web.Response:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ") or given.pop("token", "")
         given.pop("token", None)
         wanted = self.valid_app_token if method == "apps.connections.open" else self.valid_bot_token
@@ -426,7 +431,7 @@ class FakeSlack:
             return _error("not_authed")
         if token != wanted:
             return _error(self.token_error)
-        if wait_s := self.rates.take(method, given.get("channel", ""), self.now()):
+        if wait_s := self.rates.take(method, given.get("channel", ""), came_at):
             return web.json_response(
                 {"ok": False, "error": "ratelimited"}, status=429, headers={"Retry-After": str(wait_s)}
             )

@@ -1,0 +1,110 @@
+"""Time for a whole house in one process: real work takes its real time, waiting takes none."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from core.storage.writer import GroupWriter
+
+LOOK_S = 0.001
+"""How long, in real time, sockets are given to become ready before time jumps."""
+
+JUMP_S = 0.1
+"""The farthest jump: what we do not know of (a library's own thread) then loses little."""
+
+
+class _Hurry:
+    """Stands in for the loop's selector: waits a moment, then says that the wait is over and moves the clock."""
+
+    def __init__(self, loop: HurriedLoop) -> None:
+        self._loop = loop
+        self._selector = selectors.DefaultSelector()
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None or timeout <= 0 or self._loop.threads_at_work:
+            return self._selector.select(timeout)
+        ready = self._selector.select(0) or self._selector.select(min(LOOK_S, timeout))
+        if not ready and not self._loop.threads_at_work:
+            self._loop.skipped_s += min(timeout, JUMP_S)
+        return ready
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._selector, name)
+
+
+class HurriedLoop(asyncio.SelectorEventLoop):
+    """A loop whose time runs on by itself and jumps where everybody only waits.
+
+    Sockets must be loopback, their other ends in this loop. While threads work for it (executors, the database's
+    writer inside `counted_writer`) time does not jump.
+    """
+
+    def __init__(self) -> None:
+        self.skipped_s = 0.0
+        self.threads_at_work = 0
+        super().__init__(_Hurry(self))  # type: ignore[arg-type]  # as much of a selector as the loop asks for
+
+    def time(self) -> float:
+        return super().time() + self.skipped_s
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
+        self.threads_at_work += 1
+        future = super().run_in_executor(executor, func, *args)
+        future.add_done_callback(self._one_less)
+        return future
+
+    def _one_less(self, _: object) -> None:
+        self.threads_at_work -= 1
+
+
+@contextmanager
+def counted_writer() -> Iterator[None]:
+    """Let a `HurriedLoop` know of the database's writer thread."""
+    hand_over = GroupWriter._hand_over
+
+    async def counted(self: GroupWriter, work: Any, *, between: bool) -> Any:
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, HurriedLoop):
+            return await hand_over(self, work, between=between)
+        loop.threads_at_work += 1
+        try:
+            return await hand_over(self, work, between=between)
+        finally:
+            loop.threads_at_work -= 1
+
+    GroupWriter._hand_over = counted  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        GroupWriter._hand_over = hand_over  # type: ignore[method-assign]
+
+
+class WorldClock:
+    """The platforms' time: the loop's, laid onto a date."""
+
+    def __init__(self, at: float = 1_800_000_000.0) -> None:
+        self._start = at - asyncio.get_running_loop().time()
+
+    def now(self) -> float:
+        return self._start + asyncio.get_running_loop().time()
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, duration_s: float) -> None:
+        await asyncio.sleep(duration_s)
+
+
+class HouseClock(WorldClock):
+    """The house's own clock, which somebody may set while it runs."""
+
+    def __init__(self, at: float = 1_800_000_000.0) -> None:
+        super().__init__(at)
+        self.off_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.off_s
