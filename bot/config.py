@@ -112,6 +112,8 @@ class DiscordConfig:
     allow_users: tuple[int, ...] = ()
     allow_dms: Literal["everyone", "listed", "nobody"] = "everyone"
     backfill_hours: float = 12.0
+    backfill_messages: int = 200
+    max_attachment_bytes: int = 100 * 2**20
     shard_ids: tuple[int, ...] = ()
     shard_count: int | None = None
 

@@ -80,6 +80,8 @@ def discord_settings(settings: Settings, config: Config) -> DiscordSettings | No
             int(channel): frozenset(map(int, allow)) for channel, allow in people_by_channel(config, "discord").items()
         },
         backfill_hours=config.discord.backfill_hours,
+        backfill_messages=config.discord.backfill_messages,
+        max_attachment_bytes=config.discord.max_attachment_bytes,
         shard_ids=config.discord.shard_ids,
         shard_count=config.discord.shard_count,
     )

@@ -71,6 +71,8 @@ class DiscordAdapter:
         self._usable = asyncio.Event()
         """REST can be used."""
         self._delivered_at: float | None = None
+        self._ended: asyncio.Future[Exception | None] | None = None
+        """How the present connection ended."""
 
     # --- core.ports.Adapter
 
@@ -100,7 +102,7 @@ class DiscordAdapter:
         The library runs in a task of its own: while it reconnects it swallows a cancellation and waits on, so it is
         told by `close` instead.
         """
-        ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        ended = self._ended = asyncio.get_running_loop().create_future()
         calls.spawn(lambda: _report(client.start(self._settings.token), ended), "discord client")
         try:
             await asyncio.wait({ended})
@@ -109,9 +111,10 @@ class DiscordAdapter:
         error = ended.result()
         if error is None:
             raise SurfaceBusy("the connection to Discord ended", retry_after_s=1.0)
-        if final := fatal(error):
+        final = fatal(error) or (error if isinstance(error, SurfaceBusy) else None)
+        if final is not None:
             self._life.became("down", str(final))
-            raise final from error
+            raise final from (None if final is error else error)
         self._life.became("down", type(error).__name__)
         # Among them AttributeError: what a first connection that fails ends in (facts/discord.md 1.12).
         raise SurfaceBusy(f"Discord cannot be reached: {type(error).__name__}", retry_after_s=5.0) from error
@@ -188,6 +191,7 @@ class DiscordAdapter:
             self._life.became("down", "today's connections are used up")
             log.error("Discord allows no more connections today; waiting %.0f s", wait_s)
             await self._clock.sleep(wait_s)
+            self._life.became("starting")
         client.add_dynamic_items(Control)
         commands.build(client.tree, self._desk)
         if not await self._life.recall(client.application_id or 0):
@@ -196,23 +200,25 @@ class DiscordAdapter:
         if not self._settings.shard_ids or 0 in self._settings.shard_ids:
             calls.spawn(lambda: self._sync(client), "command sync")
         calls.spawn(lambda: self._watch(client), "discord watch")
+        calls.spawn(self._guard, "discord guard")
 
     async def _sync(self, client: Client) -> None:
         await commands.sync(client, client.tree, self._notes)
 
-    def connected(self) -> None:
-        self._life.became("connected")
+    def connected(self, shard: int) -> None:
+        self._life.shard_connected(shard)
 
     async def ready(self) -> None:
         """A new session began: at the first start, and after every resume that failed."""
-        _, calls = self._connection.use()
+        calls = self._connection.calls
+        if calls is None:
+            return  # leaving already
         if self._life.alive_at is not None:
             self._messages.owe(self._life.alive_at)
         calls.spawn(self._messages.catch_up, "back-fill")
 
-    def lost(self) -> None:
-        if self._life.connected:
-            self._life.became("down", "the connection was lost")
+    def lost(self, shard: int) -> None:
+        self._life.shard_lost(shard)
 
     def heard(self) -> None:
         self._life.heard()
@@ -225,6 +231,15 @@ class DiscordAdapter:
                 await self._make_good(client)
             except Exception as error:  # noqa: BLE001 - still owed, and tried again at the next look
                 log.error("missed messages could not be looked for: %s: %s", type(error).__name__, error)
+
+    async def _guard(self) -> None:
+        """End a connection that does not come back; whoever runs the adapter starts it anew, with pauses of its own."""
+        patience_s = self._settings.gateway_patience_s
+        while self._life.cut_off_s < patience_s:
+            await self._clock.sleep(patience_s / 10)
+        if self._ended is not None and not self._ended.done():
+            why = f"Discord's gateway has not answered for {patience_s:.0f} s"
+            self._ended.set_result(SurfaceBusy(why, retry_after_s=1.0))
 
     async def _make_good(self, client: Client) -> None:
         """Look for what is owed; where nothing is, note that nothing was missed until now."""

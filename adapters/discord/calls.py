@@ -26,7 +26,7 @@ from core.errors import SurfaceBusy
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 60.0
-"""Longest wait for one call. The library's own is aiohttp's 300 s (facts/discord.md 1.11); its task is left to it."""
+"""Longest wait for one call; its task is left to the library, whose socket fails by itself (client.py)."""
 
 
 class Call:

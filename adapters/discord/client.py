@@ -21,6 +21,9 @@ discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 API = Route.BASE
 GATEWAY = DiscordWebSocket.DEFAULT_GATEWAY
 
+SESSION_S = 300.0
+"""aiohttp's own limit for a whole request, kept for large uploads over slow lines."""
+
 
 class Listener(Protocol):
     """Who follows the connection; the adapter."""
@@ -29,13 +32,13 @@ class Listener(Protocol):
         """REST works; the gateway is not yet connected."""
         ...
 
-    def connected(self) -> None: ...
+    def connected(self, shard: int) -> None: ...
 
     async def ready(self) -> None:
         """A new session is complete: events may have been missed before it. Happens more than once."""
         ...
 
-    def lost(self) -> None: ...
+    def lost(self, shard: int) -> None: ...
 
     def heard(self) -> None:
         """Any event came in."""
@@ -110,25 +113,34 @@ class Client(discord.AutoShardedClient):
         self._listener = listener
         self._reader = reader
         self._clock = clock
+        self._may_identify_at = 0.0
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        if not initial:
-            await self._clock.sleep(self._settings.identify_gap_s)
+        """Keep two identifies apart, and wait no longer than that: the library's own hook always waits."""
+        now = self._clock.monotonic()
+        wait_s = max(0.0, self._may_identify_at - now)
+        self._may_identify_at = now + wait_s + self._settings.identify_gap_s
+        await self._clock.sleep(wait_s)
 
     async def setup_hook(self) -> None:
+        # The library gives its session no limit, and a hung socket then costs aiohttp's 300 s (facts/discord.md 1.11).
+        # Here it is the socket that falls silent: no call is cancelled from outside.
+        self.http._HTTPClient__session._timeout = aiohttp.ClientTimeout(  # type: ignore[attr-defined]
+            total=SESSION_S, sock_connect=self._settings.silence_s, sock_read=self._settings.silence_s
+        )
         await self._listener.logged_in(self)
 
-    async def on_connect(self) -> None:
-        self._listener.connected()
+    async def on_shard_connect(self, shard: int) -> None:
+        self._listener.connected(shard)
 
-    async def on_resumed(self) -> None:
-        self._listener.connected()
+    async def on_shard_resumed(self, shard: int) -> None:
+        self._listener.connected(shard)
 
     async def on_ready(self) -> None:
         await self._listener.ready()
 
-    async def on_disconnect(self) -> None:
-        self._listener.lost()
+    async def on_shard_disconnect(self, shard: int) -> None:
+        self._listener.lost(shard)
 
     async def on_socket_event_type(self, event: str) -> None:
         self._listener.heard()

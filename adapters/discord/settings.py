@@ -43,6 +43,10 @@ class DiscordSettings:
     channel_window_s: float = 5.0
     """How often one channel may be written to. Five in five seconds is observed, not documented (facts/discord.md 1.11,
     https://github.com/discord/discord-api-docs/issues/20, read 2026-11-22); headers correct it."""
+    silence_s: float = 25.0
+    """A request that hears nothing for so long fails, and is tried again where that is safe."""
+    gateway_patience_s: float = 60.0
+    """Without any connection for so long, everything starts anew: the library's own pauses grow to 17 minutes."""
     identify_gap_s: float = 5.0
     """Between two identifies: max_concurrency is per 5 s, docs.discord.com/developers/events/gateway, 2026-11-22."""
     guild_ready_s: float = 2.0

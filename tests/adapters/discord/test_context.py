@@ -37,7 +37,7 @@ async def test_first_hop_costs_nothing(start: StartBot, discord: FakeDiscord) ->
 async def test_longer_chain_is_read_in_one_page(start: StartBot, discord: FakeDiscord) -> None:
     """Five hops are one request of history; what does not belong to the chain is left out."""
     discord.content_intent = True
-    async with start(message_content=True) as bot:
+    async with start(message_content=True, backfill_hours=0) as bot:
         last = await discord.say(bot.channel, bot.ada, "hop 0")
         for number in range(1, 5):
             await discord.say(bot.channel, bot.ada, "somebody else's talk")

@@ -8,10 +8,10 @@ import pytest
 
 from adapters.discord.desk import NOT_LISTED
 from core import wording
-from core.errors import StorageBusy, SurfaceGone
+from core.errors import StorageBusy, SurfaceBusy, SurfaceGone
 from core.ports import Controls
 from tests.adapters.discord.conftest import Bot, StartBot, words
-from tests.fakes.discord import FakeDiscord, Interaction, until
+from tests.fakes.discord import FakeDiscord, Fault, Interaction, until
 
 MANAGE_MESSAGES = 1 << 13
 
@@ -93,6 +93,21 @@ async def test_public_answer_that_outlives_the_token_goes_on_as_messages(bot: Bo
     await surface.post(1, words("two"), "n1")
 
     assert [message.content for message in bot.discord.said(bot.channel)] == ["one!", "two"]
+
+
+async def test_hung_socket_of_an_interaction_fails_by_itself(start: StartBot) -> None:
+    """Interactions take another way through the library; it ends as surely."""
+    async with start(silence_s=0.1) as bot:
+        used = await bot.discord.slash(bot.channel, bot.ada, "ask", question="long")
+        await bot.accepted()
+        surface = await bot.surface()
+        bot.discord.faults.append(Fault("PATCH", "webhooks", "hang", after_s=60))
+
+        with pytest.raises(SurfaceBusy):
+            await surface.post(0, words("one"), "n0")
+        await surface.post(0, words("one, again"), "n0")
+
+        assert await answered(used) == ["one, again"]
 
 
 async def test_response_that_the_bot_may_not_edit_goes_on_in_a_message_of_its_own(bot: Bot) -> None:
@@ -406,7 +421,7 @@ async def test_commands_are_registered_once_and_only_on_change(bot: Bot, start: 
     names = sorted(command["name"] for command in bot.discord.commands)
     assert bot.discord.syncs == 1
     assert names == [
-        "Explain this", "Summarise from here", "Transcribe",
+        "Explain this", "Summarise from here", "Transcribe", "Transcribe with times",
         "ask", "export", "forget", "help", "model", "persona", "usage",
     ]  # fmt: skip
     assert all(command["integration_types"] == [0, 1] for command in bot.discord.commands)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
+import aiohttp
 import pytest
 
 from adapters.discord.adapter import DiscordAdapter
-from adapters.discord.client import API, GATEWAY, intents, point_at
+from adapters.discord.client import API, GATEWAY, Client, intents, point_at
+from adapters.discord.life import START_S, Life
 from adapters.discord.settings import DiscordSettings
 from core.clock import SystemClock
 from core.errors import SettingsError, StorageFull, SurfaceBusy
 from tests.adapters.discord.conftest import Bot, Ear, Notes, StartBot, settings, words
+from tests.fakes.clock import FakeClock, settle
 from tests.fakes.desk import FakeCommands, FakeIntake
 from tests.fakes.discord import FakeDiscord, Fault, until
 
@@ -239,6 +243,80 @@ async def test_outage_shows_in_health(bot: Bot) -> None:
     await bot.discord.gateway.close()
 
     await until(lambda: bot.adapter.health().state == "down")
+
+
+async def test_gateway_that_never_answers_is_no_start_for_ever(discord: FakeDiscord) -> None:
+    """The library would try its first connection again for ever; the adapter gives it up and says so."""
+    discord.gateway.refuse = True
+    adapter = DiscordAdapter(settings(discord, gateway_patience_s=0.2), SystemClock(), Notes(), Ear())
+
+    with pytest.raises(SurfaceBusy, match="gateway has not answered"):
+        await adapter.run(FakeIntake(), FakeCommands())
+
+    assert adapter.health().state == "down"
+
+
+async def test_gateway_that_stays_away_ends_the_connection(start: StartBot, discord: FakeDiscord) -> None:
+    """The library's pauses grow to 17 minutes; whoever runs the adapter comes back sooner."""
+    async with start(gateway_patience_s=1.5) as bot:
+        discord.gateway.refuse = True
+        await discord.gateway.close()
+
+        with pytest.raises(SurfaceBusy, match="gateway has not answered"):
+            await asyncio.wait_for(bot.task, 10)
+
+    assert bot.adapter.health().state == "down"
+
+
+async def test_start_that_takes_too_long_is_an_outage() -> None:
+    """ "Starting" is a promise that ends after fifteen seconds."""
+    clock = FakeClock()
+    life = Life(clock, Notes())
+    life.became("starting")
+
+    states = [life.health(None).state]
+    await clock.advance(START_S + 1)
+    states.append(life.health(None).state)
+
+    assert states == ["starting", "down"]
+
+
+async def test_one_lost_shard_is_named_until_it_is_back() -> None:
+    """Some servers are then without a bot, whatever the other shards do; only without any is the bot cut off."""
+    clock = FakeClock()
+    life = Life(clock, Notes())
+    life.became("starting")
+    for shard in range(3):
+        life.shard_connected(shard)
+
+    life.shard_lost(1)
+    await clock.advance(60)
+    seen = (life.health(None).state, life.health(None).detail, life.cut_off_s)
+    life.shard_connected(1)
+
+    assert seen == ("down", "the connection of shards [1] was lost", 0.0)
+    assert (life.health(None).state, life.health(None).detail) == ("connected", "")
+
+
+async def test_identifies_keep_their_gap_and_wait_no_longer() -> None:
+    """Two shards are five seconds apart; a reconnect an hour later waits for nothing."""
+    clock = FakeClock()
+    nobody: Any = None
+    client = Client(DiscordSettings("t"), nobody, nobody, nobody, clock, http_trace=aiohttp.TraceConfig())
+    begun: list[float] = []
+
+    async def identify(shard: int) -> None:
+        await client.before_identify_hook(shard, initial=shard == 0)
+        begun.append(clock.monotonic())
+
+    async with asyncio.TaskGroup() as shards:
+        shards.create_task(identify(0))
+        shards.create_task(identify(1))
+        await settle()
+        await clock.advance(3600)
+        await identify(1)
+
+    assert begun == [0.0, 5.0, 3600.0]
 
 
 async def test_used_up_identifies_are_waited_for(discord: FakeDiscord) -> None:

@@ -132,6 +132,22 @@ async def test_older_text_never_lands_on_newer(bot: Bot) -> None:
     assert bot.channel.messages[int(ref)].history == ["0", "older", "newer"]
 
 
+async def test_hung_socket_fails_by_itself(start: StartBot) -> None:
+    """A request that hears nothing ends as the library's own failure: nothing is cancelled, and the next edit goes out
+    without waiting for it."""
+    async with start(silence_s=0.1) as bot:
+        surface = await bot.ask()
+        ref = await surface.post(0, words("0"), "nonce0")
+        bot.discord.faults.append(Fault("PATCH", "messages", "hang", after_s=60))
+
+        with pytest.raises(SurfaceBusy) as failure:
+            await surface.edit(ref, 0, words("1"))
+        await surface.edit(ref, 0, words("2"))
+
+        assert not failure.value.unsure
+        assert bot.channel.messages[int(ref)].content == "2"
+
+
 async def test_429_is_waited_out_and_told_to_the_pacer(bot: Bot) -> None:
     """The library repeats after the stated time; the pacer hears at once that nothing may go out before."""
     surface = await bot.ask()

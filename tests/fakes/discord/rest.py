@@ -181,7 +181,8 @@ class Rest:
         channel = self._place(request)
         self._fake.count("edit", str(channel.id))
         message = self._message(channel, request)
-        if message.author is not self._fake.me:
+        barred = message.interaction is not None and not self._fake.own_responses_editable
+        if message.author is not self._fake.me or barred:
             raise ApiError(403, 50005, "Cannot edit a message authored by another user")
         if channel.archived:
             raise ApiError(400, 50083, "Thread is archived")

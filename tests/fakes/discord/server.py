@@ -60,6 +60,8 @@ class FakeDiscord:
         self.heartbeat_ms = heartbeat_ms
         self.ack_s = ACK_S
         self.identifies_left = 1000
+        self.own_responses_editable = True
+        """Whether the bot may edit an interaction's response as its own message; not documented, so it can be both."""
         self.guilds: dict[int, Guild] = {}
         self.channels: dict[int, Channel] = {}
         self.people: dict[int, Person] = {self.me.id: self.me}
