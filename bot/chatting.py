@@ -56,6 +56,8 @@ async def _chat(loaded: Loaded, wish: str, begin_new: bool) -> None:
     async with build(loaded.settings, loaded.config, registry=loaded.registry, clock=clock, instead=terminal) as app:
         if banner := page_banner(loaded.settings):
             screen.say(banner)
+        if sys.stdin.isatty():
+            screen.say("Enter sends, /help lists what else there is, Ctrl-D leaves.")
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(_watch_ctrl_c(app))
             await app.run(until="terminal")

@@ -18,7 +18,7 @@ def audio_route(registry: Registry, request: TranscribeRequest) -> list[ModelSpe
         UnknownModel: For a wish that is neither a tier nor a known id.
         BadRequest: For a model that cannot hear, or cannot translate where that is asked.
     """
-    resolved = registry.resolve(request.wish)
+    resolved = registry.resolve(request.wish, able=Capability.AUDIO)
     # OpenAI's clients send whisper-1 to /audio/translations, whose successor does not translate: take whoever does.
     wish = "auto" if request.translate and resolved.retired_from else resolved.wish
     hearing = [model for model in registry.usable() if Capability.AUDIO in model.capabilities]

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from core.errors import SettingsError, UnknownModel
-from core.models import ModelSpec, Price
+from core.models import Capability, ModelSpec, Price
 from core.ports import RemoteModel
 
 TIERS_TO_WISH = ("auto", "speed", "quality")
@@ -98,8 +98,9 @@ class Registry:
     def ids(self) -> tuple[str, ...]:
         return tuple(model.id for model in self.all())
 
-    def resolve(self, wish: str) -> Resolved:
-        """Return what *wish* means: a tier, an id, or the successor of a retired id. Raises UnknownModel.
+    def resolve(self, wish: str, *, able: Capability = Capability.TEXT) -> Resolved:
+        """Return what *wish* means: a tier, an id, or the successor of a retired id. Raises UnknownModel, which lists
+        the usable models that are *able*.
 
         Short names are understood where one id alone ends in them: "gpt-oss-20b", "llama-4-scout".
         """
@@ -110,7 +111,9 @@ class Registry:
             return Resolved(wanted)
         if wanted in self._retired:
             return Resolved(self._retired[wanted].successor, retired_from=wish)
-        raise UnknownModel(wish, known=(*TIERS_TO_WISH, *self.ids()))
+        raise UnknownModel(
+            wish, known=(*TIERS_TO_WISH, *(model.id for model in self.usable() if able in model.capabilities))
+        )
 
     def retirement(self, model_id: str) -> Retirement | None:
         """What is known about a retired id, for the warning; None for any other id."""

@@ -94,6 +94,7 @@ def test_an_unknown_id_lists_the_known_ones(registry: Registry) -> None:
 
     assert "auto" in caught.value.known
     assert SMALL in caught.value.known
+    assert "whisper-large-v3" not in caught.value.known  # hears, but does not chat
 
 
 def test_the_operator_overrides_any_field() -> None:
