@@ -323,6 +323,7 @@ class App:
             digest=Digest(self._stack),
             sees=self._sees,
             letters=letters_are_read(),
+            captions=self._captions,
         )
 
     def _open_voice(self) -> Speaking | None:
@@ -512,6 +513,10 @@ class App:
             if model.provider == error.provider:
                 self._stack.cooldowns.rest_provider(model, error)
                 return
+
+    async def _captions(self, attachment: Attachment, incoming: Incoming) -> str:
+        on_slack = incoming.conversation.platform == "slack"
+        return await self._slack.captions(attachment) if on_slack and self._slack else ""
 
     def _fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
         return self.adapters[incoming.conversation.platform].fetch(attachment, incoming)

@@ -286,6 +286,10 @@ class SlackAdapter:
         async for chunk in self._files.fetch(attachment):
             yield chunk
 
+    async def captions(self, attachment: Attachment) -> str:
+        """Slack's own preview of what is said in a voice clip, "" where it has none."""
+        return await self._files.captions(attachment) if self._files else ""
+
     async def context(self, incoming: Incoming) -> Sequence[Quote]:
         return await read_context(self._api, self._people, self._me, incoming) if self._me else ()
 

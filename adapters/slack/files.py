@@ -9,7 +9,7 @@ from yarl import URL
 
 from adapters.slack.settings import SlackSettings
 from adapters.slack.web_api import WebApi
-from core.errors import SurfaceGone, TooLarge, Unfetchable
+from core.errors import SurfaceError, SurfaceGone, TooLarge, Unfetchable
 from core.incoming import Attachment
 from core.net.guarded_fetch import FetchPolicy, GuardedFetcher
 
@@ -50,6 +50,19 @@ class Files:
             raise Unfetchable("Slack", "it showed its login page instead of the file; the app lacks files:read")
         for start in range(0, len(fetched.content), _CHUNK_BYTES):
             yield fetched.content[start : start + _CHUNK_BYTES]
+
+    async def captions(self, attachment: Attachment) -> str:
+        """What Slack itself wrote down of a voice clip: a preview, later than the clip, and only where the workspace
+        wishes it (facts/slack.md 1.7). Never raises."""
+        try:
+            transcription = (await self._describe(attachment.ref)).get("transcription") or {}
+        except SurfaceError:
+            return ""
+        if transcription.get("status") != "complete":
+            return ""
+        preview = transcription.get("preview") or {}
+        words = str(preview.get("content") or "").strip()
+        return f"{words} …" if words and preview.get("has_more") else words
 
     async def _describe(self, file_id: str) -> Mapping[str, Any]:
         """files.info, always: a Slack Connect file comes without address ("check_file_info", facts/slack.md 1.7)."""

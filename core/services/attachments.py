@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -14,11 +14,15 @@ from core.files.kinds import Kind, sniff
 from core.files.values import Document, Job, Picture, PictureLimits, ReadLimits, Result
 from core.incoming import Attachment, Incoming
 from core.ports import BlobStore
-from core.requests import ChatRequest, Image, Part, Text, TranscribeRequest, Transcript, Turn
+from core.requests import ChatRequest, Image, Part, Text, TranscribeRequest, Transcript, Turn, Usage
 from core.services.digest import Digest
 
 Fetch = Callable[[Attachment, Incoming], AsyncIterator[bytes]]
 """The asking adapter's own download; raises SurfaceError, TooLarge or Unfetchable."""
+
+
+Captions = Callable[[Attachment, Incoming], Awaitable[str]]
+"""What the platform itself has written down of a recording, "" where nothing; never raises."""
 
 
 class Reader(Protocol):
@@ -74,9 +78,11 @@ class Attachments:
         digest: Digest | None = None,
         sees: Callable[[], bool] = lambda: True,
         letters: bool = False,
+        captions: Captions | None = None,
     ) -> None:
         """
         Args:
+            captions: What a recording is read by where no audio model answers.
             digest: Reads long documents in parts; None cuts them.
             sees: Whether any model there is sees pictures, asked for each one.
             letters: Whether the reader can at least read the text in pictures where none does.
@@ -84,6 +90,7 @@ class Attachments:
         self._digest = digest
         self._sees = sees
         self._letters = letters
+        self._captions = captions
         self._fetch = fetch
         self._reader = reader
         self._listener = listener
@@ -223,7 +230,13 @@ class Attachments:
             deadline_at=deadline_at,
             times="segments" if times else "none",
         )
-        return await self._listener.transcribe(request, name=item.name)
+        try:
+            return await self._listener.transcribe(request, name=item.name)
+        except NoModelLeft:
+            written = await self._captions(item, incoming) if self._captions else ""
+            if not written:
+                raise
+            return Transcript(written, "", item.duration_s or 0.0, "", "", Usage())
 
     async def _document(
         self,

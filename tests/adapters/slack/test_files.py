@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
@@ -137,6 +138,26 @@ async def test_a_file_that_lies_elsewhere_is_not_fetched(house: House, url: str)
 
     with pytest.raises(Unfetchable):
         await read(house, incoming)
+
+
+@pytest.mark.parametrize(
+    ("transcription", "said"),
+    [
+        ({"status": "complete", "preview": {"content": "Hello there", "has_more": False}}, "Hello there"),
+        ({"status": "complete", "preview": {"content": "Hello there", "has_more": True}}, "Hello there …"),
+        ({"status": "processing"}, ""),
+        ({"status": "complete"}, ""),
+        (None, ""),
+    ],
+)
+async def test_slacks_own_words_for_a_clip(house: House, transcription: dict[str, object] | None, said: str) -> None:
+    """Slack's preview is there for who cannot hear the clip; it is short, late, or not there at all."""
+    clip = File("F9", "audio_message.mp4", "video/mp4", b"..", subtype="slack_audio", transcription=transcription)
+    house.slack.files["F9"] = clip
+    attachment = Attachment("audio", "audio/mp4", "audio_message.m4a", 2, "F9")
+
+    assert await house.adapter.captions(attachment) == said
+    assert await house.adapter.captions(replace(attachment, ref="F404")) == ""
 
 
 async def test_a_deleted_file_is_gone(house: House) -> None:
