@@ -34,6 +34,8 @@ class BotConfig:
     """How long a message is tried again while no model answers."""
     drain_s: float = 20.0
     """How long replies in flight may go on after SIGTERM."""
+    lease_s: float = 10.0
+    """How long after a process died another takes up what it was answering; renewed every third of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,7 @@ def answering_settings(config: Config) -> AnsweringSettings:
 
 
 def run_rules(config: Config) -> RunRules:
-    return RunRules(reply_deadline_s=config.bot.reply_deadline_s)
+    return RunRules(lease_s=config.bot.lease_s, reply_deadline_s=config.bot.reply_deadline_s)
 
 
 def tool_rules(config: Config) -> ToolRules:
