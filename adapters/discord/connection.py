@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
 from adapters.discord.calls import Calls
@@ -18,6 +18,10 @@ ACK_PATIENCE_S = 5.0
 ECHOES = 2_000
 """Own messages whose nonce is remembered."""
 
+TYPING_A_SECOND = 3
+"""Typing indicators over all channels: of the five calls that buckets.GLOBAL leaves. Fifty questions at once would else
+spend the whole second's fifty on indicators, and the answers behind them be refused."""
+
 
 @dataclass(slots=True)
 class Connection:
@@ -29,6 +33,16 @@ class Connection:
     acks: dict[str, asyncio.Future[bool]] = field(default_factory=dict, repr=False)
     """Interaction token -> whether Discord learned in time that we heard; before that the token cannot be used."""
     _echoes: OrderedDict[str, str] = field(default_factory=OrderedDict)
+
+    _typed_at: deque[float] = field(default_factory=lambda: deque(maxlen=TYPING_A_SECOND))
+
+    def may_type(self) -> bool:
+        """Whether one more typing indicator fits; counts it if so."""
+        now = self.clock.monotonic()
+        if len(self._typed_at) == TYPING_A_SECOND and now - self._typed_at[0] < 1.0:
+            return False
+        self._typed_at.append(now)
+        return True
 
     def use(self) -> tuple[Client, Calls]:
         """The present client and its tasks. Raises SurfaceBusy while there is none."""

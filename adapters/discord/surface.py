@@ -236,8 +236,11 @@ class ChannelSurface:
         for _ in range(TYPING_ROUNDS):
             if not self._typing or self._connection.client is None:
                 return
-            await self._connection.client.get_partial_messageable(self._channel).typing()
-            await self._connection.clock.sleep(TYPING_EVERY_S)
+            if self._connection.may_type():
+                await self._connection.client.get_partial_messageable(self._channel).typing()
+                await self._connection.clock.sleep(TYPING_EVERY_S)
+            else:
+                await self._connection.clock.sleep(1.0)
 
     async def close(self) -> None:
         self._typing = False
