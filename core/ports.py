@@ -358,6 +358,10 @@ class Commands(Protocol):
 
     async def personas(self) -> Sequence[tuple[str, str]]: ...
 
+    def schemas(self) -> Sequence[tuple[str, str]]:
+        """(name, description) of what "Extract ..." offers."""
+        ...
+
     async def choice(self, user: UserKey) -> tuple[str, str]:
         """(model wish, persona) this user chose; "auto" and "" by default."""
         ...

@@ -81,6 +81,11 @@ def _no_model_left(error: e.NoModelLeft) -> str:
     return f"No model can answer just now; I tried every one I have. {_come_back(wait if wait is not None else 60.0)}"
 
 
+def _fields(detail: str) -> str:
+    """What our own check of a schema found ("$.items[2].price: ..."); a provider's words stay out."""
+    return f" ({_quoted(detail)})" if detail.startswith("$") else ""
+
+
 _LASTING = (
     e.KeyRejected,
     e.SpendLimitReached,
@@ -141,7 +146,9 @@ _SENTENCES: Mapping[type[BaseException], Callable[[Any], str]] = {
     ),
     e.ContextTooLong: lambda _: "This is longer than the models I have can read at once. Send less, or in parts.",
     e.CallMalformed: lambda _: "The model tried to use a tool and garbled the call. Please try again.",
-    e.OutputMalformed: lambda _: "The model did not keep to the form that was asked for. Try again, or ask for less.",
+    e.OutputMalformed: lambda x: (
+        f"The model did not keep to the form that was asked for{_fields(x.detail)}. Try again, or ask for less."
+    ),
     e.Unprocessable: lambda _: "The model could not make sense of the request. Try again in other words.",
     e.RequestRejected: lambda x: f"The model{_named(x)} did not accept the request. Pick another model, or `auto`.",
     e.Overloaded: lambda x: f"{_capital(_provider(x))} is overloaded. {_come_back(x.retry_after_s or 30.0)}",

@@ -42,6 +42,10 @@ class Desk(Protocol):
         options: dict[str, str] | None = None,
     ) -> None: ...
 
+    async def asked_what(self, interaction: discord.Interaction[Any], target: discord.Message) -> None:
+        """Offer what may be extracted from *target*."""
+        ...
+
     async def said(self, interaction: discord.Interaction[Any], name: str, argument: str = "") -> None: ...
 
     async def offered(self, interaction: discord.Interaction[Any], name: str) -> list[tuple[str, str]]:
@@ -144,6 +148,10 @@ def build(tree: app_commands.CommandTree[Any], desk: Desk) -> None:
     async def transcribe_with_times(interaction: discord.Interaction[Any], message: discord.Message) -> None:
         timed = {"verbose": "on"}
         await desk.asked(interaction, "", action="transcribe", private=True, target=message, options=timed)
+
+    @tree.context_menu(name="Extract ...")
+    async def extract(interaction: discord.Interaction[Any], message: discord.Message) -> None:
+        await desk.asked_what(interaction, message)
 
     everywhere = app_commands.AppInstallationType(guild=True, user=True)
     contexts = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)

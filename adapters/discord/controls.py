@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Protocol, cast, get_args
 
 import discord
@@ -89,3 +91,27 @@ def buttons(controls: Controls | None, asker: str) -> Buttons | None:
 
 def is_ours(custom_id: str) -> bool:
     return re.fullmatch(TEMPLATE, custom_id) is not None
+
+
+class Choices(ui.View):
+    """A button for each name, for the one person who sees it. Lives in memory: the choice is made in seconds."""
+
+    def __init__(
+        self, names: Sequence[str], chosen: Callable[[discord.Interaction[Any], str], Awaitable[None]]
+    ) -> None:
+        super().__init__(timeout=_CHOOSE_WITHIN_S)
+        for name in names[:_MOST_CHOICES]:
+            button: ui.Button[Any] = ui.Button(label=name[:80], style=discord.ButtonStyle.secondary)
+            button.callback = partial(_tell, chosen, name)  # type: ignore[method-assign] # as the library's guide does
+            self.add_item(button)
+
+
+async def _tell(
+    chosen: Callable[[discord.Interaction[Any], str], Awaitable[None]], name: str, interaction: discord.Interaction[Any]
+) -> None:
+    await chosen(interaction, name)
+
+
+_CHOOSE_WITHIN_S = 600.0
+_MOST_CHOICES = 25
+"""Five rows of five buttons (facts/discord.md 1.8)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
@@ -10,15 +11,19 @@ from adapters.slack.desk import NAME_WITHIN_S, Desk
 from adapters.slack.failures import Foreign
 from adapters.slack.home import about_me_buttons
 from adapters.slack.interactions import MessageLink, message_link
-from adapters.slack.message import attachments_of
-from adapters.slack.seen import CommandGiven, Secret, ShortcutUsed
+from adapters.slack.message import attachments_of, quote_of
+from adapters.slack.seen import CommandGiven, ExtractChosen, Secret, ShortcutUsed
+from adapters.slack.vocabulary import EXTRACT
 from adapters.slack.whisper import send_directly
 from core.errors import BadRequest, NotAllowed, RequestError, StorageError, TernError
-from core.incoming import Attachment, ConversationKey, Incoming, UserKey
+from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.ports import Said
 from core.wording import sentence_for
 
 _READ_WITHIN_S = 1.0
+_MOST_OFFERED = 200
+_MOST_CHOICES = 25
+"""Elements of one actions block: https://docs.slack.dev/reference/block-kit/blocks/actions-block, read 2026-11-23."""
 
 
 class CommandDesk:
@@ -26,6 +31,8 @@ class CommandDesk:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._offered: OrderedDict[str, ShortcutUsed] = OrderedDict()
+        """Uses of "Extract ..." whose person has not chosen yet. In memory: the choice is made in seconds."""
 
     async def command(self, given: CommandGiven) -> None:
         desk, at = self._desk, given.incoming.conversation
@@ -39,6 +46,8 @@ class CommandDesk:
                 await self._accept(await self._in_public(given.incoming), given.response_url)
             case "transcribe":
                 await self._transcribe(given)
+            case "extract":
+                await self._extract(given)
             case _:
                 desk.later(self._tell(given))
 
@@ -62,8 +71,38 @@ class CommandDesk:
             )
         elif incoming.action == "transcribe" and not incoming.attachments:
             desk.later(desk.say(used.response_url, sentence_for(BadRequest("that message has no voice clip"))))
+        elif incoming.action == "extract":
+            self._offered[incoming.message_id] = used
+            if len(self._offered) > _MOST_OFFERED:
+                self._offered.popitem(last=False)
+            desk.later(
+                desk.say(used.response_url, "What shall I make of it?", blocks=self._choices(incoming.message_id))
+            )
         else:
             await self._accept(incoming, used.response_url)
+
+    def _choices(self, question: str) -> list[dict[str, Any]]:
+        names = [name for name, _ in self._desk.commands.schemas()][:_MOST_CHOICES]
+        elements = [
+            {
+                "type": "button",
+                "text": {"type": "plain_text", "text": name[:75]},
+                "action_id": f"{EXTRACT}#{number}",
+                "value": f"{question}|{name}",
+            }
+            for number, name in enumerate(names)
+        ]
+        return [{"type": "actions", "elements": elements}]
+
+    async def extract_chosen(self, chosen: ExtractChosen) -> None:
+        """Durable when it returns."""
+        used = self._offered.get(chosen.question)
+        if used is None or used.incoming.user.user != chosen.user:
+            self._desk.later(self._desk.say(chosen.response_url, "Please use *Extract ...* on the message again."))
+            return
+        del self._offered[chosen.question]
+        incoming = replace(used.incoming, options={**used.incoming.options, "schema": chosen.schema})
+        await self._accept(incoming, chosen.response_url)
 
     @property
     def _name(self) -> str:
@@ -97,8 +136,34 @@ class CommandDesk:
         incoming = replace(given.incoming, text="", action="transcribe", attachments=files, options=options)
         await self._accept(incoming, given.response_url)
 
+    async def _extract(self, given: CommandGiven) -> None:
+        """`/tern extract LINK name, price:number`: from the linked message, with its files."""
+        link = message_link(given.argument)
+        quote = await self._quote_at(link) if link else None
+        if link is None or quote is None:
+            problem = "I cannot read that message" if link else "give me the link of a message, then the fields"
+            self._desk.later(self._desk.say(given.response_url, sentence_for(BadRequest(problem))))
+            return
+        schema = " ".join(word for word in given.argument.split() if message_link(word) is None).strip("<> ")
+        incoming = replace(
+            given.incoming,
+            text=f"extract {schema}".strip(),
+            action="extract",
+            options={"schema": schema} if schema else {},
+            quotes=(quote,),
+        )
+        await self._accept(incoming, given.response_url)
+
+    async def _quote_at(self, link: MessageLink) -> Quote | None:
+        found = await self._message_at(link)
+        return quote_of(found, self._desk.me) if found else None
+
     async def _files_at(self, link: MessageLink) -> tuple[Attachment, ...]:
         """The files of a linked message; none where the bot cannot read it."""
+        found = await self._message_at(link)
+        return attachments_of(found) if found else ()
+
+    async def _message_at(self, link: MessageLink) -> dict[str, Any] | None:
         reads = self._desk.api.writes
         try:
             async with asyncio.timeout(_READ_WITHIN_S):
@@ -106,9 +171,8 @@ class CommandDesk:
                     channel=link.channel, ts=link.thread, oldest=link.ts, latest=link.ts, inclusive=True, limit=5
                 )
         except Foreign:
-            return ()
-        found = [message for message in answer.get("messages") or () if message.get("ts") == link.ts]
-        return attachments_of(found[0]) if found else ()
+            return None
+        return next((message for message in answer.get("messages") or () if message.get("ts") == link.ts), None)
 
     async def _tell(self, given: CommandGiven) -> None:
         """Everything that is no question."""

@@ -14,6 +14,7 @@ from adapters.slack.seen import (
     AboutMe,
     Chosen,
     CommandGiven,
+    ExtractChosen,
     Ignored,
     Me,
     Pressed,
@@ -26,6 +27,7 @@ from adapters.slack.vocabulary import (
     CHOOSE_PERSONA,
     CONTROLS,
     EXPORT_ME,
+    EXTRACT,
     FEEDBACK,
     FEEDBACK_VALUES,
     FORGET_ME,
@@ -109,6 +111,9 @@ def _press(body: Payload) -> Seen:
     ephemeral = bool(container.get("is_ephemeral"))
     if action_id in CONTROLS:
         return Pressed(str(pressed["value"]), CONTROLS[action_id], user, channel, response_url, ephemeral)
+    if action_id.startswith(EXTRACT):
+        question, _, schema = str(pressed["value"]).partition("|")
+        return ExtractChosen(question, schema, user, response_url)
     if action_id == FEEDBACK:
         thumb, _, reply_id = str(pressed["value"]).partition(":")
         return Pressed(reply_id, FEEDBACK_VALUES[thumb], user, channel, response_url, ephemeral)

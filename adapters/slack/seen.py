@@ -87,6 +87,17 @@ class ShortcutUsed:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtractChosen:
+    """What is to be made of the message that "Extract ..." was used on."""
+
+    question: str
+    """`Incoming.message_id` of the shortcut's use."""
+    schema: str
+    user: str
+    response_url: Secret
+
+
+@dataclass(frozen=True, slots=True)
 class Pressed:
     """A button under an answer."""
 
@@ -161,6 +172,7 @@ Seen: TypeAlias = (
     | Deleted
     | CommandGiven
     | ShortcutUsed
+    | ExtractChosen
     | Pressed
     | StopPressed
     | HomeOpened

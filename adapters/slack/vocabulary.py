@@ -11,13 +11,14 @@ from core.incoming import Action
 from core.ports import ControlAction
 
 COMMAND: Final = "/tern"
-SUBCOMMANDS: Final = ("ask", "model", "persona", "usage", "forget", "export", "transcribe", "help")
+SUBCOMMANDS: Final = ("ask", "model", "persona", "usage", "forget", "export", "transcribe", "extract", "help")
 
 SHORTCUTS: Final[dict[str, Action]] = {
     "tern_summarise": "summarise",
     "tern_explain": "explain",
     "tern_draft_reply": "draft_reply",
     "tern_transcribe": "transcribe",
+    "tern_extract": "extract",
 }
 """Message shortcuts' callback ids."""
 
@@ -33,6 +34,9 @@ CONTROLS: Final[dict[str, ControlAction]] = {
 FEEDBACK: Final = "tern_feedback"
 FEEDBACK_VALUES: Final[dict[str, ControlAction]] = {"up": "thumbs_up", "down": "thumbs_down"}
 """Action id of the thumbs, and the first half of their value "up:REPLY_ID"."""
+
+EXTRACT: Final = "tern_extract_as"
+"""Action id of the choices after "Extract ..."; "#NUMBER" follows, for ids in one row must differ."""
 
 CHOOSE_MODEL: Final = "tern_choose_model"
 CHOOSE_PERSONA: Final = "tern_choose_persona"

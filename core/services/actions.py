@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from core.events import Send
 from core.incoming import Action, Incoming
@@ -11,9 +11,18 @@ from core.services.chat import Answered, Context
 
 
 class Actions:
-    """Implements `Chat` over several: by the message's action, *otherwise* for all that are not named."""
+    """Implements `Chat` over several: by the message's action, *otherwise* for all that are not named.
 
-    def __init__(self, otherwise: Chat, by_action: Mapping[Action, Chat]) -> None:
+    *read* finds an action that somebody typed ("extract name, price:number") instead of choosing it.
+    """
+
+    def __init__(
+        self,
+        otherwise: Chat,
+        by_action: Mapping[Action, Chat],
+        read: Callable[[Incoming], Action] = lambda incoming: incoming.action,
+    ) -> None:
+        self._read = read
         self._otherwise = otherwise
         self._by_action = dict(by_action)
 
@@ -28,7 +37,7 @@ class Actions:
         editable: bool = True,
         allow_local: bool = True,
     ) -> Answered:
-        service = self._by_action.get(incoming.action, self._otherwise)
+        service = self._by_action.get(self._read(incoming), self._otherwise)
         return await service.answer(
             run_id,
             incoming,

@@ -40,6 +40,7 @@ class DeskCommands:
         personas: Asked each time, because a reload replaces them.
         purge: Drops what is kept in memory only (the chat service's overheard messages, the memory cache); called
             after rows were forgotten.
+        schemas: What "Extract ..." offers: names with descriptions.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class DeskCommands:
         desk: Desk,
         clock: Clock,
         purge: Callable[[], Awaitable[None]],
+        schemas: Callable[[], Sequence[tuple[str, str]]] = lambda: (),
     ) -> None:
+        self._schemas = schemas
         self._registry = registry
         self._personas = personas
         self._preferences = preferences
@@ -70,6 +73,9 @@ class DeskCommands:
 
     async def personas(self) -> Sequence[tuple[str, str]]:
         return self._personas().listing()
+
+    def schemas(self) -> Sequence[tuple[str, str]]:
+        return self._schemas()
 
     async def choice(self, user: UserKey) -> tuple[str, str]:
         chosen = await self._preferences.get(user)
@@ -140,6 +146,7 @@ class DeskCommands:
             "",
             f"- `{sign}model` chooses which model answers you",
             f"- `{sign}persona` chooses how I talk",
+            "- `extract name, price:number` in a reply to a message, or beside a file, makes a table of it",
             f"- `{sign}usage` shows what you have used",
             f"- `{sign}stop` ends an answer",
             f"- `{sign}forget` deletes what I have stored of a conversation, or everything about you",

@@ -210,6 +210,9 @@ class FakeCommands:
         self._break_if_told()
         return [("default", "a plain helper"), ("pirate", "talks like one")]
 
+    def schemas(self) -> Sequence[tuple[str, str]]:
+        return [("to-dos", "who does what"), ("invoice", "name, price")]
+
     async def choice(self, user: UserKey) -> tuple[str, str]:
         self._break_if_told()
         return self.choices.get(user, ("auto", ""))

@@ -1,0 +1,184 @@
+"""`extract name, price:number` on a message, thread or file: a readable table, and the data as files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from core.errors import BadRequest, NoModelLeft, OutputMalformed
+from core.events import Notice, Send, TextDelta
+from core.incoming import Incoming
+from core.ports import AttachmentReader
+from core.requests import ExtractRequest, Part, Reply, Text, Turn
+from core.services.chat import Answered, Context, ReplyFile
+from core.services.extraction import Extraction
+from core.services.quoting import quoted
+from core.services.schema import Schema, parse_short, rows_of, schema_of
+from core.tokens import TokenScale
+
+PRESETS: Mapping[str, tuple[str, str]] = {
+    "to-dos": (
+        "who does what, until when",
+        "who: person who is to do it\nwhat: task\nuntil: date or time, as written",
+    ),
+    "table": (
+        "the facts it holds, one a line",
+        "item: what or who it is about\nfact: what is said of it\nvalue: figure, date or name",
+    ),
+}
+"""Name -> (description, short form): what everybody may ask for without writing a schema."""
+
+SHOWN_ROWS = 20
+_CELL_CHARS = 120
+_WORD = "extract"
+
+
+def wanted(incoming: Incoming, saved: Mapping[str, Schema]) -> str | None:
+    """The schema that *incoming* asks for: its option, or what follows the word "extract"; None for any other message.
+
+    "extract the main idea" is a question: it counts only where what follows is a saved name or a list of fields, and
+    something is there to be read.
+    """
+    if incoming.action == "extract":
+        return incoming.options.get("schema") or _after_the_word(incoming.text) or incoming.text.strip()
+    if incoming.action != "ask" or not (incoming.attachments or incoming.quotes or incoming.reply_to):
+        return None
+    asked = _after_the_word(incoming.text)
+    if not asked:
+        return None
+    if asked in saved or asked in PRESETS:
+        return asked
+    try:
+        fields = parse_short(asked)["properties"]
+    except BadRequest:
+        return None
+    # One bare word, or words without a comma or a type, are prose.
+    return asked if len(fields) > 1 or ":" in asked else None
+
+
+def _after_the_word(text: str) -> str:
+    word, _, rest = text.strip().lstrip("/").partition(" ")
+    return rest.strip() if word.lower().rstrip(":") == _WORD else ""
+
+
+class Extracting:
+    """Implements `Chat` for the action "extract".
+
+    Args:
+        saved: Schemas of tern.toml by name, as they are now.
+    """
+
+    def __init__(
+        self,
+        extraction: Extraction,
+        saved: Callable[[], Mapping[str, Schema]],
+        reader: AttachmentReader | None,
+        scale: TokenScale,
+    ) -> None:
+        self._extraction = extraction
+        self._saved = saved
+        self._reader = reader
+        self._scale = scale
+
+    def choices(self) -> Sequence[tuple[str, str]]:
+        """(name, description) of what may be asked for by name."""
+        own = [(name, ", ".join(schema.get("properties", {}))[:100]) for name, schema in self._saved().items()]
+        return [*((name, about) for name, (about, _) in PRESETS.items()), *own]
+
+    async def answer(
+        self,
+        run_id: str,
+        incoming: Incoming,
+        *,
+        context: Context,
+        send: Send,
+        deadline_at: float,
+        editable: bool = True,
+        allow_local: bool = True,
+    ) -> Answered:
+        """Raises BadRequest for a wrong schema or nothing to read; NoModelLeft naming the field that failed."""
+        asked = wanted(incoming, self._saved()) or "table"
+        schema = self._schema(asked)
+        material = await self._material(incoming, context, send, deadline_at)
+        await send(Notice("tool", {"label": "Extracting"}))
+        request = ExtractRequest(
+            run_id, incoming.user, (Turn("user", material),), rows_of(schema), deadline_at=deadline_at
+        )
+        try:
+            extracted = await self._extraction.extract(request)
+        except OutputMalformed as error:
+            raise NoModelLeft((error,)) from error
+        rows: list[dict[str, Any]] = extracted.value["items"]
+        text = table(rows, list(schema.get("properties", {})))
+        await send(TextDelta(text))
+        reply = Reply(text, extracted.model, extracted.provider, extracted.usage)
+        question = Turn("user", (Text(incoming.text or f"extract {asked}"),))
+        turns = (question, Turn("assistant", (Text(text),)))
+        files = (ReplyFile("extracted.json", as_json(rows)), ReplyFile("extracted.csv", as_csv(rows))) if rows else ()
+        return Answered(reply, tuple((turn, self._scale.tokens([turn])) for turn in turns), files)
+
+    def _schema(self, asked: str) -> Schema:
+        saved = self._saved()
+        if asked in saved:
+            return saved[asked]
+        if asked in PRESETS:
+            return parse_short(PRESETS[asked][1])
+        return schema_of(asked)
+
+    async def _material(self, incoming: Incoming, context: Context, send: Send, deadline_at: float) -> tuple[Part, ...]:
+        """What stands in the message, its files and what it points at; the thread where there is nothing else."""
+        parts: list[Part] = []
+        quotes = incoming.quotes
+        if not quotes and not incoming.attachments:
+            quotes = tuple(await context())
+        if around := quoted(quotes, ""):
+            parts.append(Text(around))
+        everything = replace(incoming, quotes=quotes)
+        if self._reader is not None and (incoming.attachments or any(quote.attachments for quote in quotes)):
+            parts += await self._reader.read(everything, send, deadline_at=deadline_at)
+        if not parts:
+            raise BadRequest("there is nothing to extract from: reply to a message, or attach a file")
+        return tuple(parts)
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """The first rows as a Markdown table, and how many there are."""
+    if not rows:
+        return "I found nothing that fits."
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines += ["| " + " | ".join(_cell(row.get(name)) for name in columns) + " |" for row in rows[:SHOWN_ROWS]]
+    count = "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
+    more = f"; the first {SHOWN_ROWS} are shown" if len(rows) > SHOWN_ROWS else ""
+    return "\n".join([*lines, "", f"{count}{more}. Everything is in the attached files."])
+
+
+def _cell(value: object) -> str:
+    text = "" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = " ".join(text.split()).replace("|", "\\|")
+    return text if len(text) <= _CELL_CHARS else text[: _CELL_CHARS - 1] + "…"
+
+
+def as_json(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(rows), indent=1)
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """With a byte order mark, without which spreadsheets take UTF-8 for something else; formulas are defused."""
+    out = io.StringIO()
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.writer(out)
+    writer.writerow(columns)
+    writer.writerows([_plain(row.get(name)) for name in columns] for row in rows)
+    return b"\xef\xbb\xbf" + out.getvalue().encode("utf-8", "replace")
+
+
+def _plain(value: object) -> object:
+    """What a spreadsheet would take for a formula gets an apostrophe before it: the words came from anybody."""
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    return value if value is None or isinstance(value, int | float | bool) else msgspec.json.encode(value).decode()
