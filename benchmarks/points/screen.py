@@ -40,7 +40,7 @@ async def measure(bench: Bench) -> Section:
         f"{' / '.join(map(str, _ANSWERS))} answers at once in one place. Tern is its own LiveReply and Pacer after four "
         "answers of that kind; the cadences are those of others (benchmarks/screen/cadences.py), each at its best: "
         "they wait for the bucket as discord.py does, or repeat as slack_sdk does. The best is computed from the same "
-        "bucket, knowing the future (benchmarks/best_schedule.py). Times count from the answer's first token to the "
+        "bucket, knowing the future (benchmarks/best_schedule.py), or from the posts that an answer's pages need, where that is more. Times count from the answer's first token to the "
         "platform. The crowd of channels at the end is `python -m bot run` in real time, through discord.py.",
         tuple(tables),
         tuple(goals),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -44,11 +45,32 @@ class Scene:
 
     @property
     def best_lag_s(self) -> float:
-        """What a prophet would reach with the same buckets."""
+        """What a prophet would reach with the same buckets, or more: both bounds hold, so the greater one does."""
         limits = LIMITS[self.place]
-        return best_mean_lag_s(
+        edited = best_mean_lag_s(
             self.duration_s, limits.edit[0], limits.post[0], answers=self.answers, one_way_s=ONE_WAY_S
         )
+        return max(edited, self._posted_lag_s())
+
+    @property
+    def pages(self) -> int:
+        """Of each answer."""
+        chars = sum(len(_TOKENS[number % len(_TOKENS)]) for number in range(self.tokens))
+        return math.ceil(chars / LIMITS[self.place].max_chars)
+
+    def post_leaves_at(self, number: int) -> float:
+        """When the post of that number, from 0 and over all answers, may leave at the earliest."""
+        bucket = LIMITS[self.place].post[0]
+        return number // bucket.capacity * bucket.per_s
+
+    def _posted_lag_s(self) -> float:
+        """No character is seen before the post of its page, and all pages share one bucket of posts."""
+        page_s = self.duration_s / self.pages
+        waited = 0.0
+        for number in range(self.pages * self.answers):
+            late_s = self.post_leaves_at(number) - number // self.answers * page_s  # behind the page's first character
+            waited += max(late_s - page_s / 2, 0.0) if late_s > page_s else max(late_s, 0.0) ** 2 / 2 / page_s
+        return waited / (self.pages * self.answers) + ONE_WAY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +207,11 @@ async def _play(scene: Scene, strategy: Strategy, *, warm: bool) -> Outcome:
 
 
 def last_word_bound_s(scene: Scene) -> float:
-    """One round trip, plus the finals that may be pending divided by the bucket's rate."""
+    """One round trip, plus what may be pending at the end divided by its bucket's rate: finals, or posts of pages."""
     bucket = LIMITS[scene.place].edit[0]
-    return 2 * ONE_WAY_S + scene.answers * bucket.per_s / bucket.capacity
+    finals_s = scene.answers * bucket.per_s / bucket.capacity
+    posts_s = scene.post_leaves_at(scene.pages * scene.answers - 1) - scene.duration_s
+    return 2 * ONE_WAY_S + finals_s + max(0.0, posts_s)
 
 
 cold = partial(play, strategy=tern, warm=False)

@@ -224,7 +224,7 @@ class House:
         grown: dict[str, int] = {}
 
         def seen(root: str, shown: Shown) -> None:
-            grown[root] = len(shown.text)
+            grown[root] = max(grown.get(root, 0), len(shown.text))  # a second page begins small
             if len(grown) == answers and min(grown.values()) >= tokens // 2 * TOKEN_CHARS * 0.9:
                 half.set()
 
@@ -385,16 +385,15 @@ async def opened(port: int, folder: Path, *, running: bool) -> Any:
     mapping.inbox_limits = lambda config: limits  # type: ignore[assignment]
     screen = Screen(SurfaceLimits(max_chars=_PAGE_CHARS))
     settings, config = Settings.from_env(environ), Config.load(folder / "tern.toml")
-    async with build(settings, config, instead=lambda storage: Platform(screen)) as app:
-        async with AsyncExitStack() as stack:
-            if running:
-                life = asyncio.ensure_future(app.run())
-                stack.callback(life.cancel)
-                while not app.inbox.open:
-                    await asyncio.sleep(0.01)
-            house = House(app, screen, folder)
-            await house._answer(rhythm(4, 1, 0, 0), _nowhere)  # connections and imports
-            yield house
+    async with build(settings, config, instead=lambda storage: Platform(screen)) as app, AsyncExitStack() as stack:
+        if running:
+            life = asyncio.ensure_future(app.run())
+            stack.callback(life.cancel)
+            while not app.inbox.open:
+                await asyncio.sleep(0.01)
+        house = House(app, screen, folder)
+        await house._answer(rhythm(4, 1, 0, 0), _nowhere)  # connections and imports
+        yield house
 
 
 async def main() -> None:
