@@ -22,6 +22,7 @@ from adapters.discord.settings import DiscordSettings
 from core.clock import Clock
 from core.errors import SurfaceBusy, SurfaceError, SurfaceGone, TooLarge
 from core.incoming import Attachment
+from core.net.guarded_fetch import guarded_connector
 
 CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 """docs.discord.com/developers/reference#signed-attachment-cdn-urls, read 2026-11-22."""
@@ -62,13 +63,17 @@ def _expires_at(url: str) -> float:
         return 0.0
 
 
+def configured(url: str, settings: DiscordSettings) -> bool:
+    """Whether *url* lies on the host that the operator configured instead of Discord's."""
+    parts, api = urlsplit(url), urlsplit(settings.api_url)
+    return bool(settings.api_url) and (parts.scheme, parts.netloc) == (api.scheme, api.netloc)
+
+
 def may_fetch(url: str, settings: DiscordSettings) -> bool:
     """Whether *url* is one of Discord's own: HTTPS on its CDN, or the configured API's host."""
     parts = urlsplit(url)
-    if settings.api_url:
-        api = urlsplit(settings.api_url)
-        if (parts.scheme, parts.netloc) == (api.scheme, api.netloc):
-            return True
+    if configured(url, settings):
+        return True
     return parts.scheme == "https" and parts.netloc in CDN_HOSTS
 
 
@@ -153,7 +158,12 @@ async def _download(
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=SILENCE_S)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            aiohttp.ClientSession(
+                timeout=timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # A name of Discord's that answers with a private address is not followed there (DNS rebinding).
+                connector=guarded_connector(trusted=configured(url, settings)),
+            ) as session,
             # A redirect would lead somewhere we did not check.
             session.get(url, proxy=settings.proxy or None, allow_redirects=False) as response,
         ):

@@ -7,12 +7,13 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from core.errors import TooLarge, Unfetchable
-from core.net.guarded_fetch import FetchPolicy, GuardedFetcher, is_public
+from core.net.guarded_fetch import FetchPolicy, GuardedFetcher, guarded_connector, is_public
 
 
 class Names(AbstractResolver):
@@ -264,3 +265,22 @@ async def test_only_the_platforms_own_hosts(host: str, allowed: bool) -> None:
 def test_public_addresses(address: str, public: bool) -> None:
     """Only addresses of the public internet count as public, whatever coat they wear."""
     assert is_public(address) is public
+
+
+async def test_guarded_connector_refuses_names_of_private_addresses() -> None:
+    """A session over it does not reach this machine by a name either, unless an operator's own origin is meant."""
+
+    async def hello(request: web.Request) -> web.Response:
+        return web.Response(text="inside")
+
+    async with server(a=hello) as (origin, seen):
+        async with aiohttp.ClientSession(connector=guarded_connector()) as session:
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await session.get(f"{origin.replace('127.0.0.1', 'localhost')}/a")
+        async with (
+            aiohttp.ClientSession(connector=guarded_connector(trusted=True)) as session,
+            session.get(f"{origin}/a") as response,
+        ):
+            assert await response.text() == "inside"
+
+    assert len(seen) == 1
