@@ -38,9 +38,11 @@ async def slack() -> AsyncIterator[FakeSlack]:
 
 
 @asynccontextmanager
-async def open_house(folder: Path, slack: FakeSlack, groq: FakeLlmApi, transport: str = "socket") -> AsyncIterator[Box]:
+async def open_house(
+    folder: Path, slack: FakeSlack, groq: FakeLlmApi, transport: str = "socket", config: str = ""
+) -> AsyncIterator[Box]:
     environ = keyed(groq) | environment(slack, transport)
-    async with open_box(folder, environ) as box:
+    async with open_box(folder, environ, config) as box:
         if transport == "http":
             slack.deliveries.target = f"{box.app.url}/slack/events"
         await until(lambda: box.app.health()["slack"].state == "connected")
@@ -221,6 +223,50 @@ async def test_a_reply_under_a_commands_answer_that_was_missed(
 
     assert answers[1].thread == first.ts
     assert "favourite birds are terns" in str(groq.asked()[1].body)
+
+
+CIRCLE = """
+[slack]
+allow_channels = ["C1", "C2"]
+
+[channels."slack:C2"]
+allow = ["U2"]
+"""
+
+# (who, where, what, whether it is answered): U1 and U2 work here, U3 is a guest, U9 comes over Slack Connect.
+DIALOGUE = [
+    ("U1", "C1", "<@U0TERN> in a listed channel", True),
+    ("U1", "C2", "<@U0TERN> in a channel of others", False),
+    ("U2", "C2", "<@U0TERN> in my own channel", True),
+    ("U2", "C3", "<@U0TERN> in a channel nobody listed", False),
+    ("U2", "D1", "directly", True),
+    ("U3", "C1", "<@U0TERN> as a guest", False),
+    ("U9", "C1", "<@U0TERN> as a stranger", False),
+]
+
+
+@pytest.mark.parametrize("transport", ["socket", "http"])
+async def test_nobody_outside_the_circle_spends_a_token(
+    tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi, transport: str
+) -> None:
+    """tern.toml's lists hold from end to end: who is outside is told so alone, and no model hears of it."""
+    for channel in ("C2", "C3"):
+        slack.place(Place(channel, "channel"))
+    async with open_house(tmp_path, slack, groq, transport, CIRCLE) as box:
+        for who, where, what, allowed in DIALOGUE:
+            whispers = len(slack.whispers(who))
+            question = slack.say(who, what, channel=where)
+            if allowed:
+                await until(lambda at=where, to=question: any(map(finished, slack.answers(at, to.ts))))
+            else:
+                await until(lambda to=who, before=whispers: len(slack.whispers(to)) > before)
+        for who, where in (("U1", "C2"), ("U9", "C1")):
+            whispers = len(slack.whispers(who))
+            slack.command(who, "ask by command", channel=where)
+            await until(lambda to=who, before=whispers: len(slack.whispers(to)) > before)
+        spent = await box.app.storage.usage.spent(0.0)
+
+    assert len(groq.asked()) == spent.requests == sum(allowed for *_, allowed in DIALOGUE)
 
 
 async def test_every_command_says_something(tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi) -> None:
