@@ -51,6 +51,7 @@ async def _chat(loaded: Loaded, wish: str, begin_new: bool) -> None:
             new_id=lambda: token_hex(8),
             wish=wish,
             begin_new=begin_new,
+            blobs=storage.blobs,
         )
 
     async with build(loaded.settings, loaded.config, registry=loaded.registry, clock=clock, instead=terminal) as app:

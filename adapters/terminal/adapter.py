@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
+from adapters.terminal.files import kept
 from adapters.terminal.lines import Lines
 from adapters.terminal.orders import Misspelt, Order, Question, help_text, parse
 from adapters.terminal.screen import Screen
@@ -16,6 +17,7 @@ from core.errors import RequestError, StorageError, SurfaceGone
 from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.ports import (
     AdapterHealth,
+    BlobStore,
     Commands,
     ControlAction,
     ConversationList,
@@ -48,6 +50,7 @@ class TerminalAdapter:
         wish: str = "",
         begin_new: bool = False,
         folder: Path = Path(),
+        blobs: BlobStore | None = None,
     ) -> None:
         """
         Args:
@@ -55,6 +58,7 @@ class TerminalAdapter:
             wish: The model asked for in this conversation; "" for the user's own choice.
             begin_new: Leave the last conversation alone.
             folder: Where exports are written.
+            blobs: Keeps what is sent along; None takes no files.
         """
         self._screen = screen
         self._lines = lines
@@ -64,6 +68,9 @@ class TerminalAdapter:
         self._wish = wish
         self._begin_new = begin_new
         self._folder = folder
+        self._blobs = blobs
+        self._attached: tuple[Attachment, ...] = ()
+        """What goes with the next question."""
         self._conversation = ConversationKey(self.name, "", CHANNEL, "")
         self._last_reply = ""
         self._answered = asyncio.Event()
@@ -88,6 +95,8 @@ class TerminalAdapter:
                         self._screen.say(
                             f"`{typed}` is no order; " + (f"`{meant}`?" if meant else "`/help` lists them.")
                         )
+                    case None if self._attached:
+                        await self._ask("", intake)
                     case None:
                         pass
             except (RequestError, StorageError) as error:
@@ -100,7 +109,7 @@ class TerminalAdapter:
         return TerminalSurface(self._screen, self._surface_closed)
 
     def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
-        raise SurfaceGone(f"{attachment.name}: the terminal carries no files")
+        raise SurfaceGone(f"{attachment.name} is not kept here")  # what was sent lies in the blobs
 
     async def context(self, incoming: Incoming) -> Sequence[Quote]:
         return ()
@@ -135,7 +144,10 @@ class TerminalAdapter:
         now = self._clock.now()
         self._event_in_at = now
         options = {"model": self._wish} if self._wish else {}
-        incoming = Incoming(message_id, message_id, USER, self._conversation, text, now, options=options, direct=True)
+        attached, self._attached = self._attached, ()
+        incoming = Incoming(
+            message_id, message_id, USER, self._conversation, text, now, attached, options=options, direct=True
+        )
         self._answered.clear()
         receipt = await intake.accept(incoming)
         if receipt.state == "refused":
@@ -177,6 +189,8 @@ class TerminalAdapter:
             case "/new":
                 self._conversation = self._fresh()
                 self._screen.say("A new conversation.")
+            case "/attach":
+                await self._attach(argument)
             case "/again":
                 await self._press("regenerate", intake)
             case "/yes":
@@ -199,6 +213,16 @@ class TerminalAdapter:
             case "/forget":
                 self._show(await commands.forget(USER, None if argument == "all" else self._conversation))
                 self._conversation = self._fresh()
+
+    async def _attach(self, typed: str) -> None:
+        if not typed:
+            self._screen.say("Name a file: `/attach photo.jpg`.")
+        elif self._blobs is None:
+            self._screen.say("Files are not taken here.")
+        else:
+            file = await kept(typed, self._blobs, USER)
+            self._attached = (*self._attached, file)
+            self._screen.say(f"`{file.name}` goes with your next question; Enter alone asks with it.")
 
     async def _press(self, action: ControlAction, intake: Intake) -> None:
         if not self._last_reply:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 ORDERS: dict[str, str] = {
     "/model": "show the models, or choose one: /model quality",
     "/persona": "show the personas, or choose one: /persona reviewer",
+    "/attach": "send a voice clip, picture or file with the next question: /attach photo.jpg",
     "/new": "begin a new conversation",
     "/again": "have the last question answered again",
     "/yes": "agree to what I asked before using a tool that changes something",

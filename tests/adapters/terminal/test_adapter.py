@@ -12,6 +12,7 @@ import pytest
 from adapters.terminal.adapter import USER, TerminalAdapter
 from core.incoming import ConversationKey, Incoming
 from core.ports import ConversationSummary, Receipt, ReplyCapability, Shown, ShownTurn
+from tests.adapters.web.house import FakeBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.desk import FakeCommands, FakeIntake
 
@@ -226,4 +227,26 @@ async def test_misspelt_order_is_not_asked(clock: FakeClock) -> None:
     house = House(clock, "/modle")
 
     assert await house.run() == [("say", "`/modle` is no order; `/model`?")]
+    assert house.intake.accepted == []
+
+
+async def test_attached_files_go_with_the_next_question(clock: FakeClock, tmp_path: Path) -> None:
+    """/attach sends a file along once; Enter alone asks with it, as one does with a voice clip."""
+    (tmp_path / "clip.ogg").write_bytes(b"sound")
+    house = House(clock, f"/attach {tmp_path / 'clip.ogg'}", "", "and now?", blobs=FakeBlobs())
+
+    await house.run()
+
+    asked = [(incoming.text, [item.name for item in incoming.attachments]) for incoming in house.intake.accepted]
+    assert asked == [("", ["clip.ogg"]), ("and now?", [])]
+
+
+async def test_missing_file_is_told(clock: FakeClock) -> None:
+    """A path that leads nowhere is a sentence, and nothing is asked."""
+    house = House(clock, "/attach /nonexistent.png", "/attach", blobs=FakeBlobs())
+
+    seen = await house.run()
+
+    assert "no such file" in seen[0][1]
+    assert "Name a file" in seen[1][1]
     assert house.intake.accepted == []

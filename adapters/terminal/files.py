@@ -1,0 +1,49 @@
+"""A file on this machine that goes along with a question: read once, kept where everything sent is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+from pathlib import Path
+
+from core.errors import TooLarge, Unreadable
+from core.incoming import Attachment, AttachmentKind, UserKey
+from core.ports import BlobStore
+
+MAX_BYTES = 100 * 1024 * 1024
+"""Of one file; what reads it has limits of its own below this."""
+
+
+async def kept(typed: str, blobs: BlobStore, owner: UserKey) -> Attachment:
+    """Read the file that *typed* names (quotes and ~ are understood) and keep its bytes.
+
+    Raises:
+        Unreadable: There is no such file, or it may not be read. TooLarge: Above the limit, or the quota.
+        StorageError: It could not be kept.
+    """
+    path = _path(typed)
+    try:
+        content = await asyncio.to_thread(_read, path)
+    except (OSError, ValueError) as error:
+        raise Unreadable(path.name or typed, "there is no such file, or I may not read it") from error
+    mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    ref = await blobs.put(content, mime=mime, owner=owner)
+    return Attachment(_kind(mime), mime, path.name, len(content), ref)
+
+
+def _path(typed: str) -> Path:
+    return Path(typed.strip().strip("\"'").replace("\\ ", " ")).expanduser()
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():  # a device or a pipe may never end
+        raise FileNotFoundError(path)
+    if path.stat().st_size > MAX_BYTES:
+        raise TooLarge("the file", limit=MAX_BYTES // 2**20, unit="MB")
+    return path.read_bytes()
+
+
+def _kind(mime: str) -> AttachmentKind:
+    """A first guess by name; whoever reads the bytes judges by content."""
+    kinds: dict[str, AttachmentKind] = {"image": "image", "audio": "audio", "video": "audio", "text": "text"}
+    return kinds.get(mime.partition("/")[0], "file")
