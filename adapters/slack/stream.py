@@ -221,9 +221,14 @@ class StreamedSurface(EditedSurface):
         except SurfaceGone as error:
             if code_behind(error) != "streaming_state_conflict":
                 raise
-            await self._stop_quietly(ref)
+            await self._stop_surely(ref)
             self._api.count(update_rate(self._place.workspace))
-            await super().edit(ref, page, shown)
+            try:
+                await super().edit(ref, page, shown)
+            except SurfaceGone as again:
+                if code_behind(again) != "streaming_state_conflict":
+                    raise
+                raise SurfaceBusy("Slack still streams this message", retry_after_s=2.0) from again
 
     async def _append_to(self, ref: str, suffix: str) -> None:
         await self._api.write(
@@ -245,6 +250,16 @@ class StreamedSurface(EditedSurface):
             ),
         )
         del self._open[ref]
+
+    async def _stop_surely(self, ref: str) -> None:
+        """Stop what the message still streams. Raises SurfaceBusy where that has to be tried again."""
+        self._api.count(self._stop)
+        try:
+            await self._api.write(
+                self._stop.key, lambda: self._api.writes.chat_stopStream(channel=self._place.channel, ts=ref)
+            )
+        except (SurfaceGone, SurfaceRejected) as error:
+            logger.info("nothing to stop: %s", error)
 
     async def _stop_quietly(self, ref: str, suffix: str = "") -> bool:
         self._api.count(self._stop)

@@ -185,6 +185,19 @@ async def test_a_lost_answer_to_a_start_is_found_again(house: House) -> None:
     assert [answer.shown for answer in answers] == [WHOLE]
 
 
+async def test_a_stream_that_will_not_stop_is_stopped_later(house: House) -> None:
+    """A message cannot be edited while it streams: where stopping fails too, the reply waits instead of ending."""
+    incoming = await house.asked(channel="D1")
+    house.slack.fault("chat.appendStream", Fault(error="invalid_chunks"))
+    house.slack.fault("chat.stopStream", *[Fault(status=503)] * 5)
+
+    await house.answer(incoming, HELLO, every_s=0.2)
+
+    (answer,) = house.slack.answers("D1")
+    assert answer.shown == WHOLE
+    assert answer.stream is None
+
+
 async def test_429_on_an_append_is_waited_out(house: House) -> None:
     """A refused append was not applied: the same words go out later, once."""
     incoming = await house.asked(channel="D1")
