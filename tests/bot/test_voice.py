@@ -6,6 +6,7 @@ The local model listens where its weights are (`python -m tests.models`); elsewh
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from tests.fakes.discord import FakeDiscord
 from tests.fakes.llm_api import FakeLlmApi, Heard, Say
 from tests.fakes.slack import APP_TOKEN, BOT_TOKEN, FakeSlack
 from tests.fakes.slack.server import File
+
+pytestmark = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUESTION = "What is the weather in Berlin tomorrow?"
