@@ -133,7 +133,9 @@ class LocalModel:
 
     @property
     def _idle(self) -> bool:
-        return self.running and not self._in_use and self._clock.monotonic() - self._used_at >= self._idle_stop_s
+        # Without a client it is starting: somebody waits for it.
+        unused = self._client is not None and self.running and not self._in_use
+        return unused and self._clock.monotonic() - self._used_at >= self._idle_stop_s
 
     @contextlib.asynccontextmanager
     async def _using(self) -> AsyncIterator[ClosableProvider]:

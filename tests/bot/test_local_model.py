@@ -171,6 +171,17 @@ async def test_idle_process_is_stopped(clock: FakeClock) -> None:
         assert len(house.clients) == 2
 
 
+async def test_starting_process_is_not_idle(clock: FakeClock) -> None:
+    """A start that takes longer than the idle time since the last use is waited for, not stopped."""
+    async with House(clock, idle_stop_s=60.0).open() as house:
+        asking = asyncio.ensure_future(house.ask())
+        await asyncio.wait_for(until(lambda: house.model.running), 5)
+        await clock.advance(100)
+
+        assert (await asking).text
+        assert len(house.clients) == 1
+
+
 async def test_only_model_is_kept_warm(clock: FakeClock) -> None:
     """Where it is the only model there is, it starts without being asked and never idles away."""
     async with House(clock, keep_warm=True, idle_stop_s=1.0).open() as house:
