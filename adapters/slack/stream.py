@@ -102,6 +102,8 @@ class StreamedSurface(EditedSurface):
         self._on_user_stop = on_user_stop
         self._is_ours = is_ours
         self._open: dict[str, _Open] = {}
+        self._known: set[str] = set()
+        """Pages that this surface wrote to: whatever `find` looks for, it is none of them."""
         self._status = ""
         self._edited = not streaming.enabled
         """This reply no longer starts streams."""
@@ -134,7 +136,7 @@ class StreamedSurface(EditedSurface):
             if not self._edited:
                 self._api.count(post_rate(self._place))
             self._appends = False
-            return await super().post(page, shown, nonce)
+            return await self._post_message(page, shown, nonce)
         try:
             return await self._start_stream(page, shown, nonce)
         except SurfaceBusy as error:
@@ -151,7 +153,12 @@ class StreamedSurface(EditedSurface):
         logger.info("no stream for this answer (%s), it is edited", error)
         self._edited, self._appends = True, False
         self._api.count(post_rate(self._place))
-        return await super().post(page, shown, nonce)
+        return await self._post_message(page, shown, nonce)
+
+    async def _post_message(self, page: int, shown: Shown, nonce: str) -> str:
+        ref = await super().post(page, shown, nonce)
+        self._known.add(ref)
+        return ref
 
     async def _start_stream(self, page: int, shown: Shown, nonce: str) -> str:
         whole = disarm(shown.text)
@@ -168,11 +175,13 @@ class StreamedSurface(EditedSurface):
         )
         ref = str(answer["ts"])
         self._open[ref] = _Open(page, nonce, sent, whole)
+        self._known.add(ref)
         self._appends = True
         await self._show_status(shown.status)
         return ref
 
     async def edit(self, ref: str, page: int, shown: Shown) -> None:
+        self._known.add(ref)
         stream = self._open.get(ref)
         if stream is None:
             return await self._overwrite(ref, page, shown)
@@ -288,9 +297,12 @@ class StreamedSurface(EditedSurface):
             if metadata.get("event_type") == METADATA_EVENT:
                 if (metadata.get("event_payload") or {}).get("nonce") == nonce:
                     return str(message["ts"])
-            elif message.get("bot_id") and not await self._is_ours(str(message["ts"])):
+            elif message.get("bot_id") and not await self._is_known(str(message["ts"])):
                 return str(message["ts"])
         return None
+
+    async def _is_known(self, ts: str) -> bool:
+        return ts in self._known or await self._is_ours(ts)
 
     async def busy(self, on: bool) -> None:
         """An agent session that is `processing` shows Slack's own Stop button (facts/slack.md 1.1)."""

@@ -185,6 +185,19 @@ async def test_a_lost_answer_to_a_start_is_found_again(house: House) -> None:
     assert [answer.shown for answer in answers] == [WHOLE]
 
 
+async def test_a_lost_second_page_is_not_taken_for_the_first(house: House) -> None:
+    """Looking for a page that may stand there, the pages that certainly do are passed by."""
+    incoming = await house.asked(channel="D1")
+    house.slack.fault("chat.appendStream", Fault(error="invalid_chunks"))
+    house.slack.fault("chat.postMessage", Fault(status=503))
+
+    await house.answer(incoming, in_pieces(LONG_ANSWER * 2, 400), every_s=0.2)
+
+    pages = house.slack.answers("D1")
+    assert len(pages) > 1
+    assert squeezed("".join(page.shown for page in pages)) == squeezed(LONG_ANSWER * 2)
+
+
 async def test_a_stream_that_will_not_stop_is_stopped_later(house: House) -> None:
     """A message cannot be edited while it streams: where stopping fails too, the reply waits instead of ending."""
     incoming = await house.asked(channel="D1")
