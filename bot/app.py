@@ -64,6 +64,9 @@ from core.services.extracting import Extracting, wanted
 from core.services.extraction import Extraction
 from core.services.leave import Leave
 from core.services.prompts import system_prompt
+from core.services.rows import NAME as ROWS
+from core.services.rows import RowLimits, Rows
+from core.services.rows import wanted as wants_rows
 from core.services.speaking import Speaking, SpeakingSettings
 from core.services.transcription import Transcription
 from core.services.transcripts import Transcripts
@@ -258,13 +261,24 @@ class App:
             reader,
             clock,
         )
-        leave = Leave(tools, storage.suspensions, storage.history, reader, self._scale)
+        leave_s = config.tools.confirm_minutes * 60.0
+        rows = Rows(
+            self._stack,
+            self._fetch,
+            storage.blobs,
+            storage.suspensions,
+            self._scale,
+            clock,
+            limits=RowLimits(ask_above_usd=config.tools.rows_ask_above_usd),
+            leave_s=leave_s,
+        )
+        leave = Leave(tools, storage.suspensions, storage.history, reader, self._scale, {ROWS: rows})
         self._schemas = mapping.schemas(config)
         self._extracting = Extracting(Extraction(self._stack), lambda: self._schemas, reader, self._scale)
         answering = Answering(
             Actions(
                 Transcripts(self.chat, reader),
-                {"confirm": leave, "decline": leave, "expired": leave, "extract": self._extracting},
+                {"confirm": leave, "decline": leave, "expired": leave, "extract": self._extracting, "batch": rows},
                 read=self._action_of,
             ),
             storage.inbox,
@@ -485,6 +499,8 @@ class App:
         return ChatRequest("warm-up", asker, turns, max_output_tokens=1)
 
     def _action_of(self, incoming: Incoming) -> Action:
+        if wants_rows(incoming):
+            return "batch"
         return "extract" if wanted(incoming, self._schemas) is not None else incoming.action
 
     def _chat_models(self) -> list[ModelSpec]:

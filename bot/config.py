@@ -158,7 +158,9 @@ class ToolsConfig:
     cost_usd: float = 0.05
     """Of one answer: above it the model must answer with what it knows."""
     confirm_minutes: float = 30.0
-    """How long a question before an acting tool may be agreed to."""
+    """How long a question before an acting tool, or before a costly table, may be agreed to."""
+    rows_ask_above_usd: float = 0.05
+    """Above this estimate "for each row ..." asks before it begins."""
 
 
 @dataclass(frozen=True, slots=True)

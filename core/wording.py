@@ -238,6 +238,7 @@ STOPPED_BEFORE_TEXT = "Stopped before I had written anything."
 NOTHING_TO_STOP = "Nothing is running here."
 NOT_YOURS = "Only the person who asked can decide this."
 NOTHING_ASKED = "There is nothing to decide here any more."
+DECLINED = "All right, I leave it."
 NOT_CONFIRMED_IN_TIME = "Nobody agreed in time, so I did not do it. Ask me again if you still want it."
 FORGOTTEN_QUESTION = "I no longer have what this was about. Please ask me again."
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from core import wording
@@ -9,6 +11,7 @@ from core.events import Send, TextDelta
 from core.incoming import Incoming
 from core.ports import AttachmentReader, History, Suspended, SuspensionStore
 from core.requests import ChatRequest, Image, Reply, Text, Turn, Usage
+from core.services.answering import Chat
 from core.services.chat import Answered, Context
 from core.tokens import TokenScale
 
@@ -29,7 +32,10 @@ class Leave:
         history: History,
         reader: AttachmentReader | None,
         scale: TokenScale,
+        others: Mapping[str, Chat] = MappingProxyType({}),
     ) -> None:
+        """*others* carry out what no model called: by the name that waits for leave."""
+        self._others = others
         self._loop = loop
         self._store = store
         self._history = history
@@ -49,10 +55,16 @@ class Leave:
     ) -> Answered:
         """Raises as the handler."""
         suspended = await self._store.resume(run_id)
+        other = self._others.get(suspended.tools[0]) if suspended and suspended.tools else None
         if suspended is None:
             reply = await _said(send, wording.FORGOTTEN_QUESTION)
         elif incoming.action == "expired":
             reply = await _said(send, suspended.said + wording.NOT_CONFIRMED_IN_TIME)
+        elif other is not None and incoming.action == "confirm":
+            await self._store.begin(suspended.run_id)  # done again after a crash: it only answers
+            return await other.answer(run_id, incoming, context=context, send=send, deadline_at=deadline_at)
+        elif other is not None:
+            reply = await _said(send, wording.DECLINED)
         else:
             reply = await self._go_on(run_id, incoming, suspended, send, deadline_at, editable=editable)
         asked = await self._asked(incoming)
