@@ -37,9 +37,9 @@ def prepare(name: str, content: bytes, limits: PictureLimits) -> Picture:
             # JPEGs decode straight into a smaller size: the memory of the full size is never needed.
             opened.draft("RGB", (limits.max_side, limits.max_side))
             opened.load()
-            upright = ImageOps.exif_transpose(opened)
-            upright.thumbnail(_fitting(upright.size, limits), Image.Resampling.LANCZOS)
-            return _encode(upright, frames, limits)
+            # Shrunk first, turned afterwards: turning copies, and the copy of a poster is 300 MB.
+            opened.thumbnail(_fitting(opened.size, limits), Image.Resampling.LANCZOS)
+            return _encode(ImageOps.exif_transpose(opened), frames, limits)
     except Unreadable:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +168,38 @@ async def test_long_document_is_read_in_parts(ann: Asker, groq: FakeLlmApi) -> N
     assert len(json.dumps(groq.asked()[-1].body)) < 10_000
     assert answer.text == needle
     assert "in 4 parts" in answer.facts["preface"]
+
+
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text>a tern</text></svg>'
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "expected"),
+    [
+        ("photo.jpg", lambda: samples.picture(size=(600, 400), orientation=6), "seen"),
+        ("poster.png", lambda: samples.poster((10_000, 10_000)), "seen"),
+        ("a.gif", samples.animation, "seen"),
+        ("a.webp", lambda: samples.picture("WEBP"), "seen"),
+        ("a.heic", samples.heic, "seen"),
+        ("bomb.png", samples.bomb, "60000 x 60000 pixels are more than I can open"),
+        ("cut.jpg", lambda: samples.picture()[:900], "the picture is damaged"),
+        ("a.svg", lambda: SVG, "read"),
+    ],
+)
+async def test_every_kind_is_understood_or_declined(
+    ann: Asker, groq: FakeLlmApi, name: str, make: Callable[[], bytes], expected: str
+) -> None:
+    """Seen by the vision model, read as the text it is (SVG), or declined in a sentence above the answer."""
+    answer = await ann.asks("What is this?", (name, "application/octet-stream", make()))
+
+    asked = groq.asked()[-1]
+    assert answer.state == "answered"
+    match expected:
+        case "seen":
+            assert len(pictures(asked)) == 1
+            assert answer.facts["model"] == EYES
+        case "read":
+            assert "a tern" in json.dumps(asked.body)
+        case sentence:
+            assert sentence in answer.facts["preface"]
+            assert pictures(asked) == []

@@ -11,6 +11,7 @@ import zlib
 
 import av
 import docx
+import pillow_heif
 from av.audio.frame import AudioFrame
 from PIL import Image, ImageDraw, ImageFont
 
@@ -150,4 +151,19 @@ def sign(words: str) -> bytes:
     ImageDraw.Draw(image).text((30, 50), words, fill="black", font=ImageFont.load_default(size=44))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def poster(size: tuple[int, int]) -> bytes:
+    """A large PNG of one colour: a small file that is many megabytes once decoded."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "navy").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def heic() -> bytes:
+    """The iPhone's own format."""
+    pillow_heif.register_heif_opener()
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48), "blue").save(buffer, "HEIF")
     return buffer.getvalue()

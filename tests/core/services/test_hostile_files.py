@@ -176,11 +176,12 @@ async def test_poster_is_read_within_bounds(size: tuple[int, int]) -> None:
     """A 100-megapixel colour picture is opened, shrunk and kept below the provider's limits."""
     from core.files.values import Job, Picture, PictureLimits
 
-    buffer = io.BytesIO()
-    Pillow.new("RGB", size, "navy").save(buffer, "PNG")
-
     async with Workshop(SystemClock()) as workshop:
-        made = await workshop.run(Job("picture", "poster.png", buffer.getvalue(), PictureLimits()))
+        made = await workshop.run(Job("picture", "poster.png", samples.poster(size), PictureLimits()))
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+    print(f"a {size[0]:,} x {size[1]:,} PNG: worker's peak memory {peak / 1e6:.0f} MB")
+    assert peak < MEMORY_BOUND_BYTES
 
     assert isinstance(made, Picture)
     assert max(made.width, made.height) <= 2048
