@@ -213,7 +213,7 @@ class Answer {
     this.status.hidden = !waiting;
     this.status.lastChild.textContent = status || "";
     this.footer.textContent = footer;
-    this.footer.hidden = !footer;
+    this.footer.hidden = !footer || footer === byId("banner").textContent; // said on top of the page already
     this.element.classList.toggle("growing", this.growing && !waiting);
     this.element.setAttribute("aria-busy", this.growing);
     this.files.replaceChildren(...files.map((file) => this.file(file)));

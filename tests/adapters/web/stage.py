@@ -42,6 +42,7 @@ class AnsweringIntake(FakeIntake):
     adapter: WebAdapter | None = None
     conversations: FakeConversations = field(default_factory=FakeConversations)
     place: int = 0
+    footer: str = ""
     _running: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _asked: dict[str, Incoming] = field(default_factory=dict)
     _stopped: set[str] = field(default_factory=set)
@@ -104,7 +105,7 @@ class AnsweringIntake(FakeIntake):
             if reply_id not in self._stopped:
                 raise
             state = "stopped"
-        footer = "Stopped." if state == "stopped" else ""
+        footer = "Stopped." if state == "stopped" else self.footer
         await surface.edit("", 0, Shown(text, final=True, controls=done, footer=footer))
         self._store(incoming, reply_id, "user", incoming.text, state)
         self._store(incoming, reply_id, "assistant", text, state)

@@ -357,6 +357,19 @@ async def test_the_banner_says_that_the_small_local_model_answers(browser):
         await expect(stage.page.locator("#banner")).to_have_text(LOCAL_MODEL)
 
 
+async def test_what_the_banner_says_is_not_said_under_the_answer_again(browser):
+    """With the banner on top the same sentence under each answer is left out; another one stands."""
+    async with _a_stage(browser) as stage:
+        stage.house.banner = stage.intake.footer = LOCAL_MODEL
+        await stage.page.reload()
+        await stage.ask("one")
+        await expect(stage.page.locator(".answer .footer")).to_be_hidden()
+
+        stage.intake.footer = "Your message was cut."
+        await stage.ask("two")
+        await expect(stage.page.locator(".answer .footer").last).to_have_text("Your message was cut.")
+
+
 async def test_an_uploaded_file_travels_with_the_question(stage):
     """A file put into the composer is kept in the blobs and named in the message."""
     await stage.page.locator("#files").set_input_files(
