@@ -102,8 +102,8 @@ class StreamedSurface(EditedSurface):
         self._on_user_stop = on_user_stop
         self._is_ours = is_ours
         self._open: dict[str, _Open] = {}
-        self._known: set[str] = set()
-        """Pages that this surface wrote to: whatever `find` looks for, it is none of them."""
+        self._known: dict[str, str] = {}
+        """ts -> nonce of the pages that this surface wrote to, "" where it did not post them."""
         self._status = ""
         self._edited = not streaming.enabled
         """This reply no longer starts streams."""
@@ -157,7 +157,7 @@ class StreamedSurface(EditedSurface):
 
     async def _post_message(self, page: int, shown: Shown, nonce: str) -> str:
         ref = await super().post(page, shown, nonce)
-        self._known.add(ref)
+        self._known[ref] = nonce
         return ref
 
     async def _start_stream(self, page: int, shown: Shown, nonce: str) -> str:
@@ -175,13 +175,13 @@ class StreamedSurface(EditedSurface):
         )
         ref = str(answer["ts"])
         self._open[ref] = _Open(page, nonce, sent, whole)
-        self._known.add(ref)
+        self._known[ref] = nonce
         self._appends = True
         await self._show_status(shown.status)
         return ref
 
     async def edit(self, ref: str, page: int, shown: Shown) -> None:
-        self._known.add(ref)
+        self._known.setdefault(ref, "")
         stream = self._open.get(ref)
         if stream is None:
             return await self._overwrite(ref, page, shown)
@@ -292,6 +292,8 @@ class StreamedSurface(EditedSurface):
     async def find(self, page: int, nonce: str) -> str | None:
         """A stream carries no metadata until it is stopped. One of our messages since the question that no ledger
         knows is therefore the lost page: started, and never learned of."""
+        if mine := next((ref for ref, mark in self._known.items() if mark == nonce), None):
+            return mine
         async for message in self._since_question():
             metadata = message.get("metadata") or {}
             if metadata.get("event_type") == METADATA_EVENT:
