@@ -47,14 +47,24 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)
+# What is measured beside the house lives in environments of its own: it is nobody's dependency here.
+LITELLM := litellm==1.106.2
+PEER_BOTS := nanobot-ai==0.3.5
+
+bench: $(READY) .venv-peers/.$(LITELLM)
 	$(BIN)/python -m benchmarks
 
 bench-quick: $(READY)
 	$(BIN)/python -m benchmarks --quick
 
-bench-peers: $(READY)
+bench-peers: $(READY) .venv-bots/.$(PEER_BOTS)
 	$(BIN)/python -m benchmarks --peers
+
+.venv-peers/.$(LITELLM):
+	@$(PYTHON) -m venv .venv-peers && .venv-peers/bin/pip install --quiet --disable-pip-version-check $(LITELLM) && touch $@
+
+.venv-bots/.$(PEER_BOTS):
+	@$(PYTHON) -m venv .venv-bots && .venv-bots/bin/pip install --quiet --disable-pip-version-check $(PEER_BOTS) discord.py==2.7.1 && touch $@
 
 torture: $(READY)
 	$(BIN)/python -m tests.torture
