@@ -148,8 +148,7 @@ class LiveReply:
         self._closing = True
         self._visible.set()
         self._changed.set()
-        if self._ending is None:
-            self._pacer.abandon(self._seat)
+        self._pacer.abandon(self._seat)
         return await self._settle()
 
     async def _settle(self) -> bool:
