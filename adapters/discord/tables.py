@@ -13,6 +13,9 @@ from dataclasses import dataclass
 MAX_COLUMNS_WIDE = 74
 """Cells across that a code block shows without wrapping on a desktop; wider tables become lists."""
 
+_AS_EMOJI = "\ufe0f"
+_SKIN_TONES = frozenset("\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
+
 _SEPARATOR = re.compile(r"^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
 
 
@@ -117,18 +120,26 @@ def _as_list(table: Table) -> list[str]:
 def width(text: str) -> int:
     """Cells *text* takes in a fixed-width font: two for East Asian wide characters and emoji, none for combining marks.
 
-    Source: Unicode Standard Annex 11 (East Asian Width), as Python's unicodedata carries it. Weakness: fonts differ
-    on ambiguous characters, which count as one here.
+    Source: Unicode Standard Annex 11 (East Asian Width), as Python's unicodedata carries it; emoji sequences as in
+    Unicode Technical Standard 51. Weakness: fonts differ on ambiguous characters, which count as one here.
     """
     total = 0
     joined = False
+    last = 0
     for char in text:
         if char == "\u200d":
             joined = True  # a joined emoji sequence is drawn as one
             continue
+        if char in _SKIN_TONES and last == 2:
+            continue  # it colours the emoji before it
+        if char == _AS_EMOJI and last == 1:
+            total += 1  # a character of text drawn as an emoji
+            last = 2
+            continue
         if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me", "Cf"):
             continue
         if not joined:
-            total += 2 if unicodedata.east_asian_width(char) in "WF" else 1
+            last = 2 if unicodedata.east_asian_width(char) in "WF" else 1
+            total += last
         joined = False
     return total

@@ -136,9 +136,43 @@ async def test_four_answers_in_one_channel_are_fair(bot: Bot, shared: bool) -> N
     )
 
     messages = bot.discord.said(bot.channel)
+    shown = [len(message.history) for message in messages]
     assert sorted(message.content for message in messages) == sorted(text.strip() for text in texts)
+    assert max(shown) - min(shown) <= 3
     assert bot.discord.refusals == []
     assert bot.discord.pings == []
+
+
+async def test_last_words_wait_for_one_slot_only(bot: Bot) -> None:
+    """While three others grow on in the channel, an answer that ends is written to its end next: after its last word
+    the others get the write under way and one each at most, then it stands whole."""
+    pacer = paced(bot)
+    surfaces = [await bot.ask(f"question {number}") for number in range(4)]
+    others = [
+        asyncio.create_task(grow(surface, f"word{number} " * 200, pacer=pacer, reply_id=f"reply{number}"))
+        for number, surface in enumerate(surfaces[1:])
+    ]
+    ended_at = 0
+
+    async def end_first() -> None:
+        nonlocal ended_at
+        clock = SystemClock()
+        async with LiveReply(
+            surfaces[0], FakeLedger(), pacer, clock,
+            reply_id="first", request_id="run1", platform="discord", asked_at=clock.now(),
+        ) as live:  # fmt: skip
+            for _ in range(40):
+                await live.send(TextDelta("tern "))
+                await asyncio.sleep(0.006)
+            ended_at = len(bot.discord.requests)
+            await live.finish()
+
+    await end_first()
+    since = bot.discord.requests[ended_at:]
+    await asyncio.gather(*others)
+
+    assert len(since) <= 4 + 1
+    assert bot.discord.refusals == []
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,22 @@ def test_cells_keep_escaped_bars_and_code() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "cells_wide"), [("abc", 3), ("漢字", 4), ("😀", 2), ("e\u0301", 1), ("👩\u200d🔬", 2)]
+    ("text", "cells_wide"),
+    [
+        ("abc", 3),
+        ("漢字", 4),
+        ("😀", 2),
+        ("e\u0301", 1),
+        ("👩\u200d🔬", 2),
+        ("\u2764\ufe0f", 2),
+        ("\u2764", 1),
+        ("1\ufe0f\u20e3", 2),
+        ("👍\U0001f3fd", 2),
+        ("🇮🇸", 2),
+    ],
 )
 def test_width_is_what_a_terminal_would_show(text: str, cells_wide: int) -> None:
-    """East Asian wide characters and emoji take two, combining marks none, a joined emoji counts once."""
+    """East Asian wide characters and emoji take two, combining marks none, a joined or coloured emoji counts once."""
     assert width(text) == cells_wide
 
 
