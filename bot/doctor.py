@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bot import local_server
+from bot import local_server, mapping
+from bot.config import Config
 from bot.greeting import GROQ_KEYS_URL, model_warnings, sunset_warnings
 from bot.loading import Loaded
 from bot.local_choice import choice_of
@@ -22,6 +23,7 @@ from bot.settings import MIN_SECRET_CHARS, Settings
 from core.clock import Clock
 from core.errors import ConnectionFailed, KeyRejected, ProviderError
 from core.ports import Catalogue
+from core.tools.mcp import McpFailed, offered_tools
 
 Level = Literal["ok", "warn", "bad"]
 
@@ -87,9 +89,35 @@ def standard_checks(
     async def exposure() -> list[Finding]:
         return check_exposure(settings)
 
+    async def mcp_servers() -> list[Finding]:
+        return await check_mcp_servers(loaded.config)
+
     keys = [_check_of_key(name, catalogue, loaded) for name, catalogue in catalogues.items()]
     missing = [] if settings.has_model_key else [_no_key]
-    return [*keys, *missing, models, local_model, database_file, disk, exposure]
+    return [*keys, *missing, models, local_model, mcp_servers, database_file, disk, exposure]
+
+
+async def check_mcp_servers(config: Config) -> list[Finding]:
+    """Start each server of `[mcp.servers]` and count its tools."""
+    findings = []
+    for server in mapping.mcp_servers(config):
+        subject = f"mcp {server.name}"
+        try:
+            async with asyncio.timeout(_MCP_S):
+                offered = await offered_tools(server)
+        except TimeoutError:
+            findings.append(Finding("bad", subject, f"it did not answer within {_MCP_S:.0f} s", _MCP_ADVICE))
+        except McpFailed as error:
+            findings.append(Finding("bad", subject, str(error), _MCP_ADVICE))
+        else:
+            missing = sorted((server.tools or server.reads_only | server.acts) - set(offered))
+            advice = f"it has no {', '.join(missing)}; it has {', '.join(offered)}" if missing else ""
+            findings.append(Finding("warn" if missing else "ok", subject, f"it offers {len(offered)} tools", advice))
+    return findings
+
+
+_MCP_S = 15.0
+_MCP_ADVICE = "try its command or url from [mcp.servers] in tern.toml by hand"
 
 
 async def _no_key() -> list[Finding]:

@@ -94,15 +94,7 @@ class McpTools:
 
     async def _serve(self, server: McpServer) -> None:
         """Connect, offer the tools, and stay until the server no longer answers."""
-        from mcp import Client, StdioServerParameters
-
-        where: Any = server.url
-        if server.command:
-            # The package adds PATH, HOME and the like, which programs need to start, and nothing else of ours.
-            where = StdioServerParameters(
-                command=server.command[0], args=list(server.command[1:]), env=dict(server.env)
-            )
-        async with Client(where, read_timeout_seconds=server.deadline_s) as client:
+        async with _client(server) as client:
             tools = await _all_tools(client)
             specs = [_spec(server, client, tool) for tool in tools if server.tools is None or tool.name in server.tools]
             self._toolbox.add(specs[:MAX_TOOLS], replacing=f"{server.name}__")
@@ -110,6 +102,30 @@ class McpTools:
             while True:
                 await self._clock.sleep(_PING_S)
                 await client.list_tools()
+
+
+def _client(server: McpServer) -> Client:
+    from mcp import Client, StdioServerParameters
+
+    where: Any = server.url
+    if server.command:
+        # The package adds PATH, HOME and the like, which programs need to start, and nothing else of ours.
+        where = StdioServerParameters(command=server.command[0], args=list(server.command[1:]), env=dict(server.env))
+    return Client(where, read_timeout_seconds=server.deadline_s)
+
+
+async def offered_tools(server: McpServer) -> list[str]:
+    """Connect once and return the names of its tools. Raises McpFailed."""
+    names: list[str] = []
+    failed = ""
+    try:
+        async with _client(server) as client:
+            names = [tool.name for tool in await _all_tools(client)]
+    except* Exception as failures:  # noqa: BLE001 - a foreign program may fail in any way
+        failed = _kinds(failures)
+    if failed:
+        raise McpFailed(f"it cannot be used: {failed}")
+    return names
 
 
 async def _all_tools(client: Client) -> list[mcp_types.Tool]:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from bot.config import Config
-from bot.doctor import Finding, check_database, check_disk, check_exposure, examine, report, standard_checks
+from bot.doctor import (
+    Finding,
+    check_database,
+    check_disk,
+    check_exposure,
+    check_mcp_servers,
+    examine,
+    report,
+    standard_checks,
+)
 from bot.loading import Loaded
 from bot.settings import Settings
 from core.errors import ConnectionFailed, KeyRejected, ProviderError
@@ -174,3 +185,18 @@ def test_report_counts_and_advises() -> None:
         "      -> make a new one",
         "1 to mend, 0 to know.",
     ]
+
+
+async def test_mcp_servers_are_tried() -> None:
+    """A server that answers is counted, with the tools of tern.toml that it lacks; one that does not start is bad."""
+    command = json.dumps([sys.executable, "-m", "mcp_server_time"])
+    config = Config.read(
+        f'[mcp.servers.time]\ncommand = {command}\nreads_only = ["fly"]\n'
+        '[mcp.servers.gone]\ncommand = ["no-such-program"]\n'
+    )
+
+    time, gone = await check_mcp_servers(config)
+
+    assert (time.level, time.text) == ("warn", "it offers 2 tools")
+    assert "it has no fly" in time.advice
+    assert gone.level == "bad"
