@@ -19,6 +19,7 @@ from playwright.async_api import Page, async_playwright, expect
 from core.incoming import Attachment
 from tests import models
 from tests.bot.box import ANN, Box, keyed, open_box, until
+from tests.core.files import samples
 from tests.core.files.spoken import CONTAINERS, SENTENCE, spoken, word_error_rate
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.llm_api import FakeLlmApi, Heard, Say
@@ -212,3 +213,47 @@ async def test_voice_message_on_discord(tmp_path: Path) -> None:
     assert "I heard" in answer
     assert used.private
     assert "Sunny" not in used.pages[0].content
+
+
+DROP = """([name, mime, bytes]) => {
+  const files = new DataTransfer();
+  files.items.add(new File([new Uint8Array(bytes)], name, { type: mime }));
+  return files;
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="Chromium is not installed (apt-get install chromium)")
+async def test_pictures_dropped_and_pasted_on_the_page(tmp_path: Path) -> None:
+    """A dropped and a pasted picture stand as thumbnails in the field, then in the question, also after a reload; a
+    file that is too large says so and stops nothing."""
+    complaints: list[str] = []
+    async with a_house(tmp_path) as house, a_browser_that_hears(tmp_path / "silent.wav") as page:
+        house.groq.plays("qwen/qwen3.8-27b", Say("Two walls."))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.goto(house.box.app.url)
+        await expect(page.locator("#attach")).to_be_visible()
+
+        red, blue = (list(samples.picture(colour=colour)) for colour in ("red", "blue"))
+        dropped = await page.evaluate_handle(DROP, ["red.jpg", "image/jpeg", red])
+        await page.dispatch_event("main", "drop", {"dataTransfer": dropped})
+        await page.evaluate(
+            "([name, mime, bytes]) => { const files = new DataTransfer();"
+            " files.items.add(new File([new Uint8Array(bytes)], name, { type: mime }));"
+            " document.getElementById('question').dispatchEvent("
+            "   new ClipboardEvent('paste', { clipboardData: files, bubbles: true, cancelable: true })); }",
+            ["blue.jpg", "image/jpeg", blue],
+        )
+        await expect(page.locator(".upload.done img")).to_have_count(2)
+        await page.set_input_files("#files", {"name": "huge.bin", "mimeType": "", "buffer": b"0" * (26 * 2**20)})
+        await expect(page.locator(".toast")).to_contain_text("huge.bin is larger than 25 MB")
+        await page.fill("#question", "What are these?")
+        await page.press("#question", "Enter")
+
+        await expect(page.locator(".answer .prose")).to_contain_text("Two walls.", timeout=20_000)
+        await page.reload()
+        await expect(page.locator(".question img.thumb")).to_have_count(2)
+        await page.wait_for_function("[...document.querySelectorAll('.thumb')].every((one) => one.naturalWidth > 0)")
+        await page.screenshot(path=str(tmp_path / "thumbnails.png"))
+
+    assert complaints == []
