@@ -38,9 +38,17 @@ async def run(names: list[str], *, quick: bool, rounds: int) -> str:
             bench = Bench(quick, rounds, port, Path(folder))
             for name in names:
                 print(f"... {name}", file=sys.stderr, flush=True)
-                sections.append(await POINTS[name](bench))
+                sections.append(await _measured(name, bench))
                 print(sections[-1].markdown(), end="\n\n", flush=True)
     return report(sections, loads=(load, os.getloadavg()[0]), took_s=time.monotonic() - began, rounds=rounds)
+
+
+async def _measured(name: str, bench: Bench) -> Section:
+    """The point's section; where it broke, a section that says so, so that the others are not lost."""
+    try:
+        return await POINTS[name](bench)
+    except (RuntimeError, OSError) as error:  # TimeoutError is an OSError
+        return Section(f"{name}: not measured", f"It broke off: {type(error).__name__} {error}".strip())
 
 
 def main() -> None:
