@@ -8,6 +8,7 @@ import msgspec
 
 from core.models import ModelSpec
 from core.providers.failures import broken
+from core.providers.languages import language_code
 from core.providers.sdk import SdkCaller
 from core.requests import Segment, TranscribeRequest, Transcript, Usage, Word
 
@@ -86,7 +87,7 @@ async def transcribed(caller: SdkCaller, provider: str, request: TranscribeReque
     billed_s = max(duration_s, model.min_billed_audio_s)
     return Transcript(
         text=heard.text.strip(),
-        language=heard.language or request.language or "",
+        language=language_code(heard.language) or request.language or "",
         duration_s=duration_s,
         model=model.id,
         provider=provider,

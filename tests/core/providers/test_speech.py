@@ -29,7 +29,7 @@ async def test_a_clip_becomes_words(groq: GroqProvider, groq_api: FakeLlmApi, he
 
     transcript = await groq.transcribe(replace(CLIP, language="de", prompt="names: Ann"), TURBO)
 
-    assert (transcript.text, transcript.language, transcript.duration_s) == ("Guten Tag", "german", 3.0)
+    assert (transcript.text, transcript.language, transcript.duration_s) == ("Guten Tag", "de", 3.0)
     assert transcript.segments == (Segment(0.0, 3.0, " Guten Tag", 0.5, -1.5, 1.1),)
     assert transcript.usage.audio_s == 10.0
     assert transcript.usage.cost_usd == pytest.approx(10 / 3600 * 0.04)
