@@ -16,6 +16,10 @@ MAX_HELD_CHARS = 400
 """Longest text held back while the seam is unclear. A model that says word for word what stands already is held
 longer: there is nothing new to show."""
 
+MIN_REPEAT_CHARS = 4
+"""So many characters of the end said again are waited with, however slow the model is: a word of six letters is two
+tokens, and the small local model writes four a second (models.toml)."""
+
 MIN_WHOLE_CHARS = 12
 """A shorter answer, or code block, said again from its beginning is left to the rules for repeats."""
 
@@ -83,6 +87,8 @@ class Seam:
         folded = Folded.of(said)
         if not final and (patient or len(folded.text) >= MIN_WHOLE_CHARS) and self._says_it_again(folded.text):
             return None
+        if not final and len(self._held) <= MAX_HELD_CHARS and self._says_the_end_again(said, folded):
+            return None
         if (join := self._after_repeat(said, folded, final=settle)) is not None:
             return join if isinstance(join, Join) else None
         mended = mend_fence(self._shown.raw, said, final=settle)
@@ -107,6 +113,14 @@ class Seam:
         """Whether all that was said repeats the beginning of the answer, or of its open code block."""
         said = said.rstrip(" ")
         return any(place.text.startswith(said) for place in self._beginnings())
+
+    def _says_the_end_again(self, said: str, folded: Folded) -> bool:
+        """Whether all that was said repeats the end of the answer, as it was asked to: there is nothing new to show, so
+        a slow model is not hurried. Shown as it is, its repetition would stand there twice."""
+        return (
+            len(folded.text) >= MIN_REPEAT_CHARS
+            and overlap(self._shown, said, final=False, code_at=self._code_at) is HOLD
+        )
 
     def _beginnings(self) -> tuple[Shown, ...]:
         return (self._shown,) if self._block is None else (self._shown, self._block)

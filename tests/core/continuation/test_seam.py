@@ -322,3 +322,22 @@ def test_long_answer_said_again_is_held_to_its_end() -> None:
 def test_nothing_more_to_say() -> None:
     """An empty continuation leaves the text as it is."""
     assert Seam("Terns fly", editable=False).end() == Join(9, "")
+
+
+@BOTH_SURFACES
+@pytest.mark.parametrize("after", [after for after in EVERY_CUT if after > 6])
+def test_slow_repeat_of_the_end_is_waited_for(after: int, editable: bool) -> None:
+    """A model that says the last words again as slowly as it likes never makes them stand there twice."""
+    shown, rest = cut(after)
+    said = last_words(shown, 6) + rest
+    seam = Seam(shown, editable=editable)
+    join: Join | None = None
+    tail = ""
+    for at, piece in enumerate(pieces(said, 6)):
+        if join is None:
+            join = seam.feed(piece, patient=at == 0)
+        else:
+            tail += piece
+    join = join or seam.end()
+
+    assert shown[: join.keep_chars] + join.text + tail == ANSWER
