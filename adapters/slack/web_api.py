@@ -109,7 +109,9 @@ class WebApi:
             answer = await call()
         except Foreign as error:
             if is_rate_limit(error):
-                self._pacer.learn(bucket, remaining=0, reset_after_s=retry_after_s(error))
+                # Retry-After says when one call may follow, not that the whole minute is free again: the pacer's own
+                # count stays, and the caller's slot is refused.
+                logger.info("Slack refuses %s for %.0f s", bucket, retry_after_s(error))
             if code_of(error) in AUTH:
                 self.shut_out = code_of(error)
                 logger.error("Slack shut us out: %s", translate(error))
