@@ -410,7 +410,7 @@ async def test_button_of_an_older_version_is_acknowledged(bot: Bot) -> None:
 
 
 async def test_commands_are_registered_once_and_only_on_change(bot: Bot, start: StartBot) -> None:
-    """The first start registers seven commands and three menus, for servers and users; the second one nothing."""
+    """The first start registers seven commands and the five menus that the library allows, for servers and users; the second one nothing."""
     await until(lambda: bot.discord.syncs == 1)
     await until(lambda: any("commands" in key for key in bot.notes.kept))
     await bot.leave()
@@ -421,7 +421,7 @@ async def test_commands_are_registered_once_and_only_on_change(bot: Bot, start: 
     names = sorted(command["name"] for command in bot.discord.commands)
     assert bot.discord.syncs == 1
     assert names == [
-        "Explain this", "Summarise from here", "Transcribe", "Transcribe with times",
+        "Explain this", "Extract ...", "Summarise from here", "Transcribe", "Transcribe with times",
         "ask", "export", "forget", "help", "model", "persona", "usage",
     ]  # fmt: skip
     assert all(command["integration_types"] == [0, 1] for command in bot.discord.commands)
