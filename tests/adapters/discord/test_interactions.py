@@ -410,7 +410,7 @@ async def test_button_of_an_older_version_is_acknowledged(bot: Bot) -> None:
 
 
 async def test_commands_are_registered_once_and_only_on_change(bot: Bot, start: StartBot) -> None:
-    """The first start registers seven commands and the five menus that the library allows, for servers and users; the second one nothing."""
+    """The first start registers seven commands and all five menus, for servers and users; the second one nothing."""
     await until(lambda: bot.discord.syncs == 1)
     await until(lambda: any("commands" in key for key in bot.notes.kept))
     await bot.leave()
