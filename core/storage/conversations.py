@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from core.incoming import ConversationKey, UserKey
+from core.incoming import ConversationKey, Incoming, UserKey
 from core.ports import ConversationSummary, ShownTurn
 from core.storage.codec import decode_facts, decode_incoming
 from core.storage.database import Database
@@ -50,7 +50,7 @@ class SqlConversations:
 
         def work(c: Connection) -> list[ConversationSummary]:
             return [
-                ConversationSummary(conversation_of(row), title_of(decode_incoming(row.body).text), row.updated_at)
+                ConversationSummary(conversation_of(row), title_of(decode_incoming(row.body)), row.updated_at)
                 for row in c.execute(query)
                 if row.body is not None
             ]
@@ -61,8 +61,9 @@ class SqlConversations:
         return await self._database.read(lambda c: _messages(c, conversation, limit))
 
 
-def title_of(text: str) -> str:
-    """The first words of *text*, on one line."""
+def title_of(question: Incoming) -> str:
+    """The first words of *question* on one line; without words the name of what came with it."""
+    text = question.text.strip() or ", ".join(item.name for item in question.attachments)
     line = " ".join(text.split())
     if len(line) <= _TITLE_CHARS:
         return line

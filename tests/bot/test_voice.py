@@ -146,6 +146,7 @@ async def test_clip_is_answered_with_a_clip_where_that_is_wished(tmp_path: Path)
             answer = await box.answer(receipt.reply_id)
             asked = await box.says("And now in writing?")
             written = await box.answer(asked.reply_id)
+            [summary] = await box.app.storage.conversations.conversations(ANN)
             [file] = answer.facts["files"]
             spoken_answer = await box.app.storage.blobs.get(file["ref"])
 
@@ -153,6 +154,7 @@ async def test_clip_is_answered_with_a_clip_where_that_is_wished(tmp_path: Path)
     assert spoken_answer.startswith(b"RIFF")
     assert len([one for one in groq.requests if one.path.endswith("/speech")]) >= 2  # one for each 200 characters
     assert "files" not in written.facts
+    assert summary.title == "voice-message.ogg"  # a conversation begun aloud has a name all the same
 
 
 SLACKS_CLIP, DISCORDS_CLIP = "m4a", "ogg"

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from core.errors import SurfaceGone, TooLarge
-from core.events import Event, Notice
+from core.errors import NoModelLeft, OverLimit, SurfaceGone, TooLarge
+from core.events import Event, Notice, Send
 from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
-from core.requests import Image, Text, Turn
+from core.requests import ChatRequest, Image, Reply, Text, Turn, Usage
 from core.services.attachments import AttachmentLimits, Attachments
+from core.services.digest import Digest
 from core.services.transcription import Transcription
 from tests.core.files import samples
 from tests.core.services.hearing import USER, DirectReader, FakeSpeech, MemoryCache, audio_model
@@ -217,3 +218,48 @@ async def test_names_are_data(clock: FakeClock) -> None:
 
 def _incoming() -> Incoming:
     return Incoming("1", "e", USER, ConversationKey("slack", "T", "C", "1"), "?", 0.0)
+
+
+class NoteTaker:
+    """A handler that notes the length of each part, or fails."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.asked: list[ChatRequest] = []
+
+    async def __call__(self, request: ChatRequest, send: Send) -> Reply:
+        self.asked.append(request)
+        if self.error:
+            raise self.error
+        return Reply(f"note {len(self.asked)}", "m", "groq", Usage())
+
+
+LONG = "All about terns. " * 3_000
+"""51,000 characters: three parts."""
+
+
+async def test_long_document_becomes_notes(clock: FakeClock) -> None:
+    """Above the inline size a document is read in parts under the asker's name, never by the small local model."""
+    taker = NoteTaker()
+    desk = Desk(clock, {"a.txt": LONG.encode()})
+    desk.reader._digest = Digest(taker)
+
+    (part,) = await desk.read(named("a.txt"))
+
+    assert isinstance(part, Text)
+    assert all(f"note {number}" in part.text for number in (1, 2, 3))
+    assert {(request.user, request.private, request.allow_local) for request in taker.asked} == {(USER, True, False)}
+    assert desk.told[-1].facts["detail"] == "all of it, in 3 parts"
+
+
+@pytest.mark.parametrize("error", [NoModelLeft(), OverLimit("user", "tokens per minute", limit=1.0, retry_after_s=1.0)])
+async def test_beginning_stands_where_nobody_takes_notes(clock: FakeClock, error: Exception) -> None:
+    """Without a model for notes, or above the asker's limit, the beginning is read and that is said."""
+    desk = Desk(clock, {"a.txt": LONG.encode()})
+    desk.reader._digest = Digest(NoteTaker(error))
+
+    (part,) = await desk.read(named("a.txt"))
+
+    assert isinstance(part, Text)
+    assert 24_000 <= len(part.text) < 24_300
+    assert desk.told[-1].facts["detail"] == "the first 24,000 of 51,000 characters"
