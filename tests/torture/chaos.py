@@ -21,7 +21,7 @@ async def make_trouble(plan: Plan, worlds: Worlds, house: House) -> None:
         group.create_task(_platforms(plan, worlds))
         group.create_task(_sockets(plan, worlds))
         group.create_task(_clock(plan, house))
-        group.create_task(_signs_of_life(worlds))
+        group.create_task(signs_of_life(worlds))
 
 
 async def _platforms(plan: Plan, worlds: Worlds) -> None:
@@ -98,7 +98,7 @@ async def _clock(plan: Plan, house: House) -> None:
         house.clock.off_s = random.choice((-30.0, -2.0, 0.0, 2.0, 30.0, 90.0, -90.0))
 
 
-async def _signs_of_life(worlds: Worlds) -> None:
+async def signs_of_life(worlds: Worlds) -> None:
     """The library's own heartbeats come from a thread in real time, which here is too slow for it."""
     while True:
         await asyncio.sleep(10)

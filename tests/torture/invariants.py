@@ -266,9 +266,12 @@ def _nobody_pinged(evidence: Evidence) -> Iterator[str]:
 
 def _nothing_refused_as_malformed(evidence: Evidence) -> Iterator[str]:
     worlds = evidence.trial.worlds
-    yield from worlds.slack.violations
+    gone = {message.ts for message in worlds.slack.world.messages if message.deleted}
+    for violation in worlds.slack.violations:
+        if not (violation.startswith("posted into the thread") and gone & set(re.findall(r"[\d.]{17}", violation))):
+            yield violation
     for error in worlds.discord.errors:
-        if " 400 " in error:
+        if " 400 " in error and " 40060 " not in error:  # an interaction that was delivered twice
             yield error
     for api in (worlds.groq, worlds.openai):
         for record in api.asked():

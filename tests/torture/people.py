@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -168,12 +169,12 @@ class Crowd:
     ended: Callable[[list[Question]], set[str]]
     """Which of these questions' runs have ended: message ids."""
     questions: list[Question] = field(default_factory=list)
-    _spare: int = 0
+    answered_by: Counter[int] = field(default_factory=Counter)
+    """Person -> questions that came to an end."""
     _open: set[Question] = field(default_factory=set)
 
     async def live(self, *, within_s: float) -> None:
         """Raises TimeoutError when somebody still waits at the end; `waiting` says who."""
-        self._spare = self.messages
         async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
             looking = group.create_task(self._look())
             crowd = [group.create_task(self._live(number, asker)) for number, asker in enumerate(self.askers)]
@@ -203,6 +204,7 @@ class Crowd:
                 await asyncio.sleep(THINKS_S)
                 await self._until_ended(await self._ask(asker))  # did not wait for the first
             await self._until_ended(question)
+            self.answered_by[number] += 1
             await asyncio.sleep(THINKS_S + random.random())
 
     async def _ask(self, asker: Asker) -> Question:

@@ -18,7 +18,7 @@ from tests.torture.trial import run_trial
 
 def test_everything_holds_under_trouble() -> None:
     """Faults of models, platforms, sockets and clocks at once: no invariant breaks."""
-    report = run_trial(11, 40, people=20, troubles=Troubles(platform_every_s=1.0, socket_every_s=15.0))
+    report = run_trial(11, 40, people=20, troubles=Troubles(platform_every_s=1.0, socket_every_s=15.0), level="debug")
 
     assert report.broken == ()
     assert report.messages >= 40

@@ -50,7 +50,13 @@ class Report:
 
 
 def run_trial(
-    seed: int, messages: int, *, people: int = 40, troubles: Troubles = Troubles(), plant: Plant | None = None
+    seed: int,
+    messages: int,
+    *,
+    people: int = 40,
+    troubles: Troubles = Troubles(),
+    plant: Plant | None = None,
+    level: str = "info",
 ) -> Report:
     """Run one trial on a loop of its own and look at what it leaves behind."""
     before = _handles()
@@ -59,7 +65,7 @@ def run_trial(
         tempfile.TemporaryDirectory() as folder,
         asyncio.Runner(loop_factory=HurriedLoop) as runner,
     ):
-        report = runner.run(_trial(seed, messages, people, troubles, plant, Path(folder)))
+        report = runner.run(_trial(seed, messages, people, troubles, plant, level, Path(folder)))
     gc.collect()
     left = [f"nothing_left_behind: {what}: {count}" for what, count in (_handles() - before).items()]
     return Report(**{**{name: getattr(report, name) for name in report.__slots__}, "broken": (*report.broken, *left)})
@@ -72,19 +78,19 @@ def run_order(order: tuple[int, int, int]) -> Report:
 
 
 async def _trial(
-    seed: int, messages: int, people: int, troubles: Troubles, plant: Plant | None, folder: Path
+    seed: int, messages: int, people: int, troubles: Troubles, plant: Plant | None, level: str, folder: Path
 ) -> Report:
     began, plan = time.monotonic(), Plan(seed, troubles)
     loop = asyncio.get_running_loop()
     async with open_worlds(plan) as worlds:
         trial = Trial(plan, worlds, folder)
-        askers = _crowd(plan, worlds, people)
+        askers = crowd_of(plan, worlds, people)
         tasks = len(asyncio.all_tasks())
         began_world = loop.time()
-        async with open_house(trial, CONFIG) as house:
+        async with open_house(trial, CONFIG, level=level) as house:
             if plant:
                 plant(trial, house)
-            crowd = Crowd(plan, worlds.clock, askers, messages, lambda asked: _ended(house, asked))
+            crowd = Crowd(plan, worlds.clock, askers, messages, lambda asked: ended(house, asked))
             stuck: list[Question] = []
             async with asyncio.TaskGroup() as group:
                 trouble = group.create_task(make_trouble(plan, worlds, house))
@@ -93,7 +99,8 @@ async def _trial(
                 except TimeoutError:
                     stuck = crowd.waiting
                 trouble.cancel()
-            await _quiet(house)
+            await worlds.slack.deliveries.idle()  # what was not acknowledged comes again for six minutes
+            await quiet(house)
             world_s = loop.time() - began_world
         evidence = Evidence(trial, house, [question for question in crowd.questions if question is not None])
         found = [f"everybody_is_heard: {question.platform} q{question.number:06d}" for question in stuck]
@@ -114,7 +121,7 @@ async def _trial(
         )  # fmt: skip
 
 
-def _crowd(plan: Plan, worlds: Worlds, people: int) -> list[Asker]:
+def crowd_of(plan: Plan, worlds: Worlds, people: int) -> list[Asker]:
     """Half on each platform; of these a third in direct messages, the rest spread over channels of ten."""
     askers: list[Asker] = []
     for number in range(people):
@@ -140,7 +147,7 @@ def _crowd(plan: Plan, worlds: Worlds, people: int) -> list[Asker]:
     return askers
 
 
-def _ended(house: House, asked: list[Question]) -> set[str]:
+def ended(house: House, asked: list[Question]) -> set[str]:
     """Which of these questions have runs, all of them ended."""
     ids = [question.message_id for question in asked]
     marks = ",".join("?" * len(ids))
@@ -152,7 +159,7 @@ def _ended(house: House, asked: list[Question]) -> set[str]:
     return {message_id for message_id, _ in rows} - still
 
 
-async def _quiet(house: House) -> None:
+async def quiet(house: House) -> None:
     """Wait until no run is open, then a little longer for what only now becomes one."""
     for _ in range(2):
         async with asyncio.timeout(3_600):

@@ -1,0 +1,197 @@
+"""A thousand people on both platforms at once, for ten minutes of the platforms' time: `python -m tests.torture.load`.
+
+Writes benchmarks/load.json and benchmarks/load.svg, and prints what benchmarks/LOAD.md says. Model faults are off:
+the question here is what a crowd does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.torture.chaos import signs_of_life
+from tests.torture.hurry import HurriedLoop, counted_writer
+from tests.torture.invariants import Evidence, broken
+from tests.torture.people import Crowd
+from tests.torture.plan import CALM, Plan
+from tests.torture.trial import CONFIG, crowd_of, ended, quiet
+from tests.torture.world import Trial, Worlds, open_house, open_worlds
+
+LOOK_EVERY_S = 5.0
+OUT = Path(__file__).parent.parent.parent / "benchmarks"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at the house under load; seconds are the platforms' own."""
+
+    at_s: float
+    rss_mb: float
+    running: int
+    queued: int
+    queued_signs: int
+    """Messages on the platforms that say a place in the queue."""
+    loop_lag_ms: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.torture.load", description=__doc__)
+    parser.add_argument("--people", type=int, default=1_000)
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=OUT)
+    given = parser.parse_args()
+    with (
+        counted_writer(),
+        tempfile.TemporaryDirectory() as folder,
+        asyncio.Runner(loop_factory=HurriedLoop) as runner,
+    ):
+        found = runner.run(_load(given.seed, given.people, given.seconds, Path(folder)))
+    given.out.mkdir(exist_ok=True)
+    (given.out / "load.json").write_text(json.dumps(found, indent=1) + "\n")
+    (given.out / "load.svg").write_text(drawn(found["looks"], found["waits"]))
+    for name, value in found["figures"].items():
+        print(f"{name}: {value}")
+    for line in found["broken"]:
+        print(f"BROKEN {line}")
+
+
+async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[str, Any]:
+    began = time.monotonic()
+    plan = Plan(seed, CALM)
+    async with open_worlds(plan) as worlds:
+        trial = Trial(plan, worlds, folder)
+        async with open_house(trial, CONFIG, level="info") as house:
+            loop = asyncio.get_running_loop()
+            start = loop.time()
+            crowd = Crowd(plan, worlds.clock, crowd_of(plan, worlds, people), 10**6, lambda asked: ended(house, asked))
+            looks: list[Look] = []
+            async with asyncio.TaskGroup() as group:
+                alive = group.create_task(signs_of_life(worlds))
+                living = group.create_task(crowd.live(within_s=seconds * 10))
+                while loop.time() < start + seconds:
+                    before = loop.time()
+                    await asyncio.sleep(LOOK_EVERY_S)
+                    late_ms = 1_000 * (loop.time() - before - LOOK_EVERY_S)
+                    inbox = house.app.inbox
+                    looks.append(
+                        Look(loop.time() - start, rss_mb(), inbox.running, inbox.queued, _signs(worlds), late_ms)
+                    )
+                crowd.messages = 0  # nobody begins another question
+                await living
+                alive.cancel()
+                await quiet(house)
+        questions = [question for question in crowd.questions if question is not None]
+        wrong = broken(Evidence(trial, house, questions))
+        waits = [
+            (question.asked_at - questions[0].asked_at, question.ended_at - question.asked_at)
+            for question in questions
+            if question.ended_at is not None
+        ]
+        figures = _figures(people, looks, waits, crowd.answered_by) | {
+            "broken invariants": len(wrong),
+            "processor seconds": round(resource.getrusage(resource.RUSAGE_SELF).ru_utime, 1),
+            "real seconds": round(time.monotonic() - began, 1),
+        }
+        named = [{name: getattr(look, name) for name in look.__slots__} for look in looks]
+        return {"figures": figures, "looks": named, "waits": waits, "broken": wrong[:50]}
+
+
+def _figures(
+    people: int, looks: Sequence[Look], waits: Sequence[tuple[float, float]], shares: Counter[int]
+) -> dict[str, Any]:
+    took = sorted(wait for _, wait in waits)
+    settled = [look.rss_mb for look in looks[len(looks) // 4 :]]
+    counts = [shares[person] for person in range(people)]
+    return {
+        "people": people,
+        "questions answered": len(took),
+        "wait median s": round(statistics.median(took), 2),
+        "wait 95% s": round(took[int(len(took) * 0.95)], 2),
+        "wait longest s": round(took[-1], 2),
+        "answers each, fewest": min(counts),
+        "answers each, most": max(counts),
+        "memory after a quarter MB": round(settled[0]),
+        "memory at the end MB": round(settled[-1]),
+        "most running": max(look.running for look in looks),
+        "most queued": max(look.queued for look in looks),
+        "most signs of a queue at once": max(look.queued_signs for look in looks),
+        "loop late, median ms": round(statistics.median(look.loop_lag_ms for look in looks), 1),
+        "loop late, worst ms": round(max(look.loop_lag_ms for look in looks), 1),
+    }
+
+
+def rss_mb() -> float:
+    """Of the whole process: the house, both fake platforms with all they remember, and the fake providers."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def _signs(worlds: Worlds) -> int:
+    slack = sum("Queued" in message.small_print for message in worlds.slack.world.messages if message.bot)
+    discord = sum(
+        "Queued" in message.content[-200:]
+        for channel in worlds.discord.channels.values()
+        for message in worlds.discord.said(channel)
+    )
+    return slack + discord
+
+
+# --- the picture ---
+
+
+def drawn(looks: Sequence[dict[str, float]], waits: Sequence[tuple[float, float]]) -> str:
+    """Memory, waiting and queue over time, as SVG."""
+    end = max(look["at_s"] for look in looks)
+    by_half_minute: dict[int, list[float]] = {}
+    for asked, wait in waits:
+        by_half_minute.setdefault(int(asked // 30), []).append(wait)
+    middle = [(30.0 * at + 15, statistics.median(some)) for at, some in sorted(by_half_minute.items())]
+    worst = [(30.0 * at + 15, max(some)) for at, some in sorted(by_half_minute.items())]
+    panels = (
+        ("Memory of the process, MB", [("#1f77b4", [(look["at_s"], look["rss_mb"]) for look in looks])]),
+        ("Wait for the whole answer, s: median, longest", [("#2ca02c", middle), ("#d62728", worst)]),
+        (
+            "Runs: answered, queued",
+            [
+                ("#1f77b4", [(look["at_s"], look["running"]) for look in looks]),
+                ("#ff7f0e", [(look["at_s"], look["queued"]) for look in looks]),
+            ],
+        ),
+    )
+    body = "".join(_panel(60 + 210 * at, title, lines, end) for at, (title, lines) in enumerate(panels))
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 690" font-family="sans-serif" font-size="12">'
+        f'<rect width="760" height="690" fill="white"/>{body}</svg>\n'
+    )
+
+
+def _panel(top: int, title: str, lines: Sequence[tuple[str, Sequence[tuple[float, float]]]], end: float) -> str:
+    most = max((value for _, points in lines for _, value in points), default=1.0) or 1.0
+    parts = [
+        f'<text x="60" y="{top - 12}" font-weight="bold">{title}</text>',
+        f'<path d="M60 {top}V{top + 150}H740" fill="none" stroke="black"/>',
+        f'<text x="54" y="{top + 8}" text-anchor="end">{most:.4g}</text>',
+        f'<text x="54" y="{top + 150}" text-anchor="end">0</text>',
+        f'<text x="740" y="{top + 166}" text-anchor="end">{end:.0f} s</text>',
+    ]
+    for colour, points in lines:
+        path = " ".join(
+            f"{60 + 680 * min(at / end, 1):.1f},{top + 150 - 150 * value / most:.1f}" for at, value in points
+        )
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    main()
