@@ -208,6 +208,18 @@ async def test_limits_of_the_config_hold(tmp_path: Path, groq: FakeLlmApi) -> No
     assert second.facts["outcome"] == "OverLimit"
 
 
+async def test_daily_spend_stops_the_whole_bot(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """Once the day's money is spent the next question is refused in words, and costs nothing."""
+    groq.plays(SPEED, Say("tern " * 3_000, burst=1_000))  # 3,000 tokens at 0.30 USD a million
+
+    async with open_box(tmp_path, keyed(groq), "[bot]\ndaily_spend_usd = 0.001\n") as box:
+        first, second = await box.asks("One."), await box.asks("Two.")
+
+    assert (first.state, second.facts["outcome"]) == ("answered", "SpendStopped")
+    assert second.facts["sentence"]
+    assert len(models_asked(groq)) == 1
+
+
 async def test_bot_leaves_the_terminals_messages_alone(tmp_path: Path, groq: FakeLlmApi) -> None:
     """What a crash of `python -m bot chat` left behind waits for the next chat: the bot has no screen for it."""
     key = ConversationKey("terminal", "", "terminal", "t1")
