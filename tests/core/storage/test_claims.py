@@ -1,0 +1,21 @@
+"""Who may show something for which run."""
+
+from __future__ import annotations
+
+from core.runs import Settlement
+from core.storage import Storage
+from tests.core.front_desk import message
+from tests.core.storage.rows import accepted
+
+
+async def test_queued_run_keeps_off_pages_that_are_written(storage: Storage) -> None:
+    """The run of an edited question shows no place while the former run writes the same reply: it would look at the
+    ledger too early, and post again what the former one is just posting."""
+    former = await accepted(storage, message("2+2?", message_id="m"))
+    revised = await storage.inbox.revise(message("2+3?", message_id="m"), "newer", "unused")
+    while_it_writes = await storage.inbox.hold([revised.run_id])
+
+    await storage.inbox.settle(former, Settlement("stopped", "superseded"))
+
+    assert while_it_writes == []
+    assert [claim.run_id for claim in await storage.inbox.hold([revised.run_id])] == ["newer"]
