@@ -33,7 +33,7 @@ async def trial(lines: int) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         async with FakeLlmApi("groq") as groq:
             groq.answers(answer)
-            groq.limits = {model: {} for model in groq.models}
+            groq.limits = {model: {"RPM": 10**6, "RPD": 10**8, "TPM": 10**9} for model in groq.models}
             return await _killed_twice(Path(folder), groq, lines)
 
 
