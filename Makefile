@@ -68,6 +68,7 @@ bench-peers: $(READY) .venv-bots/.$(PEER_BOTS)
 
 torture: $(READY)
 	$(BIN)/python -m tests.torture
+	$(BIN)/python -m tests.torture.batch_trial
 
 # --universal: one lock for every platform and Python that we support, with markers where they differ.
 lock:
