@@ -657,7 +657,7 @@ class Spent:
 
 class UsageStore(Protocol):
     async def add(self, request_id: str, user: UserKey, place: str, model: str, usage: Usage, at: float) -> None:
-        """Once per request id; a replay replaces the row."""
+        """One row per request id: the same moment again replaces it, a later try adds to it."""
         ...
 
     async def spent(self, since: float, *, user: UserKey | None = None, workspace: str | None = None) -> Spent:

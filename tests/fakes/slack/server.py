@@ -63,8 +63,6 @@ class File:
             file["duration_ms"] = self.duration_ms
         if self.transcription is not None:
             file["transcription"] = self.transcription
-        if self.transcription is not None:
-            file["transcription"] = self.transcription
         return file | {"url_private": url, "url_private_download": f"{url}?download=1", "file_access": "visible"}
 
     def in_event(self, origin: str) -> JSON:
