@@ -162,7 +162,8 @@ async def _download(
                 timeout=timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # A name of Discord's that answers with a private address is not followed there (DNS rebinding).
-                connector=guarded_connector(trusted=configured(url, settings)),
+                # Behind a proxy only the proxy's own name is looked up here, and that may be a private one.
+                connector=guarded_connector(trusted=bool(settings.proxy) or configured(url, settings)),
             ) as session,
             # A redirect would lead somewhere we did not check.
             session.get(url, proxy=settings.proxy or None, allow_redirects=False) as response,

@@ -69,7 +69,9 @@ class GuardedFetcher:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        guard = _GuardedResolver(self._resolver or ThreadedResolver())
+        names = self._resolver or ThreadedResolver()
+        # A proxy is the operator's own and may well have a private address; it alone is looked up then.
+        guard = names if self._proxy else _GuardedResolver(names)
         # force_close: a kept-alive connection would outlive the check that allowed it.
         connector = aiohttp.TCPConnector(resolver=guard, use_dns_cache=False, force_close=True, limit=16)
         self._session = aiohttp.ClientSession(
