@@ -22,9 +22,9 @@ def report(sections: Sequence[Section], *, loads: tuple[float, float], took_s: f
     met, known = sum(goal.met is True for _, goal in goals), sum(goal.met is not None for _, goal in goals)
     head = [
         "# Results",
-        f"Written by `make bench`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, in {took_s / 60:.1f} minutes. Figures are "
-        f"medians of {rounds} interleaved rounds with the least and the greatest in brackets; ratios are taken round by "
-        "round.",
+        f"Written by `make bench`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, in {took_s / 60:.1f} minutes. Figures "
+        f"are medians of {rounds} interleaved rounds with the least and the greatest in brackets; ratios are taken "
+        "round by round.",
         *_machine(loads),
         f"## Goals: {met} of {known} met",
         Table(("point", "goal", "measured", ""), rows).markdown(),

@@ -87,8 +87,8 @@ async def measure_cpu(bench: Bench) -> Section:
     head = ("", "µs a chunk, a chunk per packet", "times Tern", "µs a chunk, bursts", "times Tern")
     return Section(
         "1. CPU per streamed chunk",
-        f"Processor time of the subject's process from the moment when all {STREAMS} streams have begun to the last token, "
-        "divided by the chunks in between; requests and endings stay outside. Tern: chat service, whole onion "
+        f"Processor time of the subject's process from the moment when all {STREAMS} streams have begun to the last "
+        "token, divided by the chunks in between; requests and endings stay outside. Tern: chat service, whole onion "
         "(observe, cache, guard, fallback, retry, provider) over a real database, into a Draft. The SDKs: `async for "
         "chunk in stream` reading `delta.content`. LiteLLM: Router.acompletion, one deployment. The floors read bytes "
         f"and decode one field. Packets: {PACKETS.chunks} chunks a stream, one every {PACKETS.every_ms:g} ms. Bursts: "
@@ -146,8 +146,8 @@ async def measure_capacity(bench: Bench) -> Section:
     return Section(
         "2. Answers of 500 tokens a second that one core carries",
         "One process, one event loop; each token brings the time it was written, and 99 % must reach the Draft within "
-        "50 ms. Found by doubling and halving, one second each time. The answers must also come at that speed: where the server "
-        "could not write faster, the figure is the server's.",
+        "50 ms. Found by doubling and halving, one second each time. The answers must also come at that speed: where "
+        "the server could not write faster, the figure is the server's.",
         (Table(head, tuple(rows)),),
         tuple(goals),
     )

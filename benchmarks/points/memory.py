@@ -28,10 +28,11 @@ async def measure(bench: Bench) -> Section:
     everything = idle["everything on"]
     return Section(
         "5. Memory",
-        "Resident set of `python -m bot run`, on a data folder it used before, so many seconds after its first answer from the fake Groq (asked through the "
-        "platform; the page alone through the API). Everything on: page, Slack, Discord, keys for Groq and OpenAI; no "
-        f"local model. Growing: {_GROWING:,} answers at once through inbox, onion and screen, resident set when half of "
-        f"each is told, over what it was before. Stored: {_STORED:,} turns of 280 characters with their word index.",
+        "Resident set of `python -m bot run`, on a data folder it used before, so many seconds after its first answer "
+        "from the fake Groq (asked through the platform; the page alone through the API). Everything on: page, Slack, "
+        "Discord, keys for Groq and OpenAI; no "
+        f"local model. Growing: {_GROWING:,} answers at once through inbox, onion and screen, resident set when half "
+        f"of each is told, over what it was before. Stored: {_STORED:,} turns of 280 characters with their word index.",
         (
             Table(
                 ("RSS, MB", *(f"after {look:g} s" for look in _LOOKS_S)),

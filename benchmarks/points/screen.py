@@ -30,7 +30,8 @@ async def measure(bench: Bench) -> Section:
         notes.append(f"{place}, before the pacer has seen any answer: {_over_best(scenes, unlearned)} times the best.")
         goals += _goals(place, scenes, mine)
     notes.append(
-        "Below 1 is possible where several answers share a bucket: the bound gives each the same share, the pacer does not."
+        "Below 1 is possible where several answers share a bucket: the bound gives each the same share, "
+        "the pacer does not."
     )
     crowd = await channels.measure_tern(bench)
     tables.append(crowd.table())
@@ -40,11 +41,13 @@ async def measure(bench: Bench) -> Section:
         "Virtual time on the tests' strict platform: 80 ms there and back; Discord 5 posts and 5 edits in 5 s a "
         "channel and 50 calls a second over all, Slack one post a second a channel and 50 edits a minute. "
         f"{' / '.join(map(str, _SPEEDS))} tokens/s x {' / '.join(map(str, _LENGTHS))} tokens x "
-        f"{' / '.join(map(str, _ANSWERS))} answers at once in one place. Tern is its own LiveReply and Pacer after four "
-        "answers of that kind; the cadences are those of others (benchmarks/screen/cadences.py), each at its best: "
+        f"{' / '.join(map(str, _ANSWERS))} answers at once in one place. Tern is its own LiveReply and Pacer after "
+        "four answers of that kind; the cadences are those of others (benchmarks/screen/cadences.py), each at its "
+        "best: "
         "they wait for the bucket as discord.py does, or repeat as slack_sdk does. The best is computed from the same "
-        "bucket, knowing the future (benchmarks/best_schedule.py), or from the posts that an answer's pages need, where that is more. Times count from the answer's first token to the "
-        "platform. The crowd of channels at the end is `python -m bot run` in real time, through discord.py.",
+        "bucket, knowing the future (benchmarks/best_schedule.py), or from the posts that an answer's pages need, "
+        "where that is more. Times count from the answer's first token to the platform. The crowd of channels at the "
+        "end is `python -m bot run` in real time, through discord.py.",
         tuple(tables),
         tuple(goals),
         tuple(notes),

@@ -66,12 +66,12 @@ async def main() -> None:
                 lines = (pending + piece).split(b"\n")
                 pending = lines.pop()
                 for line in lines:
-                    if line.startswith(b"data: {") and (choices := decode(line[6:]).choices):
-                        if text := choices[0].delta.content:
-                            if not parts:
-                                meter.begin()
-                            parts.append(text)
-                            meter.text(text)
+                    choices = decode(line[6:]).choices if line.startswith(b"data: {") else None
+                    if choices and (text := choices[0].delta.content):
+                        if not parts:
+                            meter.begin()
+                        parts.append(text)
+                        meter.text(text)
             return "".join(parts)
 
         async def stream(streams: int, chunks: int, burst: int, every_ms: float, hold_ms: float, lags: bool) -> Any:
