@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from bot.batching import BATCH_PRICE, UNANSWERED, conclude, interrupting, request_of, shown
+from bot.batch_screen import BATCH_PRICE, UNANSWERED, conclude, interrupting, request_of, shown
 from bot.workbench import Workbench
 from core.clock import Clock
 from core.errors import BadRequest, ModelGone, RequestError, RequestRejected
