@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 
 from core.events import Send
 from core.incoming import Action, Incoming
-from core.services.answering import Chat
-from core.services.chat import Answered, Context
+from core.services.chat import Answered, Chat, Context
 
 
 class Actions:

@@ -33,7 +33,7 @@ from core.incoming import Incoming, Quote
 from core.ports import Adapter, InboxStore, Observer, Surface
 from core.requests import Reply, ShownRecord, Text, Turn
 from core.runs import Claim, Settlement
-from core.services.chat import Answered, Context, ReplyFile
+from core.services.chat import Answered, Chat, ReplyFile
 from core.services.prompts import question
 from core.streaming.live_reply import LiveReply
 from core.streaming.pacer import Pacer
@@ -57,22 +57,6 @@ _DEADLINE_MARGIN_S = 5.0
 
 _SETTLE_TRIES = 6
 """With doubling pauses from 0.2 s: about twelve seconds, longer than another process may hold the database."""
-
-
-class Chat(Protocol):
-    """`ChatService.answer`."""
-
-    async def answer(
-        self,
-        run_id: str,
-        incoming: Incoming,
-        *,
-        context: Context,
-        send: Send,
-        deadline_at: float,
-        editable: bool = True,
-        allow_local: bool = True,
-    ) -> Answered: ...
 
 
 class Voice(Protocol):

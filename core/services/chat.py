@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from core.clock import Clock
 from core.errors import BadRequest
@@ -55,6 +56,22 @@ class Answered:
     """The question's and the answer's turn as they are stored, each with its tokens."""
     files: tuple[ReplyFile, ...] = ()
     """Attached once the last word stands on the screen."""
+
+
+class Chat(Protocol):
+    """What answers a message: `ChatService`, and whatever stands around it for one kind of question."""
+
+    async def answer(
+        self,
+        run_id: str,
+        incoming: Incoming,
+        *,
+        context: Context,
+        send: Send,
+        deadline_at: float,
+        editable: bool = True,
+        allow_local: bool = True,
+    ) -> Answered: ...
 
 
 class ChatService:

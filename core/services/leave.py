@@ -11,8 +11,7 @@ from core.events import Send, TextDelta
 from core.incoming import Incoming
 from core.ports import AttachmentReader, History, Suspended, SuspensionStore
 from core.requests import ChatRequest, Image, Reply, Text, Turn, Usage
-from core.services.answering import Chat
-from core.services.chat import Answered, Context
+from core.services.chat import Answered, Chat, Context
 from core.tokens import TokenScale
 
 

@@ -11,7 +11,7 @@ from core.events import Send, Started, TextDelta
 from core.incoming import Attachment, Incoming
 from core.requests import Reply, Text, Transcript, Turn, Usage
 from core.services.attachments import everything_attached, request_id_of
-from core.services.chat import Answered, Context, ReplyFile
+from core.services.chat import Answered, Chat, Context, ReplyFile
 from core.tokens import estimate_tokens
 
 SHOWN_CHARS = 3_000
@@ -20,22 +20,6 @@ SHOWN_CHARS = 3_000
 FILE_NAME = "transcript.txt"
 NO_WORDS = "I heard no words in it."
 NO_RECORDING = "that message has no voice clip"
-
-
-class Chat(Protocol):
-    """`ChatService.answer`."""
-
-    async def answer(
-        self,
-        run_id: str,
-        incoming: Incoming,
-        *,
-        context: Context,
-        send: Send,
-        deadline_at: float,
-        editable: bool = True,
-        allow_local: bool = True,
-    ) -> Answered: ...
 
 
 class Ears(Protocol):
