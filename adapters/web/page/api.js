@@ -12,12 +12,14 @@ export const key = {
   clear: () => localStorage.removeItem(KEY),
 };
 
-/** What the server refused; `message` is its sentence. */
+/** What the server refused; `message` is its sentence, `key` what the request was signed with: a late refusal may
+ *  belong to a key that was replaced meanwhile. */
 export class Refusal extends Error {
-  constructor(status, message, code) {
+  constructor(status, message, code, sentKey = key.get()) {
     super(message);
     this.status = status;
     this.code = code;
+    this.key = sentKey;
   }
 }
 
@@ -27,6 +29,7 @@ function headers(more) {
 }
 
 async function ask(method, path, init) {
+  const sentKey = key.get();
   let response;
   try {
     response = await fetch(path, { method, credentials: "omit", ...init });
@@ -36,7 +39,8 @@ async function ask(method, path, init) {
   }
   if (response.ok) return response;
   const body = await response.json().catch(() => ({}));
-  throw new Refusal(response.status, body.error?.message ?? `The server answered ${response.status}.`, body.error?.code);
+  const message = body.error?.message ?? `The server answered ${response.status}.`;
+  throw new Refusal(response.status, message, body.error?.code, sentKey);
 }
 
 /** One JSON call. */

@@ -270,7 +270,7 @@ async function loadState() {
 let signingIn = false;
 
 async function signIn(refusal) {
-  if (signingIn) return;
+  if (signingIn || refusal.key !== key.get()) return; // it came late: another key was given since
   signingIn = true;
   const given = await askForKey(key.get() ? refusal.message : "");
   signingIn = false;

@@ -50,8 +50,8 @@ export class Stream {
           this.on[event]?.(data);
         }
       } catch (error) {
-        if (error instanceof Refusal && error.status === 401) {
-          this.on.refused(error, key.get());
+        if (error instanceof Refusal && error.status === 401 && error.key === key.get()) {
+          this.on.refused(error);
           return;
         }
       } finally {

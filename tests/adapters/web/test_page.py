@@ -406,6 +406,36 @@ async def test_the_page_asks_once_for_a_key(browser):
         assert stage.intake.accepted[0].user.user.startswith("key-")
 
 
+async def test_late_refusal_of_an_older_key_is_passed_over(browser):
+    """A refusal that arrives once a right key was given belongs to the key before it and asks for nothing."""
+    settings = WebSettings(host="0.0.0.0", api_keys=("a-long-and-random-key",))
+    async with _a_stage(browser, settings) as stage:
+        page, held = stage.page, asyncio.Event()
+
+        async def hold_the_first(route):
+            if "one" in route.request.post_data:
+                await held.wait()
+            await route.continue_()
+
+        await page.route("**/messages", hold_the_first)
+        await page.get_by_label("API key").fill("a-long-and-random-key")
+        async with page.expect_response(lambda response: "/page/" in response.url and response.ok):
+            await page.get_by_role("button", name="Continue").click()
+        await page.evaluate("localStorage.setItem('tern.key', 'an-older-key')")
+        await stage.ask("one")
+        await stage.ask("two")
+        await page.get_by_label("API key").fill("a-long-and-random-key")
+        async with page.expect_response(lambda response: "/page/" in response.url and response.ok):
+            await page.get_by_role("button", name="Continue").click()
+
+        async with page.expect_response(lambda response: response.status == 401):
+            held.set()
+
+        await stage.ask("three")
+        await expect(stage.answers).to_have_text("You asked: three")
+        await expect(page.locator("#panel")).to_be_hidden()
+
+
 async def test_phone_width_has_a_drawer_and_no_sideways_scrolling(browser):
     """On a narrow screen the list is a drawer, and even a wide table does not make the page scroll sideways."""
     async with _a_stage(browser, viewport={"width": 360, "height": 700}, has_touch=True, is_mobile=True) as stage:
