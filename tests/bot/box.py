@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import httpx  # noqa: F401 (whole, before a house loads groq in a thread: openai's client stumbles over half of it)
 
 from bot.app import App, build
 from bot.config import Config

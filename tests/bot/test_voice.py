@@ -5,11 +5,9 @@ The local model listens where its weights are (`python -m tests.models`); elsewh
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import openai
@@ -17,53 +15,15 @@ import pytest
 from playwright.async_api import Page, async_playwright, expect
 
 from core.incoming import Attachment
-from tests import models
-from tests.bot.box import ANN, Box, keyed, open_box, until
+from tests.bot.box import ANN, keyed, open_box
+from tests.bot.hearing import QUESTION, a_house
 from tests.core.files import samples
 from tests.core.files.spoken import CONTAINERS, SENTENCE, spoken, word_error_rate
-from tests.fakes.discord import FakeDiscord
 from tests.fakes.llm_api import FakeLlmApi, Heard, Say
-from tests.fakes.slack import APP_TOKEN, BOT_TOKEN, FakeSlack
-from tests.fakes.slack.server import File
 
 pytestmark = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
 
 CHROMIUM = Path("/usr/bin/chromium")
-QUESTION = "What is the weather in Berlin tomorrow?"
-LISTENS = models.whisper_is_here() and importlib.util.find_spec("faster_whisper") is not None
-
-LOCAL_EARS = f"""
-[voice]
-local_model = "{models.WHISPER}"
-[models."whisper-large-v3-turbo"]
-enabled = false
-[models."whisper-large-v3"]
-enabled = false
-"""
-
-
-@dataclass
-class House:
-    box: Box
-    groq: FakeLlmApi
-
-    def told(self) -> str:
-        """The last question as the model read it."""
-        content = self.groq.asked()[-1].body["messages"][-1]["content"]
-        return content if isinstance(content, str) else " ".join(part.get("text", "") for part in content)
-
-    def will_hear(self, sentence: str, times: int = 1) -> None:
-        """Where no real model listens, the fake says it."""
-        if not LISTENS:
-            self.groq.hears(*[Heard(sentence)] * times)
-
-
-@asynccontextmanager
-async def a_house(folder: Path) -> AsyncIterator[House]:
-    async with FakeLlmApi("groq") as groq:
-        groq.default = Say("Sunny, I believe.")
-        async with open_box(folder, keyed(groq), LOCAL_EARS if LISTENS else "") as box:
-            yield House(box, groq)
 
 
 async def test_api_hears_every_container(tmp_path: Path) -> None:
@@ -155,66 +115,6 @@ async def test_clip_is_answered_with_a_clip_where_that_is_wished(tmp_path: Path)
     assert len([one for one in groq.requests if one.path.endswith("/speech")]) >= 2  # one for each 200 characters
     assert "files" not in written.facts
     assert summary.title == "voice-message.ogg"  # a conversation begun aloud has a name all the same
-
-
-SLACKS_CLIP, DISCORDS_CLIP = "m4a", "ogg"
-
-
-async def test_voice_clip_on_slack(tmp_path: Path) -> None:
-    """Slack's MP4 clip in a direct message is heard and answered; what was heard stands above the answer."""
-    async with FakeSlack() as slack, FakeLlmApi("groq") as groq:
-        groq.default = Say("Sunny, I believe.")
-        environ = keyed(groq) | {
-            "SLACK_BOT_TOKEN": BOT_TOKEN,
-            "SLACK_APP_TOKEN": APP_TOKEN,
-            "SLACK_API_URL": slack.api_url,
-        }
-        async with open_box(tmp_path, environ, LOCAL_EARS if LISTENS else "") as box:
-            house = House(box, groq)
-            house.will_hear(QUESTION)
-            await until(lambda: box.app.health()["slack"].state == "connected")
-            clip = File("F1", "audio_message.m4a", "audio/mp4", spoken(QUESTION, SLACKS_CLIP), subtype="slack_audio")
-            slack.say("U1", "", channel="D1", files=(clip,))
-            await until(lambda: any("Sunny" in one.shown for one in slack.answers("D1")), within_s=60.0)
-            [answer] = slack.answers("D1")
-            heard = house.told()
-
-    print(f"Slack: heard {heard!r}, word error rate {word_error_rate(QUESTION, heard):.0%}")
-    assert word_error_rate(QUESTION, heard) < 0.35
-    assert "I heard" in answer.shown
-    assert slack.violations == []
-
-
-async def test_voice_message_on_discord(tmp_path: Path) -> None:
-    """Discord's Ogg voice message in a direct message is heard and answered; "Transcribe" gives its words alone."""
-    async with FakeDiscord() as discord, FakeLlmApi("groq") as groq:
-        groq.default = Say("Sunny, I believe.")
-        environ = keyed(groq) | {
-            "DISCORD_BOT_TOKEN": discord.token,
-            "DISCORD_API_URL": discord.api_url,
-            "DISCORD_GATEWAY_URL": discord.gateway_url,
-        }
-        async with open_box(tmp_path, environ, LOCAL_EARS if LISTENS else "") as box:
-            house = House(box, groq)
-            house.will_hear(QUESTION)
-            await discord.gateway.connected()
-            ada = discord.person("Ada")
-            channel = discord.dm(ada)
-            voice = discord.upload(
-                channel, "voice-message.ogg", spoken(QUESTION, DISCORDS_CLIP), "audio/ogg", duration_s=2.5
-            )
-            message = await discord.say(channel, ada, "", files=[voice])
-            await until(lambda: any("Sunny" in one.content for one in discord.said(channel)), within_s=60.0)
-            answer = discord.said(channel)[0].content
-            heard = house.told()
-            used = await discord.menu(message, ada, "Transcribe")
-            await until(lambda: used.original is not None and "Berlin" in used.original.content)
-
-    print(f"Discord: heard {heard!r}, word error rate {word_error_rate(QUESTION, heard):.0%}")
-    assert word_error_rate(QUESTION, heard) < 0.35
-    assert "I heard" in answer
-    assert used.private
-    assert "Sunny" not in used.pages[0].content
 
 
 DROP = """([name, mime, bytes]) => {
