@@ -7,11 +7,14 @@ import hmac
 import os
 import secrets
 from base64 import urlsafe_b64encode
+from functools import cached_property
 from pathlib import Path
-
-from cryptography.fernet import Fernet, InvalidToken
+from typing import TYPE_CHECKING
 
 from core.incoming import UserKey
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
 
 _KEY_FILE = "secret.key"
 _KEY_BYTES = 32
@@ -41,14 +44,23 @@ class Seals:
     """Two independent keys from one: for encryption (Fernet) and for marks (HMAC-SHA-256)."""
 
     def __init__(self, key: bytes) -> None:
-        self._fernet = Fernet(urlsafe_b64encode(hashlib.sha256(b"tern capabilities\0" + key).digest()))
+        self._capability_key = hashlib.sha256(b"tern capabilities\0" + key).digest()
         self._mark_key = hashlib.sha256(b"tern marks\0" + key).digest()
+
+    @cached_property
+    def _fernet(self) -> Fernet:
+        """Loaded by the first command or button: cryptography is 7 MB and 20 ms, and mentions need none of it."""
+        from cryptography.fernet import Fernet
+
+        return Fernet(urlsafe_b64encode(self._capability_key))
 
     def seal(self, secret: str) -> bytes:
         return self._fernet.encrypt(secret.encode())
 
     def open(self, sealed: bytes) -> str | None:
         """None when it was sealed under another key: as good as expired."""
+        from cryptography.fernet import InvalidToken
+
         try:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken:
