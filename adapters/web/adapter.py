@@ -6,10 +6,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from adapters.web.hub import Hub, Settled
-from adapters.web.markdown import Markdown
-from adapters.web.surface import PageSurface
 from adapters.web.turns import TurnRenderer
 from core.clock import Clock
 from core.errors import StorageError, SurfaceGone, Unreadable
@@ -24,6 +24,9 @@ from core.ports import (
     ShownTurn,
     Surface,
 )
+
+if TYPE_CHECKING:
+    from adapters.web.markdown import Markdown
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +54,6 @@ class WebAdapter:
 
     def __init__(self, *, clock: Clock, conversations: ConversationList, blobs: BlobStore | None = None) -> None:
         self.hub = Hub()
-        self.markdown = Markdown()
-        self.turns = TurnRenderer(self.markdown)
         self.conversations = conversations
         self.blobs = blobs
         self._clock = clock
@@ -61,6 +62,26 @@ class WebAdapter:
         self._ended: asyncio.Queue[tuple[ConversationKey, str]] = asyncio.Queue()
         self._event_in_at: float | None = None
         self._delivered_at: float | None = None
+
+    @cached_property
+    def markdown(self) -> Markdown:
+        """What renders for the page, once it is asked for; see `warm_up`."""
+        from adapters.web.markdown import Markdown
+
+        return Markdown()
+
+    @cached_property
+    def turns(self) -> TurnRenderer:
+        return TurnRenderer(self.markdown)
+
+    async def warm_up(self) -> None:
+        """Load what renders, in a thread: where nobody opens the page, 3 MB of parser and lexers are never loaded."""
+        await asyncio.to_thread(self._load)
+
+    def _load(self) -> None:
+        import adapters.web.surface  # noqa: F401 (the code's colours with it)
+
+        _ = self.markdown
 
     @property
     def desk(self) -> Desk | None:
@@ -84,6 +105,8 @@ class WebAdapter:
         self._closing = True
 
     async def surface(self, incoming: Incoming, reply_id: str, capability: ReplyCapability | None) -> Surface:
+        from adapters.web.surface import PageSurface
+
         return PageSurface(self.hub, self.markdown, incoming, reply_id, blobs=self.blobs, on_close=self._surface_closed)
 
     async def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:

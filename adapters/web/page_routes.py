@@ -91,6 +91,7 @@ class PageRoutes:
     async def state(self, request: web.Request) -> web.Response:
         """Everything the page needs to draw itself, but the conversations."""
         user = self._user(request)
+        await self.adapter.warm_up()  # whoever has opened the page will ask, and must not wait for it then
         commands = self._desk().commands
         wish, persona = await commands.choice(user)
         return _json(

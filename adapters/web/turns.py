@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
-from adapters.web.markdown import Markdown
 from core.ports import ShownTurn
+
+if TYPE_CHECKING:
+    from adapters.web.markdown import Markdown
 
 KEPT_BYTES = 16 * 1024 * 1024
 _AT_ONCE_CHARS = 2_000
