@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot import VERSION
+from bot.absent import absent
 from core.errors import SettingsError, StorageError
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(_: argparse.Namespace) -> int:
+    with absent("rich"):  # structlog takes it in, and Pygments and attrs with it, for tracebacks that are not ours
+        import structlog  # noqa: F401
+
     from bot.running import run
 
     return run(_load())
