@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from core.errors import StorageCorrupt, StorageError
 from core.storage import sqlite
 from core.storage.failures import translated
 from core.storage.migrating import migrate
+from core.storage.salvage import salvage
 from core.storage.writer import GroupWriter
 
 T = TypeVar("T")
@@ -34,8 +36,8 @@ _READERS = 3
 class Database:
     """Opened and closed by `core/storage/opening.py`; the stores are handed it.
 
-    Damage that shows while it runs is handled here: the file is set aside, a new one takes its place, and the unit of
-    work that met it runs again there.
+    Damage that shows while it runs is handled here: the file is set aside, a new one with what could be read takes its
+    place, and the unit of work that met the damage runs again there.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -48,30 +50,34 @@ class Database:
         self._writer = GroupWriter(self._write_engine)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="tern-reader")
         self._closed = False
+        self._remedies = 0
+        """How often damage was met and something was done about it."""
         self._writer.start()
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """See `GroupWriter.write`: *work* touches nothing but the database and is on disk when this returns."""
-        try:
-            return await self._writer.write(work)
-        except StorageCorrupt:
-            await self._writer.between(self.start_anew_if_damaged)
-            return await self._writer.write(work)
+        return await self._in_spite_of_damage(lambda: self._writer.write(work))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run *work* on one consistent snapshot, beside the writer. Raises StorageError."""
         if self._closed:
             raise StorageError("the database is closed already")
         loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._readers, self._read, work)
-        except StorageCorrupt:
-            await self._writer.between(self.start_anew_if_damaged)
-            return await loop.run_in_executor(self._readers, self._read, work)
+        return await self._in_spite_of_damage(lambda: loop.run_in_executor(self._readers, self._read, work))
 
     async def outside(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run *work* on the writer's driver connection, in no transaction."""
-        return await self._writer.between(lambda: self._on_driver(work))
+        return await self._in_spite_of_damage(lambda: self._writer.between(lambda: self._on_driver(work)))
+
+    async def _in_spite_of_damage(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try again in a new file when *attempt* runs into damage that a check finds, then also when none does."""
+        for without_check in (False, True):
+            seen = self._remedies
+            try:
+                return await attempt()
+            except StorageCorrupt:
+                await self._writer.between(partial(self._remedy, seen, without_check))
+        return await attempt()
 
     def _on_driver(self, work: Callable[[sqlite3.Connection], T]) -> T:
         connection = self._write_engine.raw_connection()
@@ -85,21 +91,33 @@ class Database:
         with translated(), self._read_engine.connect() as connection:
             return work(connection)
 
-    def replace_if_damaged(self) -> None:
-        """Set a damaged file aside, so that the next connection makes a new one. Raises StorageError."""
-        with translated():
-            if not sqlite.is_sound(self.path):
-                self.set_aside = sqlite.set_aside(self.path, self._clock.now())
-                log.error("the database was damaged: set aside, going on with a new one", set_aside=str(self.set_aside))
+    def _remedy(self, seen: int, without_check: bool) -> None:
+        """On the writer's thread. Many meet the same damage; the first one's remedy is everybody's.
 
-    def start_anew_if_damaged(self) -> None:
-        """On the writer's thread. Another process, or another unit, may have replaced the file already: then only the
-        old connections are dropped."""
-        self.replace_if_damaged()
+        Another process may have replaced the file already: then the first remedy drops the old connections, no more.
+        A check neither reads indexes nor reaches the end of a large file, hence the second.
+        """
+        if seen != self._remedies:
+            return
+        self._remedies += 1
         self._read_engine.dispose()
         self._write_engine.dispose()
-        with self._write_engine.begin() as connection:
-            migrate(connection)
+        self.replace_if_damaged(without_check=without_check)
+
+    def replace_if_damaged(self, *, without_check: bool = False) -> None:
+        """Set a damaged file aside and put a new one in its place, with every row that can still be read.
+
+        Raises StorageError.
+        """
+        with translated():
+            if not without_check and sqlite.is_sound(self.path):
+                return
+            fresh, saved = _rescued(self.path)
+            aside = self.set_aside = sqlite.set_aside(self.path, self._clock.now())
+            fresh.rename(self.path)
+        log.error(
+            "the database was damaged: set aside, going on with a new one", set_aside=str(aside), rows_saved=saved
+        )
 
     def close(self) -> None:
         """Let queued work end, then let go of the file. Blocks meanwhile; safe to repeat."""
@@ -108,3 +126,18 @@ class Database:
         self._readers.shutdown()
         self._read_engine.dispose()
         self._write_engine.dispose()
+
+
+def _rescued(damaged: Path) -> tuple[Path, int]:
+    """A new database beside *damaged* with what can be read of it: complete before it takes its place, so that whoever
+    reads meanwhile meets no half of it. Returns its path and how many rows were saved."""
+    fresh = damaged.with_name(f"{damaged.name}.new")
+    for left_over in sqlite.companions(fresh):
+        left_over.unlink(missing_ok=True)
+    engine = sqlite.open_engine(fresh, writer=True)
+    try:
+        with engine.begin() as connection:
+            migrate(connection)
+            return fresh, salvage(damaged, connection)
+    finally:
+        engine.dispose()  # the last connection takes the write-ahead log along

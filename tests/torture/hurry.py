@@ -84,16 +84,17 @@ def counted_writer() -> Iterator[None]:
 
 
 class WorldClock:
-    """The platforms' time: the loop's, laid onto a date."""
+    """The platforms' time: the loop's, laid onto a date. The house's threads may read it too."""
 
     def __init__(self, at: float = 1_800_000_000.0) -> None:
-        self._start = at - asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self._start = at - self._loop.time()
 
     def now(self) -> float:
-        return self._start + asyncio.get_running_loop().time()
+        return self._start + self._loop.time()
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self._loop.time()
 
     async def sleep(self, duration_s: float) -> None:
         await asyncio.sleep(duration_s)

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from core.clock import SystemClock
 from core.errors import BadRequest, SettingsError, StorageBusy, StorageCorrupt, StorageError, StorageFull, StorageTooNew
@@ -99,6 +99,55 @@ async def test_damage_in_the_middle_is_found(folder: Path, clock: FakeClock) -> 
 
     async with await open_storage("", folder, clock, b"key", "me") as storage:
         assert storage.set_aside is not None
+
+
+async def filled(storage: Storage) -> list[str]:
+    """Forty conversations, each with a question, an answer and what hangs on them; their replies."""
+    return [
+        (await said(storage, f"question {number} " * 50, "answer " * 100, root=str(number))).reply_id
+        for number in range(40)
+    ]
+
+
+async def test_what_can_be_read_of_a_damaged_database_is_kept(folder: Path, clock: FakeClock) -> None:
+    """Four broken pages cost a few conversations, not all of them; no answer is left without its question."""
+    async with await open_storage("", folder, clock, b"key", "me") as storage:
+        replies = await filled(storage)
+        await accepted(storage, message("waiting", root="waiting"))
+    raw = bytearray((folder / "tern.db").read_bytes())
+    raw[len(raw) // 2 : len(raw) // 2 + 16_384] = b"\xff" * 16_384
+    (folder / "tern.db").write_bytes(raw)
+
+    async with await open_storage("", folder, clock, b"key", "me") as storage:
+        known = [await storage.inbox.reply(reply_id) for reply_id in replies]
+        orphans = await storage._database.read(
+            lambda c: c.execute(text("SELECT count(*) FROM turns WHERE message_seq NOT IN (SELECT seq FROM messages)"))
+        )
+        assert sum(one is not None for one in known) >= 30
+        assert orphans.scalar() == 0
+        assert len(await storage.inbox.open_runs()) == 1
+        assert await storage.history.search([message(root="39").conversation], "question 39", limit=5)
+
+
+@pytest.mark.parametrize("table", ["messages", "runs", "conversations", "turns", "pages", "tombstones"])
+async def test_any_broken_table_leaves_a_database_that_works(folder: Path, clock: FakeClock, table: str) -> None:
+    """Whichever table loses its root page, the others are kept as far as they mean something, and work goes on."""
+    async with await open_storage("", folder, clock, b"key", "me") as storage:
+        await filled(storage)
+        await storage._database.outside(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+        page = await storage._database.outside(
+            lambda c: c.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()[0]
+        )
+    with (folder / "tern.db").open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+    async with await open_storage("", folder, clock, b"key", "me") as storage:
+        claim = await said(storage, "again", "and answered", root="39")
+
+        assert storage.set_aside is not None
+        assert await storage.inbox.reply(claim.reply_id) is not None
+        assert [run for run in await storage.inbox.pending(100) if run.user is None] == []
 
 
 async def test_sound_database_is_kept(storage: Storage) -> None:
@@ -274,6 +323,20 @@ async def test_reader_that_meets_damage_gets_an_answer_too(storage: Storage) -> 
     await spoil(storage)
 
     assert await storage.conversations.messages(message().conversation) == []
+    assert storage.set_aside is not None
+
+
+async def test_damage_that_no_check_finds_is_noticed_by_who_meets_it(storage: Storage) -> None:
+    """A broken search index would else refuse every answer, and count its question out as what crashes us."""
+    before = await said(storage, "one tern", "ONE")
+    await storage._database.outside(lambda c: c.execute("UPDATE turns_words_data SET block = x'ffffffffffff'"))
+    storage._database._write_engine.dispose()
+
+    await said(storage, "two terns", "TWO")
+    found = await storage.history.search([message().conversation], "tern", limit=9)
+
+    assert [turn.turn.text for turn in found if turn.turn.role == "user"] == ["two terns", "one tern"]
+    assert await storage.inbox.reply(before.reply_id) is not None
     assert storage.set_aside is not None
 
 
