@@ -277,8 +277,15 @@ class App:
         self._extracting = Extracting(Extraction(self._stack), lambda: self._schemas, reader, self._scale)
         answering = Answering(
             Actions(
-                Transcripts(self.chat, reader),
-                {"confirm": leave, "decline": leave, "expired": leave, "extract": self._extracting, "batch": rows},
+                self.chat,
+                {
+                    "confirm": leave,
+                    "decline": leave,
+                    "expired": leave,
+                    "transcribe": Transcripts(reader),
+                    "extract": self._extracting,
+                    "batch": rows,
+                },
                 read=self._action_of,
             ),
             storage.inbox,

@@ -109,4 +109,11 @@ class Incoming:
     """Id of the message this one replies to."""
     address: dict[str, str] = field(default_factory=dict)
     """What the adapter needs, beside the conversation, to post the answer (never a token)."""
+    meant: Action | None = None
+    """What the message itself asks for, in a run that answers it once more ("regenerate"); None in its own run."""
     version: int = FORMAT
+
+    @property
+    def purpose(self) -> Action:
+        """What the message asks for, whichever of its runs this is."""
+        return self.meant or self.action

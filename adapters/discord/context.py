@@ -48,7 +48,7 @@ async def context(client: Client, incoming: Incoming) -> Sequence[Quote]:
 
 async def _before(client: Client, incoming: Incoming) -> list[DiscordMessage]:
     channel = client.get_partial_messageable(int(incoming.conversation.channel))
-    if incoming.action == "summarise":
+    if incoming.purpose == "summarise":
         target = discord.Object(int(incoming.address["target"]))
         return [read(m) async for m in channel.history(limit=SUMMARY_MESSAGES, after=target, oldest_first=True)]
     question = incoming.address.get("question", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from core.events import Send
 from core.incoming import Action, Incoming
@@ -12,7 +13,8 @@ from core.services.chat import Answered, Chat, Context
 class Actions:
     """Implements `Chat` over several: by the message's action, *otherwise* for all that are not named.
 
-    *read* finds an action that somebody typed ("extract name, price:number") instead of choosing it.
+    *read* finds an action that somebody typed ("extract name, price:number") instead of choosing it. What is
+    regenerated goes to the service that answered it before.
     """
 
     def __init__(
@@ -36,10 +38,13 @@ class Actions:
         editable: bool = True,
         allow_local: bool = True,
     ) -> Answered:
-        service = self._by_action.get(self._read(incoming), self._otherwise)
+        asked = replace(incoming, action=incoming.purpose) if incoming.action == "regenerate" else incoming
+        service = self._by_action.get(self._read(asked))
+        if service is None:
+            service, asked = self._otherwise, incoming
         return await service.answer(
             run_id,
-            incoming,
+            asked,
             context=context,
             send=send,
             deadline_at=deadline_at,

@@ -82,5 +82,5 @@ def _date(now: float, tz: str) -> str:
 
 def question(incoming: Incoming, text: str) -> str:
     """What the person asks, in words: a shortcut's instruction, their own text, or both."""
-    instruction = _INSTRUCTIONS.get(incoming.action, "")
+    instruction = _INSTRUCTIONS.get(incoming.purpose, "")
     return "\n\n".join(part for part in (instruction, text) if part)

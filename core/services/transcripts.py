@@ -11,7 +11,7 @@ from core.events import Send, Started, TextDelta
 from core.incoming import Attachment, Incoming
 from core.requests import Reply, Text, Transcript, Turn, Usage
 from core.services.attachments import everything_attached, request_id_of
-from core.services.chat import Answered, Chat, Context, ReplyFile
+from core.services.chat import Answered, Context, ReplyFile
 from core.tokens import estimate_tokens
 
 SHOWN_CHARS = 3_000
@@ -37,13 +37,12 @@ class _Heard:
 
 
 class Transcripts:
-    """Answers the action "transcribe" and hands everything else on to *chat*. Implements what Answering asks.
+    """Implements `Chat` for the action "transcribe".
 
     The option "verbose" adds the time of each stretch of speech.
     """
 
-    def __init__(self, chat: Chat, ears: Ears) -> None:
-        self._chat = chat
+    def __init__(self, ears: Ears) -> None:
         self._ears = ears
 
     async def answer(
@@ -57,17 +56,7 @@ class Transcripts:
         editable: bool = True,
         allow_local: bool = True,
     ) -> Answered:
-        """Raises BadRequest where nothing can be heard, NoModelLeft, and as `Chat.answer`."""
-        if incoming.action != "transcribe":
-            return await self._chat.answer(
-                run_id,
-                incoming,
-                context=context,
-                send=send,
-                deadline_at=deadline_at,
-                editable=editable,
-                allow_local=allow_local,
-            )
+        """Raises BadRequest where nothing can be heard, and NoModelLeft."""
         verbose = "verbose" in incoming.options
         heard = await self._hear(incoming, deadline_at, verbose=verbose)
         text = written(heard, verbose=verbose)

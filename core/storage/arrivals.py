@@ -353,4 +353,4 @@ def wanting(incoming: Incoming, action: RunAction) -> Incoming:
     """The message as a run wants it answered."""
     if action == "withdraw" or action == incoming.action:
         return incoming
-    return replace(incoming, action=action)
+    return replace(incoming, action=action, meant=incoming.action)

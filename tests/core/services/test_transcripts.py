@@ -9,7 +9,7 @@ import pytest
 from core.errors import BadRequest, Unreadable
 from core.events import Event, TextDelta
 from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
-from core.requests import Reply, Segment, Text, Transcript, Turn, Usage
+from core.requests import Segment, Transcript, Usage
 from core.services.chat import Answered
 from core.services.transcripts import FILE_NAME, NO_WORDS, SHOWN_CHARS, Transcripts
 
@@ -23,7 +23,7 @@ class House:
     def __init__(self, **heard: Transcript) -> None:
         self.heard = {name.replace("_", "."): transcript for name, transcript in heard.items()}
         self.shown = ""
-        self.service = Transcripts(self, self)
+        self.service = Transcripts(self)
 
     async def hear(
         self, item: Attachment, request_id: str, incoming: Incoming, *, deadline_at: float, times: bool = False
@@ -32,9 +32,6 @@ class House:
             raise Unreadable(item.name, "there is no sound in it")
         transcript = self.heard[item.name]
         return transcript if times else replace(transcript, segments=())
-
-    async def answer(self, run_id: str, incoming: Incoming, **rest: object) -> Answered:
-        return Answered(Reply("from the chat", "m", "groq", Usage()), ((Turn("user", (Text("?"),)), 1),))
 
     async def asks(self, **changes: object) -> Answered:
         key = ConversationKey("slack", "T1", "C1", "1")
@@ -118,10 +115,3 @@ async def test_long_transcript_is_attached() -> None:
     [file] = answered.files
     assert (file.name, file.content.decode()) == (FILE_NAME, words)
     assert answered.turns[-1][0].text == words
-
-
-async def test_everything_else_is_the_chats() -> None:
-    """Other actions go on to the chat service."""
-    answered = await House().asks(action="ask")
-
-    assert answered.reply.text == "from the chat"
