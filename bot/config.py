@@ -18,6 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bot.toml_lines import line_of, lines_of
 from core.errors import BadRequest, SettingsError
+from core.ports import MAX_CHOICE_CHARS
 from core.tools.names import OWN_TOOLS
 
 Effort = Literal["none", "low", "medium", "high"]
@@ -293,6 +294,8 @@ def _schema_mistakes(config: Config) -> list[Mistake]:
 
     mistakes: list[Mistake] = []
     for name, schema in config.schemas.items():
+        if len(name) > MAX_CHOICE_CHARS:
+            mistakes.append((("schemas", name), f"a name is a button's label: {MAX_CHOICE_CHARS} characters at most"))
         try:
             schema_of(schema)
         except BadRequest as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -161,6 +161,7 @@ class Inbox:
         *,
         moderator: bool = False,
         capability: ReplyCapability | None = None,
+        choice: str = "",
     ) -> str:
         known = await self._store.reply(reply_id)
         if known is None:
@@ -172,6 +173,10 @@ class Inbox:
             case "confirm" | "decline":
                 # Nobody may give leave in another person's name, whatever rights they have here.
                 return await self._decide(reply_id, action, by, capability) if by == known.asker else wording.NOT_YOURS
+            case "choose":
+                if by != known.asker:
+                    return wording.NOT_YOURS
+                return await self._again(reply_id, "regenerate", by, capability, {"schema": choice})
             case _ if by != known.asker and not moderator:
                 return wording.NOT_YOURS_TO_STOP
             case "stop":
@@ -185,10 +190,11 @@ class Inbox:
         action: Literal["regenerate", "shorter"],
         by: UserKey,
         capability: ReplyCapability | None,
+        options: Mapping[str, str] | None = None,
     ) -> str:
         if refusal := self._refusal(by):
             return wording.sentence_for(refusal)
-        taken = await self._store.repeat(reply_id, action, capability, self._new_id())
+        taken = await self._store.repeat(reply_id, action, capability, self._new_id(), options=options)
         match taken.state:
             case "accepted":
                 self._flood.count(by)

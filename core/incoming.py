@@ -25,6 +25,9 @@ Action = Literal[
     "expired",
 ]
 
+WHOLE_THREAD = "thread"
+"""Option of an extraction from a message that begins a thread: what follows it is read as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class UserKey:

@@ -200,6 +200,16 @@ class Controls:
     """Regenerate, Shorter and the thumbs."""
     confirm: bool = False
     """Confirm and Decline, for the asker alone: an acting tool waits for leave."""
+    choices: tuple[str, ...] = ()
+    """A button for each, for the asker alone: the answer asks which schema is meant. At most MAX_CHOICES, each at most
+    MAX_CHOICE_CHARS long."""
+
+
+MAX_CHOICES = 25
+"""Elements of one Slack actions block, and buttons of a Discord message (facts/slack.md 1.5, facts/discord.md 1.8)."""
+
+MAX_CHOICE_CHARS = 40
+"""What Discord's custom_id of 100 characters leaves beside the reply and its asker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +296,7 @@ class Receipt:
     """Why it was refused, for the asker."""
 
 
-ControlAction = Literal["stop", "regenerate", "shorter", "thumbs_up", "thumbs_down", "confirm", "decline"]
+ControlAction = Literal["stop", "regenerate", "shorter", "thumbs_up", "thumbs_down", "confirm", "decline", "choose"]
 Decision = Literal["confirm", "decline", "expired"]
 
 
@@ -311,8 +321,12 @@ class Intake(Protocol):
         *,
         moderator: bool = False,
         capability: ReplyCapability | None = None,
+        choice: str = "",
     ) -> str:
-        """Carry out a control; returns a sentence for the presser ("" when the screen says it by itself)."""
+        """Carry out a control; returns a sentence for the presser ("" when the screen says it by itself).
+
+        *choice*: with "choose", which one of `Controls.choices`.
+        """
         ...
 
     async def stop(self, conversation: ConversationKey, by: UserKey) -> bool:
@@ -463,8 +477,16 @@ class InboxStore(Protocol):
     async def withdraw(self, platform: str, workspace: str, channel: str, message_id: str, run_id: str) -> Taken: ...
 
     async def repeat(
-        self, reply_id: str, action: RunAction, capability: ReplyCapability | None, run_id: str
-    ) -> Taken: ...
+        self,
+        reply_id: str,
+        action: RunAction,
+        capability: ReplyCapability | None,
+        run_id: str,
+        *,
+        options: Mapping[str, str] | None = None,
+    ) -> Taken:
+        """*options* are laid over the message's own, for this run and all later ones."""
+        ...
 
     async def request_stop(self, run_ids: Sequence[str], reason: StopReason) -> Sequence[str]:
         """Returns those that were still open."""

@@ -196,6 +196,8 @@ class Reply:
     provider_request_id: str = ""
     asks_leave: bool = False
     """It ends with a question that Confirm or Decline answers: an acting tool waits for leave."""
+    choices: tuple[str, ...] = ()
+    """It is a question that one of these answers, as a button each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,6 @@ class Desk(Protocol):
         options: dict[str, str] | None = None,
     ) -> None: ...
 
-    async def asked_what(self, interaction: discord.Interaction[Any], target: discord.Message) -> None:
-        """Offer what may be extracted from *target*."""
-        ...
-
     async def said(self, interaction: discord.Interaction[Any], name: str, argument: str = "") -> None: ...
 
     async def offered(self, interaction: discord.Interaction[Any], name: str) -> list[tuple[str, str]]:
@@ -151,7 +147,7 @@ def build(tree: app_commands.CommandTree[Any], desk: Desk) -> None:
 
     @tree.context_menu(name="Extract ...")
     async def extract(interaction: discord.Interaction[Any], message: discord.Message) -> None:
-        await desk.asked_what(interaction, message)
+        await desk.asked(interaction, "", action="extract", private=True, target=message)
 
     everywhere = app_commands.AppInstallationType(guild=True, user=True)
     contexts = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Any, Protocol, cast, get_args
 
 import discord
@@ -18,14 +16,18 @@ LOOKS: dict[ControlAction, tuple[str, str, discord.ButtonStyle]] = {
     "shorter": ("Shorter", "", discord.ButtonStyle.secondary),
     "confirm": ("Confirm", "", discord.ButtonStyle.success),
     "decline": ("Decline", "", discord.ButtonStyle.secondary),
+    "choose": ("", "", discord.ButtonStyle.secondary),
     "thumbs_up": ("", "\N{THUMBS UP SIGN}", discord.ButtonStyle.secondary),
     "thumbs_down": ("", "\N{THUMBS DOWN SIGN}", discord.ButtonStyle.secondary),
 }
 FINISHED: tuple[ControlAction, ...] = ("regenerate", "shorter", "thumbs_up", "thumbs_down")
-FOR_THE_ASKER: frozenset[ControlAction] = frozenset({"stop", "regenerate", "shorter", "confirm", "decline"})
+FOR_THE_ASKER: frozenset[ControlAction] = frozenset({"stop", "regenerate", "shorter", "confirm", "decline", "choose"})
 """Only the asker or a moderator may press these."""
 
-TEMPLATE = rf"tern:(?P<action>{'|'.join(get_args(ControlAction))}):(?P<reply>[\w-]{{1,60}}):(?P<asker>\d{{1,20}})"
+TEMPLATE = (
+    rf"tern:(?P<action>{'|'.join(get_args(ControlAction))}):(?P<reply>[\w-]{{1,60}}):(?P<asker>\d{{1,20}})"
+    r"(?::(?P<choice>.+))?"
+)
 """At most 100 characters (facts/discord.md 1.8)."""
 
 
@@ -33,36 +35,37 @@ class Presses(Protocol):
     """Who hears of a press; the adapter."""
 
     async def pressed(
-        self, interaction: discord.Interaction[Any], action: ControlAction, reply_id: str, asker: int
+        self, interaction: discord.Interaction[Any], action: ControlAction, reply_id: str, asker: int, choice: str = ""
     ) -> None: ...
 
 
 class Control(ui.DynamicItem[ui.Button[Any]], template=TEMPLATE):
     """One button; DynamicItem finds its way back from the custom_id (facts/discord.md 1.6)."""
 
-    def __init__(self, action: ControlAction, reply_id: str, asker: str) -> None:
+    def __init__(self, action: ControlAction, reply_id: str, asker: str, choice: str = "") -> None:
         label, emoji, style = LOOKS[action]
         super().__init__(
             ui.Button(
-                label=label or None,
+                label=label or choice or None,
                 emoji=emoji or None,
                 style=style,
-                custom_id=f"tern:{action}:{reply_id}:{asker}",
+                custom_id=f"tern:{action}:{reply_id}:{asker}" + (f":{choice}" if choice else ""),
             )
         )
         self.action: ControlAction = action
         self.reply_id = reply_id
         self.asker = asker
+        self.choice = choice
 
     @classmethod
     async def from_custom_id(
         cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
     ) -> Control:
-        return cls(cast(ControlAction, match["action"]), match["reply"], match["asker"])
+        return cls(cast(ControlAction, match["action"]), match["reply"], match["asker"], match["choice"] or "")
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         desk = cast(Presses, interaction.client.presses)
-        await desk.pressed(interaction, self.action, self.reply_id, int(self.asker))
+        await desk.pressed(interaction, self.action, self.reply_id, int(self.asker), self.choice)
 
 
 class Buttons(ui.View):
@@ -77,6 +80,8 @@ class Buttons(ui.View):
             actions += ("confirm", "decline")
         for action in actions:
             self.add_item(Control(action, controls.reply_id, asker))
+        for choice in controls.choices:
+            self.add_item(Control("choose", controls.reply_id, asker, choice))
 
     def is_dispatchable(self) -> bool:
         return False  # otherwise every message edited would be remembered for good
@@ -84,34 +89,10 @@ class Buttons(ui.View):
 
 def buttons(controls: Controls | None, asker: str) -> Buttons | None:
     """The view to show, None for none."""
-    if controls is None or not (controls.stop or controls.finished or controls.confirm):
+    if controls is None or not (controls.stop or controls.finished or controls.confirm or controls.choices):
         return None
     return Buttons(controls, asker)
 
 
 def is_ours(custom_id: str) -> bool:
     return re.fullmatch(TEMPLATE, custom_id) is not None
-
-
-class Choices(ui.View):
-    """A button for each name, for the one person who sees it. Lives in memory: the choice is made in seconds."""
-
-    def __init__(
-        self, names: Sequence[str], chosen: Callable[[discord.Interaction[Any], str], Awaitable[None]]
-    ) -> None:
-        super().__init__(timeout=_CHOOSE_WITHIN_S)
-        for name in names[:_MOST_CHOICES]:
-            button: ui.Button[Any] = ui.Button(label=name[:80], style=discord.ButtonStyle.secondary)
-            button.callback = partial(_tell, chosen, name)  # type: ignore[method-assign] # as the library's guide does
-            self.add_item(button)
-
-
-async def _tell(
-    chosen: Callable[[discord.Interaction[Any], str], Awaitable[None]], name: str, interaction: discord.Interaction[Any]
-) -> None:
-    await chosen(interaction, name)
-
-
-_CHOOSE_WITHIN_S = 600.0
-_MOST_CHOICES = 25
-"""Five rows of five buttons (facts/discord.md 1.8)."""

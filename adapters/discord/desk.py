@@ -12,7 +12,7 @@ import discord
 from adapters.discord import commands, parse
 from adapters.discord.allow import allows
 from adapters.discord.connection import Connection
-from adapters.discord.controls import FOR_THE_ASKER, Choices
+from adapters.discord.controls import FOR_THE_ASKER
 from adapters.discord.files import Links
 from adapters.discord.interaction_surface import TOKEN_S
 from adapters.discord.message import read, read_file, role_ids, snowflake_time
@@ -96,19 +96,6 @@ class Desk:
         # Whether it stays private is settled here: a deferred response takes no other flag (facts/discord.md 1.5).
         await _acknowledge(interaction, acknowledged, private=private)
 
-    async def asked_what(self, interaction: Used, target: discord.Message) -> None:
-        if self.commands is None or not self._allowed(interaction):
-            await _whisper(interaction, NOT_LISTED)
-            return
-        names = [name for name, _ in self.commands.schemas()]
-
-        async def chosen(press: Used, name: str) -> None:
-            await self.asked(press, "", action="extract", private=True, target=target, options={"schema": name})
-
-        await interaction.response.send_message(
-            "What shall I make of it?", view=Choices(names, chosen), ephemeral=True, allowed_mentions=NO_PINGS
-        )
-
     def _allowed(self, interaction: Used) -> bool:
         channel = interaction.channel
         return allows(
@@ -159,7 +146,9 @@ class Desk:
 
     # --- buttons
 
-    async def pressed(self, interaction: Used, action: ControlAction, reply_id: str, asker: int) -> None:
+    async def pressed(
+        self, interaction: Used, action: ControlAction, reply_id: str, asker: int, choice: str = ""
+    ) -> None:
         if self.intake is None:
             return
         if not self._allowed(interaction):
@@ -179,6 +168,7 @@ class Desk:
                 moderator=moderator,
                 # Only this token can change a private answer; a public one is the bot's own message.
                 capability=_capability(interaction) if private else None,
+                choice=choice,
             )
         except (RequestError, StorageError) as error:
             sentence = wording.sentence_for(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +11,7 @@ from adapters.slack.failures import Foreign
 from adapters.slack.home import about_me_buttons
 from adapters.slack.interactions import MessageLink, message_link
 from adapters.slack.message import attachments_of, quote_of
-from adapters.slack.seen import CommandGiven, ExtractChosen, Secret, ShortcutUsed
-from adapters.slack.vocabulary import EXTRACT
+from adapters.slack.seen import CommandGiven, Secret, ShortcutUsed
 from adapters.slack.whisper import send_directly
 from core.errors import BadRequest, NotAllowed, RequestError, StorageError, TernError
 from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
@@ -21,9 +19,6 @@ from core.ports import Said
 from core.wording import sentence_for
 
 _READ_WITHIN_S = 1.0
-_MOST_OFFERED = 200
-_MOST_CHOICES = 25
-"""Elements of one actions block: https://docs.slack.dev/reference/block-kit/blocks/actions-block, read 2026-11-23."""
 
 
 class CommandDesk:
@@ -31,8 +26,6 @@ class CommandDesk:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._offered: OrderedDict[str, ShortcutUsed] = OrderedDict()
-        """Uses of "Extract ..." whose person has not chosen yet. In memory: the choice is made in seconds."""
 
     async def command(self, given: CommandGiven) -> None:
         desk, at = self._desk, given.incoming.conversation
@@ -71,38 +64,8 @@ class CommandDesk:
             )
         elif incoming.action == "transcribe" and not incoming.attachments:
             desk.later(desk.say(used.response_url, sentence_for(BadRequest("that message has no voice clip"))))
-        elif incoming.action == "extract":
-            self._offered[incoming.message_id] = used
-            if len(self._offered) > _MOST_OFFERED:
-                self._offered.popitem(last=False)
-            desk.later(
-                desk.say(used.response_url, "What shall I make of it?", blocks=self._choices(incoming.message_id))
-            )
         else:
             await self._accept(incoming, used.response_url)
-
-    def _choices(self, question: str) -> list[dict[str, Any]]:
-        names = [name for name, _ in self._desk.commands.schemas()][:_MOST_CHOICES]
-        elements = [
-            {
-                "type": "button",
-                "text": {"type": "plain_text", "text": name[:75]},
-                "action_id": f"{EXTRACT}#{number}",
-                "value": f"{question}|{name}",
-            }
-            for number, name in enumerate(names)
-        ]
-        return [{"type": "actions", "elements": elements}]
-
-    async def extract_chosen(self, chosen: ExtractChosen) -> None:
-        """Durable when it returns."""
-        used = self._offered.get(chosen.question)
-        if used is None or used.incoming.user.user != chosen.user:
-            self._desk.later(self._desk.say(chosen.response_url, "Please use *Extract ...* on the message again."))
-            return
-        del self._offered[chosen.question]
-        incoming = replace(used.incoming, options={**used.incoming.options, "schema": chosen.schema})
-        await self._accept(incoming, chosen.response_url)
 
     @property
     def _name(self) -> str:

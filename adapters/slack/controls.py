@@ -31,6 +31,7 @@ class ControlDesk:
                 by,
                 moderator=person is not None and person.admin,
                 capability=desk.capability(pressed.response_url) if pressed.ephemeral else None,
+                choice=pressed.choice,
             )
         except (RequestError, StorageError) as error:
             sentence = sentence_for(error, pressed.reply_id)

@@ -23,7 +23,6 @@ from adapters.slack.seen import (
     CommandGiven,
     Deleted,
     Edited,
-    ExtractChosen,
     HomeOpened,
     Ignored,
     MessagesOpened,
@@ -64,8 +63,6 @@ class Door:
                 await self._commands.command(seen)
             case ShortcutUsed():
                 await self._commands.shortcut(seen)
-            case ExtractChosen():
-                await self._commands.extract_chosen(seen)
             case Pressed():
                 await self._controls.pressed(seen)
             case StopPressed():

@@ -14,7 +14,6 @@ from adapters.slack.seen import (
     AboutMe,
     Chosen,
     CommandGiven,
-    ExtractChosen,
     Ignored,
     Me,
     Pressed,
@@ -34,7 +33,7 @@ from adapters.slack.vocabulary import (
     SHORTCUTS,
     SUBCOMMANDS,
 )
-from core.incoming import ConversationKey, Incoming, UserKey
+from core.incoming import WHOLE_THREAD, ConversationKey, Incoming, UserKey
 
 Payload = Mapping[str, Any]
 
@@ -83,6 +82,7 @@ def _shortcut(body: Payload, me: Me) -> Seen:
     own_id = _own_id("act", str(body["trigger_id"]))
     target = quote_of(message, me)
     transcribe = action == "transcribe"
+    begins_thread = message.get("thread_ts") == ts and action == "extract"
     team = str((body.get("user") or {}).get("team_id") or (body.get("team") or {}).get("id") or "")
     incoming = Incoming(
         message_id=own_id,
@@ -94,6 +94,7 @@ def _shortcut(body: Payload, me: Me) -> Seen:
         attachments=attachments_of(message) if transcribe else (),
         quotes=() if transcribe else (target,),
         action=action,
+        options={WHOLE_THREAD: "on"} if begins_thread else {},
         visibility="private",
         reply_to=ts,
         address={"thread": str(message.get("thread_ts") or ts), "team": team or me.team}
@@ -112,8 +113,8 @@ def _press(body: Payload) -> Seen:
     if action_id in CONTROLS:
         return Pressed(str(pressed["value"]), CONTROLS[action_id], user, channel, response_url, ephemeral)
     if action_id.startswith(EXTRACT):
-        question, _, schema = str(pressed["value"]).partition("|")
-        return ExtractChosen(question, schema, user, response_url)
+        reply_id, _, schema = str(pressed["value"]).partition("|")
+        return Pressed(reply_id, "choose", user, channel, response_url, ephemeral, schema)
     if action_id == FEEDBACK:
         thumb, _, reply_id = str(pressed["value"]).partition(":")
         return Pressed(reply_id, FEEDBACK_VALUES[thumb], user, channel, response_url, ephemeral)

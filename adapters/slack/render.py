@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from adapters.slack.disarm import disarm
-from adapters.slack.vocabulary import CONTROLS, FEEDBACK
+from adapters.slack.vocabulary import CONTROLS, EXTRACT, FEEDBACK
 from core.ports import Controls, Shown
 
 Block = dict[str, Any]
@@ -84,7 +84,18 @@ def _actions(controls: Controls | None) -> list[Block]:
         elements += [_button("Regenerate", "regenerate", controls), _button("Shorter", "shorter", controls)]
     if controls.confirm:
         elements += [_button("Confirm", "confirm", controls, style="primary"), _button("Decline", "decline", controls)]
+    elements += [_choice(number, name, controls) for number, name in enumerate(controls.choices)]
     return [{"type": "actions", "elements": elements}] if elements else []
+
+
+def _choice(number: int, name: str, controls: Controls) -> Block:
+    text = {"type": "plain_text", "text": name}
+    return {
+        "type": "button",
+        "text": text,
+        "action_id": f"{EXTRACT}#{number}",
+        "value": f"{controls.reply_id}|{name}",
+    }
 
 
 def _button(label: str, action: str, controls: Controls, **more: str) -> Block:

@@ -87,17 +87,6 @@ class ShortcutUsed:
 
 
 @dataclass(frozen=True, slots=True)
-class ExtractChosen:
-    """What is to be made of the message that "Extract ..." was used on."""
-
-    question: str
-    """`Incoming.message_id` of the shortcut's use."""
-    schema: str
-    user: str
-    response_url: Secret
-
-
-@dataclass(frozen=True, slots=True)
 class Pressed:
     """A button under an answer."""
 
@@ -108,6 +97,8 @@ class Pressed:
     response_url: Secret
     ephemeral: bool = False
     """Under an answer that only the presser sees: editing it again takes this press's own response_url."""
+    choice: str = ""
+    """With "choose": which of those that were offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +163,6 @@ Seen: TypeAlias = (
     | Deleted
     | CommandGiven
     | ShortcutUsed
-    | ExtractChosen
     | Pressed
     | StopPressed
     | HomeOpened

@@ -36,7 +36,8 @@ FEEDBACK_VALUES: Final[dict[str, ControlAction]] = {"up": "thumbs_up", "down": "
 """Action id of the thumbs, and the first half of their value "up:REPLY_ID"."""
 
 EXTRACT: Final = "tern_extract_as"
-"""Action id of the choices after "Extract ..."; "#NUMBER" follows, for ids in one row must differ."""
+"""Action id of the choices after "Extract ..."; "#NUMBER" follows, for ids in one row must differ. The value is
+"REPLY_ID|SCHEMA"."""
 
 CHOOSE_MODEL: Final = "tern_choose_model"
 CHOOSE_PERSONA: Final = "tern_choose_persona"

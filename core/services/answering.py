@@ -267,7 +267,7 @@ class Answering:
     async def _finish(self, job: _Job, answered: Answered, listener: _Listener) -> None:
         reply = answered.reply
         footer = wording.FROM_CACHE if reply.from_cache else ""
-        record = await job.live.finish(footer=footer, asks_leave=reply.asks_leave)
+        record = await job.live.finish(footer=footer, asks_leave=reply.asks_leave, choices=reply.choices)
         self._observe(record)
         facts = _figures(reply, listener) | _preface(job)
         if record.outcome == "ok" and (attached := await self._attach(job, answered, listener)):

@@ -10,11 +10,12 @@ from typing import Any
 
 import msgspec
 
+from core import wording
 from core.errors import BadRequest, NoModelLeft, OutputMalformed
 from core.events import Notice, Send, TextDelta
-from core.incoming import Incoming
-from core.ports import AttachmentReader
-from core.requests import ExtractRequest, Part, Reply, Text, Turn
+from core.incoming import WHOLE_THREAD, Incoming
+from core.ports import MAX_CHOICE_CHARS, MAX_CHOICES, AttachmentReader
+from core.requests import ExtractRequest, Part, Reply, Text, Turn, Usage
 from core.services.chat import Answered, Context, ReplyFile
 from core.services.extraction import Extraction
 from core.services.quoting import quoted
@@ -39,14 +40,16 @@ _WORD = "extract"
 
 
 def wanted(incoming: Incoming, saved: Mapping[str, Schema]) -> str | None:
-    """The schema that *incoming* asks for: its option, or what follows the word "extract"; None for any other message.
+    """The schema that *incoming* asks for: its option, or what follows the word "extract"; "" where it is still to be
+    chosen, None for any other message.
 
     "extract the main idea" is a question: it counts only where what follows is a saved name or a list of fields, and
-    something is there to be read.
+    something is there to be read: a file, a message pointed at, the thread it is written in.
     """
     if incoming.action == "extract":
-        return incoming.options.get("schema") or _after_the_word(incoming.text) or incoming.text.strip()
-    if incoming.action != "ask" or not (incoming.attachments or incoming.quotes or incoming.reply_to):
+        return incoming.options.get("schema") or _after_the_word(incoming.text)
+    in_thread = incoming.conversation.root != incoming.message_id and not incoming.direct
+    if incoming.action != "ask" or not (incoming.attachments or incoming.quotes or incoming.reply_to or in_thread):
         return None
     asked = _after_the_word(incoming.text)
     if not asked:
@@ -102,7 +105,9 @@ class Extracting:
         allow_local: bool = True,
     ) -> Answered:
         """Raises BadRequest for a wrong schema or nothing to read; NoModelLeft naming the field that failed."""
-        asked = wanted(incoming, self._saved()) or "table"
+        asked = wanted(incoming, self._saved())
+        if not asked:
+            return await self._ask_which(send)
         schema = self._schema(asked)
         material = await self._material(incoming, context, send, deadline_at)
         await send(Notice("tool", {"label": "Extracting"}))
@@ -122,25 +127,38 @@ class Extracting:
         files = (ReplyFile("extracted.json", as_json(rows)), ReplyFile("extracted.csv", as_csv(rows))) if rows else ()
         return Answered(reply, tuple((turn, self._scale.tokens([turn])) for turn in turns), files)
 
+    async def _ask_which(self, send: Send) -> Answered:
+        """The choice is a button under the answer, so it is as durable as the answer."""
+        names = tuple(name for name, _ in self.choices() if len(name) <= MAX_CHOICE_CHARS)[:MAX_CHOICES]
+        await send(TextDelta(wording.WHICH_SCHEMA))
+        return Answered(Reply(wording.WHICH_SCHEMA, "", "", Usage(), choices=names), ())
+
     def _schema(self, asked: str) -> Schema:
         saved = self._saved()
         if asked in saved:
             return saved[asked]
         if asked in PRESETS:
             return parse_short(PRESETS[asked][1])
+        if asked.isidentifier():  # a name that tern.toml knows no more, not a table of one column
+            known = ", ".join(name for name, _ in self.choices())
+            raise BadRequest(f"there is no schema {asked!r}; known: {known}; or name fields: name, price:number")
         return schema_of(asked)
 
     async def _material(self, incoming: Incoming, context: Context, send: Send, deadline_at: float) -> tuple[Part, ...]:
         """What stands in the message, its files and what it points at; the thread where there is nothing else."""
         parts: list[Part] = []
         quotes = incoming.quotes
-        if not quotes and not incoming.attachments:
-            quotes = tuple(await context())
+        if WHOLE_THREAD in incoming.options or not (quotes or incoming.attachments):
+            quotes = (*quotes, *await context())
         if around := quoted(quotes, ""):
             parts.append(Text(around))
         everything = replace(incoming, quotes=quotes)
         if self._reader is not None and (incoming.attachments or any(quote.attachments for quote in quotes)):
             parts += await self._reader.read(everything, send, deadline_at=deadline_at)
+        if not parts and incoming.reply_to:
+            raise BadRequest(
+                'I cannot read that message from here: use "Extract ..." in its own menu, or attach the file'
+            )
         if not parts:
             raise BadRequest("there is nothing to extract from: reply to a message, or attach a file")
         return tuple(parts)

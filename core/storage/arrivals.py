@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
@@ -203,8 +205,10 @@ def repeat(
     action: RunAction,
     capability: ReplyCapability | None,
     arrival: Arrival,
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> Taken:
-    """Regenerate or Shorter: another run of the same message. "busy" while one is open; a waiting one is hurried up."""
+    """Another run of the same message, with *options* laid over its own. "busy" while one is open; a waiting one is
+    hurried up."""
     row = c.execute(select(messages).where(messages.c.reply_id == reply_id)).one_or_none()
     if row is None:
         return Taken("unknown")
@@ -216,10 +220,14 @@ def repeat(
         c.execute(update(runs).where(runs.c.run_id == newest.run_id).values(next_try_at=arrival.now))
     if newest.state in ("accepted", "running", "waiting"):
         return Taken("busy", newest.run_id, reply_id)
+    incoming = decode_incoming(row.body)
+    if options:
+        incoming, body = storable(replace(incoming, options={**incoming.options, **options}))
+        c.execute(update(messages).where(messages.c.seq == row.seq).values(body=body))
     return _add_run(
         c,
         replace(arrival, reply_id=reply_id),
-        decode_incoming(row.body),
+        incoming,
         conversation_id=row.conversation_id,
         message_seq=row.seq,
         revision=row.revision,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, update
 
@@ -54,10 +54,18 @@ class SqlInbox:
         arrival = self._arrival(run_id, "")
         return await self._database.write(lambda c: arrivals.withdraw(c, self._seals, key, arrival))
 
-    async def repeat(self, reply_id: str, action: RunAction, capability: ReplyCapability | None, run_id: str) -> Taken:
+    async def repeat(
+        self,
+        reply_id: str,
+        action: RunAction,
+        capability: ReplyCapability | None,
+        run_id: str,
+        *,
+        options: Mapping[str, str] | None = None,
+    ) -> Taken:
         arrival = self._arrival(run_id, reply_id)
         return await self._database.write(
-            lambda c: arrivals.repeat(c, self._seals, reply_id, action, capability, arrival)
+            lambda c: arrivals.repeat(c, self._seals, reply_id, action, capability, arrival, options or {})
         )
 
     async def decide(

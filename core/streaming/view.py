@@ -24,6 +24,8 @@ class Ending:
     """False where it only pauses: it waits for a model and can still be stopped."""
     asks_leave: bool = False
     """Confirm and Decline instead of the usual buttons."""
+    choices: tuple[str, ...] = ()
+    """A button for each of these instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +107,19 @@ class Composer:
             status = ""
         final = ending is not None and ending.final
         # A page that another follows is complete: shown as final now, it owes no edit when the last words are due.
-        asks = ending is not None and ending.asks_leave
         shown = [Shown(text, final=True, closing_chars=closing, plain=self.plain) for text, closing in texts]
         if shown:
             text, closing = texts[-1]
-            shown[-1] = Shown(text, final, self._buttons(final, asks=asks), status, footer, closing, self.plain)
+            shown[-1] = Shown(text, final, self._buttons(ending), status, footer, closing, self.plain)
         return tuple(shown)
 
     def _has_room(self, text: str, line: str) -> bool:
         return self._limits.measure(f"{text}\n\n{line}") <= self._max_chars
 
-    def _buttons(self, final: bool, *, asks: bool) -> Controls | None:
+    def _buttons(self, ending: Ending | None) -> Controls | None:
         if not self._controls or self.plain:
             return None
-        return Controls(self._reply_id, stop=not final, finished=final and not asks, confirm=asks)
+        if ending is None or not ending.final:
+            return Controls(self._reply_id, stop=True)
+        asks = ending.asks_leave or bool(ending.choices)
+        return Controls(self._reply_id, finished=not asks, confirm=ending.asks_leave, choices=ending.choices)

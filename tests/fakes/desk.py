@@ -31,6 +31,7 @@ class Pressed:
     by: UserKey
     moderator: bool
     capability: ReplyCapability | None
+    choice: str = ""
 
 
 @dataclass
@@ -109,9 +110,10 @@ class FakeIntake:
         *,
         moderator: bool = False,
         capability: ReplyCapability | None = None,
+        choice: str = "",
     ) -> str:
         self._break_if_told()
-        self.pressed.append(Pressed(reply_id, action, by, moderator, capability))
+        self.pressed.append(Pressed(reply_id, action, by, moderator, capability, choice))
         asked = self._askers.get(reply_id)
         if asked is None:
             return "That answer is not known here any more."

@@ -62,8 +62,9 @@ class AnsweringIntake(FakeIntake):
         *,
         moderator: bool = False,
         capability: ReplyCapability | None = None,
+        choice: str = "",
     ) -> str:
-        sentence = await super().press(reply_id, action, by, moderator=moderator, capability=capability)
+        sentence = await super().press(reply_id, action, by, moderator=moderator, capability=capability, choice=choice)
         if not sentence and action in ("regenerate", "shorter"):
             self._begin(reply_id, self._asked[reply_id])
         return sentence

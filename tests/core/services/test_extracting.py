@@ -18,7 +18,8 @@ SAVED = {"invoice": parse_short("name, price:number")}
 
 
 def message(text: str, **more: Any) -> Incoming:
-    return Incoming("m1", "e1", ANN, ConversationKey("slack", ":T1", "C1", "1"), text, 0.0, **more)
+    key = ConversationKey("slack", ":T1", "C1", more.pop("root", "m1"))
+    return Incoming("m1", "e1", ANN, key, text, 0.0, **more)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,16 @@ def test_file_is_something_to_read() -> None:
     file = Attachment("text", "text/plain", "a.txt", 3, "F1")
 
     assert wanted(message("extract name, price:number", attachments=(file,)), SAVED) == "name, price:number"
+
+
+def test_thread_is_something_to_read() -> None:
+    """In a thread the words before the question are meant."""
+    assert wanted(message("extract name, price:number", root="m0"), SAVED) == "name, price:number"
+
+
+def test_schema_may_be_left_to_be_chosen() -> None:
+    """Whoever used the menu has not said yet which one."""
+    assert wanted(message("", action="extract", quotes=(QUOTE,)), SAVED) == ""
 
 
 def test_chosen_schema_counts() -> None:
