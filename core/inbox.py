@@ -410,9 +410,12 @@ class Inbox:
             if active.ticket and (place := place_of.get(active.claim.run_id)):
                 active.ticket.move(place)
         patient_until = self._clock.monotonic() - self._limits.queued_after_s
-        untold = [
-            run_id for run_id in place_of if run_id not in self._active and self._known_at[run_id] <= patient_until
-        ][: max(0, self._limits.shown_queued - len(held))]
+        next_of: dict[int, str] = {}
+        """Conversation -> its oldest untold run: one after the other, so that their signs stand in order."""
+        for run_id in place_of:
+            if run_id not in self._active and self._known_at[run_id] <= patient_until:
+                next_of.setdefault(self._pending[run_id].conversation_id, run_id)
+        untold = list(next_of.values())[: max(0, self._limits.shown_queued - len(held))]
         if untold:
             for claim in await self._store.hold(untold):
                 self._start(claim, Ticket(place_of[claim.run_id]))

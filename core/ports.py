@@ -515,6 +515,7 @@ class InboxStore(Protocol):
 
     async def hold(self, run_ids: Sequence[str]) -> Sequence[Claim]:
         """Lease those of *run_ids* that are queued and free, without starting them: to show their place in the queue.
+        Not where an answer ahead in the same conversation stands nowhere yet: the sign would stand above it.
         A later `claim` goes on with the same fence."""
         ...
 

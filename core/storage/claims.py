@@ -31,7 +31,7 @@ from core.storage.arrivals import erase_message, wanting
 from core.storage.codec import decode_incoming, encode, turn_columns, well_formed
 from core.storage.lookups import capability
 from core.storage.prepared import Prepared, columns
-from core.storage.schema import is_open, messages, replies, runs, turns, user_of, who
+from core.storage.schema import is_open, messages, pages, replies, runs, turns, user_of, who
 from core.storage.seals import Seals
 from core.storage.sqlite import upsert
 
@@ -68,6 +68,14 @@ _same_pages = exists().where(
     _other.c.run_id != _run.run_id,
     _other.c.state == "running",
 )
+_is_early = exists().where(
+    # An answer ahead of it in its conversation stands nowhere yet: a sign of this one would stand above it for good.
+    is_open(_other),
+    _other.c.conversation_id == _run.conversation_id,
+    _other.c.seq < _run.seq,
+    _other.c.state != "waiting",
+    ~exists().where(pages.c.reply_id == _other.c.reply_id, pages.c.ref.is_not(None)),
+)
 _PENDING = select(runs).where(is_open(runs), _is_claimable).order_by(_run.seq).limit(bindparam("limit"))
 _CLAIM = (
     update(runs)
@@ -88,7 +96,11 @@ _CLAIM = (
 _HOLD = (
     update(runs)
     .where(
-        _run.run_id == bindparam("id"), _run.state == "accepted", or_(_run.owner == "", _lease_is_over), ~_same_pages
+        _run.run_id == bindparam("id"),
+        _run.state == "accepted",
+        or_(_run.owner == "", _lease_is_over),
+        ~_same_pages,
+        ~_is_early,
     )
     .values(owner=bindparam("me"), lease_until=bindparam("until"), fence=_run.fence + 1)
     .returning(runs)

@@ -184,6 +184,11 @@ class Desk:
         """Accept a message; it is answered in the background."""
         return await self.inbox.accept(message(text, at=self.clock.now(), **more))  # type: ignore[arg-type]
 
+    def signs(self, *receipts: Receipt) -> list[str]:
+        """What stands on the platform beside the answers: places in the queue, for one."""
+        surfaces = [self.adapter.surfaces.get(receipt.reply_id) for receipt in receipts]
+        return [page.status for surface in surfaces if surface for page in surface.shown]
+
     def pages(self, receipt: Receipt) -> list[str]:
         """What stands on the platform for a reply."""
         surface = self.adapter.surfaces.get(receipt.reply_id)
@@ -220,6 +225,14 @@ class Desk:
             await self.clock.advance(min(step_s, duration_s))
             duration_s -= step_s
             await self.breathe()
+
+    async def passes_until(self, happened: Callable[[], bool]) -> None:
+        """Let time pass, a minute at most, until *happened*: on a busy machine threads answer after later ticks."""
+        for _ in range(120):
+            if happened():
+                return
+            await self.passes(0.5)
+        raise AssertionError("it did not happen within a minute")
 
     async def breathe(self) -> None:
         """Let the database's threads finish what is under way."""

@@ -161,6 +161,29 @@ async def test_conversations_are_answered_side_by_side(house: Desk) -> None:
     gate.set()
 
 
+async def test_sign_of_a_queue_stands_below_the_answer_ahead(house: Desk) -> None:
+    """In one conversation a waiting message shows its place only once the answer before it stands on the platform:
+    else that answer would stand below it for good."""
+    gate, more, second_gate = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    house.chat.plays([gate, "one", more, " and more"], [second_gate, "two"])
+    first, second, third = [await house.say() for _ in range(3)]
+
+    await house.passes(5)
+    assert house.pages(second) == house.pages(third) == []
+
+    gate.set()
+    await house.passes_until(lambda: house.signs(second, third) == [wording.queued(1), wording.queued(2)])
+
+    more.set()
+    second_gate.set()
+    await house.until_state(third, "answered")
+    assert [house.pages(run) for run in (first, second, third)] == [
+        ["one and more"],
+        ["two"],
+        ["Answer to What is a tern?"],
+    ]
+
+
 async def test_no_more_run_than_allowed(folder: Path, clock: FakeClock) -> None:
     """The concurrency cap holds however many messages come at once."""
     async with small(folder, clock, concurrency=2) as house:
@@ -185,14 +208,10 @@ async def test_waiting_message_shows_its_place(folder: Path, clock: FakeClock) -
         await house.say(root="1")
         second, third = await house.say(root="2"), await house.say(root="3")
 
-        await house.passes(3)
-
-        shown = house.adapter.surfaces[third.reply_id].shown
-        assert [page.status for page in shown] == [wording.queued(2)]
+        await house.passes_until(lambda: house.signs(third) == [wording.queued(2)])
         gate.set()
         await house.until_state(second, "running")
-        await house.passes(3)
-        assert house.adapter.surfaces[third.reply_id].shown[0].status == wording.queued(1)
+        await house.passes_until(lambda: house.signs(third) == [wording.queued(1)])
         second_gate.set()
         await house.until_state(third, "answered")
         assert house.pages(third) == ["three"]
@@ -292,7 +311,7 @@ async def test_queued_message_that_shows_its_place_says_that_it_was_stopped(fold
         house.chat.plays([gate])
         await house.say(root="1")
         queued = await house.say(root="2")
-        await house.passes(3)
+        await house.passes_until(lambda: house.signs(queued) == [wording.queued(1)])
 
         await house.inbox.press(queued.reply_id, "stop", ANN)
 
@@ -587,7 +606,7 @@ async def test_queued_sign_is_left_alone_by_a_drain(folder: Path, clock: FakeClo
         first.chat.plays([gate, "one"])
         await first.say(root="1")
         queued = await first.say(root="2")
-        await first.passes(3)
+        await first.passes_until(lambda: first.signs(queued) == [wording.queued(1)])
         draining = asyncio.create_task(first.inbox.drain(10))
         await settle()
         gate.set()
