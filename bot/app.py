@@ -10,7 +10,7 @@ import errno
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -541,7 +541,7 @@ class App:
         on_slack = incoming.conversation.platform == "slack"
         return await self._slack.captions(attachment) if on_slack and self._slack else ""
 
-    def _fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
+    def _fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncGenerator[bytes, None]:
         return self.adapters[incoming.conversation.platform].fetch(attachment, incoming)
 
 

@@ -79,8 +79,12 @@ class UnknownModel(RequestError):
 
 
 class TooLarge(RequestError):
+    """`allowed` is the limit in words: "25 MB" also where it was given in bytes."""
+
     def __init__(self, what: str, *, limit: int, unit: str) -> None:
-        super().__init__(f"{what} is larger than {limit} {unit}")
+        in_megabytes = unit == "bytes" and limit >= 2**20
+        self.allowed = f"{limit // 2**20} MB" if in_megabytes else f"{limit:,} {unit}"
+        super().__init__(f"{what} is larger than {self.allowed}")
         self.what = what
         self.limit = limit
         self.unit = unit
@@ -96,12 +100,13 @@ class Unreadable(RequestError):
 
 
 class Unfetchable(RequestError):
-    """`where` is the host alone: addresses may carry tokens."""
+    """`where` is the host alone: addresses may carry tokens. `passing` when a later try may succeed."""
 
-    def __init__(self, where: str, why: str) -> None:
+    def __init__(self, where: str, why: str, *, passing: bool = False) -> None:
         super().__init__(f"cannot fetch from {where}: {why}")
         self.where = where
         self.why = why
+        self.passing = passing
 
 
 class Refused(RequestError):

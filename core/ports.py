@@ -5,7 +5,7 @@ The first half is the onion (requests to models), the second the desk (messages 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -422,8 +422,11 @@ class Adapter(Protocol):
 
     async def surface(self, incoming: Incoming, reply_id: str, capability: ReplyCapability | None) -> Surface: ...
 
-    def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
-        """Stream an attachment's bytes from the platform's own hosts. Raises SurfaceError or TooLarge."""
+    def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncGenerator[bytes, None]:
+        """Stream an attachment's bytes from the platform's own hosts; closing the stream closes the connection.
+
+        Raises SurfaceError (SurfaceBusy where a later try may succeed), TooLarge or Unfetchable.
+        """
         ...
 
     async def context(self, incoming: Incoming) -> Sequence[Quote]:

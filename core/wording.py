@@ -115,7 +115,7 @@ _SENTENCES: Mapping[type[BaseException], Callable[[Any], str]] = {
     e.BadRequest: _bad_request,
     e.UnknownModel: _unknown_model,
     e.TooLarge: lambda x: (
-        f"{_capital(x.what)} is larger than {x.limit:,} {x.unit}, the most I can take. Please send less, or in parts."
+        f"{_capital(x.what)} is larger than {x.allowed}, the most I can take. Please send less, or in parts."
     ),
     e.Unreadable: lambda x: f"I cannot read `{_quoted(x.name)}`: {_clause(x.why)}. Please send it in another form.",
     e.Unfetchable: lambda x: (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import Any
 
 from adapters.discord import commands, context, files
@@ -27,6 +27,7 @@ from core import wording
 from core.clock import Clock
 from core.errors import StorageError, SurfaceBusy
 from core.incoming import Attachment, Incoming, Quote
+from core.net.guarded_fetch import GuardedFetcher
 from core.ports import (
     AdapterHealth,
     Commands,
@@ -64,6 +65,7 @@ class DiscordAdapter:
         self._connection = Connection(clock)
         self._buckets = Buckets(pacer)
         self._links = files.Links(clock)
+        self._fetcher = GuardedFetcher(proxy=settings.proxy or None)
         self._life = Life(clock, notes)
         self._messages = Messages(settings, self._connection, self._links)
         self._desk = Desk(settings, self._connection, self._links)
@@ -88,7 +90,7 @@ class DiscordAdapter:
         self._life.became("starting")
         point_at(self._settings)
         try:
-            async with Calls(self._buckets, self._clock) as calls:
+            async with self._fetcher, Calls(self._buckets, self._clock) as calls:
                 client = Client(self._settings, self, self._messages, self._desk, self._clock, http_trace=calls.trace())
                 self._connection.calls, self._connection.client = calls, client
                 await self._live(client, calls)
@@ -164,10 +166,10 @@ class DiscordAdapter:
             async with asyncio.timeout(LOGIN_PATIENCE_S):
                 await self._usable.wait()
 
-    async def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
+    async def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncGenerator[bytes, None]:
         await self._login()
         client, _ = self._connection.use()
-        async for chunk in files.fetch(client, self._settings, self._links, self._clock, attachment):
+        async for chunk in files.fetch(self._fetcher, client, self._settings, self._links, attachment):
             yield chunk
 
     async def context(self, incoming: Incoming) -> Sequence[Quote]:

@@ -7,29 +7,30 @@ what cannot be read that way (a command's files, other people's without the cont
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import discord
 from discord.http import Route
+from yarl import URL
 
 from adapters.discord.client import Client
 from adapters.discord.message import DiscordFile, read
 from adapters.discord.parse import all_files
 from adapters.discord.settings import DiscordSettings
 from core.clock import Clock
-from core.errors import SurfaceBusy, SurfaceError, SurfaceGone, TooLarge
+from core.errors import SurfaceBusy, SurfaceGone, TooLarge, Unfetchable
 from core.incoming import Attachment
-from core.net.guarded_fetch import guarded_connector
+from core.net.guarded_fetch import FetchPolicy, GuardedFetcher
 
 CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 """docs.discord.com/developers/reference#signed-attachment-cdn-urls, read 2026-11-22."""
 
-CHUNK_BYTES = 64 * 1024
 DEADLINE_S = 120.0
-SILENCE_S = 20.0
+SPARE_S = 20.0
+"""An address that ends within so long is not begun with."""
 REMEMBERED = 500
 
 
@@ -49,7 +50,7 @@ class Links:
 
     def fresh(self, path: str) -> str | None:
         url = self._urls.get(path)
-        return url if url is not None and _expires_at(url) > self.clock.now() + SILENCE_S else None
+        return url if url is not None and _expires_at(url) > self.clock.now() + SPARE_S else None
 
     def drop(self, path: str) -> None:
         self._urls.pop(path, None)
@@ -63,23 +64,19 @@ def _expires_at(url: str) -> float:
         return 0.0
 
 
-def configured(url: str, settings: DiscordSettings) -> bool:
-    """Whether *url* lies on the host that the operator configured instead of Discord's."""
-    parts, api = urlsplit(url), urlsplit(settings.api_url)
-    return bool(settings.api_url) and (parts.scheme, parts.netloc) == (api.scheme, api.netloc)
-
-
-def may_fetch(url: str, settings: DiscordSettings) -> bool:
-    """Whether *url* is one of Discord's own: HTTPS on its CDN, or the configured API's host."""
-    parts = urlsplit(url)
-    if configured(url, settings):
-        return True
-    return parts.scheme == "https" and parts.netloc in CDN_HOSTS
+def policy_of(settings: DiscordSettings) -> FetchPolicy:
+    """Discord's CDN over HTTPS, and the host that an operator configured instead; nothing secret is sent to either."""
+    return FetchPolicy(
+        max_bytes=settings.max_attachment_bytes,
+        deadline_s=DEADLINE_S,
+        hosts=CDN_HOSTS,
+        trusted_origins=frozenset({str(URL(settings.api_url).origin())} if settings.api_url else ()),
+    )
 
 
 async def fetch(
-    client: Client, settings: DiscordSettings, links: Links, clock: Clock, attachment: Attachment
-) -> AsyncIterator[bytes]:
+    fetcher: GuardedFetcher, client: Client, settings: DiscordSettings, links: Links, attachment: Attachment
+) -> AsyncGenerator[bytes, None]:
     """Yield the file's bytes.
 
     Raises:
@@ -87,23 +84,34 @@ async def fetch(
         SurfaceGone: The file, or the right to read it, is gone.
         SurfaceBusy: The connection failed, or the deadline of two minutes passed.
     """
-    limit = settings.max_attachment_bytes
-    if attachment.size_bytes > limit:
-        raise TooLarge(attachment.name, limit=limit, unit="bytes")
+    policy = policy_of(settings)
+    if attachment.size_bytes > policy.max_bytes:
+        raise TooLarge(attachment.name, limit=policy.max_bytes, unit="bytes")
     where, _, path = attachment.ref.partition(":")
     url = links.fresh(path)
     if url is not None:
-        async for chunk in _download(url, settings, clock, attachment):
-            if chunk is None:
-                break  # refused: it expired early, ask anew below
-            yield chunk
-        else:
+        try:
+            async for chunk in _download(fetcher, policy, url, attachment):
+                yield chunk
             return
-        links.drop(path)
-    async for chunk in _download(await _renew(client, where, path, links), settings, clock, attachment):
-        if chunk is None:
-            raise SurfaceGone(f"{attachment.name} is not to be had any more")
+        except SurfaceGone:
+            links.drop(path)  # it expired early: ask anew below
+    async for chunk in _download(fetcher, policy, await _renew(client, where, path, links), attachment):
         yield chunk
+
+
+async def _download(
+    fetcher: GuardedFetcher, policy: FetchPolicy, url: str, attachment: Attachment
+) -> AsyncGenerator[bytes, None]:
+    # Not over the library's session, which would send its headers along and never gives up (facts/discord.md 1.10).
+    try:
+        async with fetcher.open(url, policy) as download:
+            async for chunk in download.chunks():
+                yield chunk
+    except Unfetchable as error:
+        if error.passing:
+            raise SurfaceBusy(f"Discord's file host does not answer: {error.why}", retry_after_s=2.0) from error
+        raise SurfaceGone(f"{attachment.name} is not to be had: {error.why}") from error
 
 
 async def _renew(client: Client, where: str, path: str, links: Links) -> str:
@@ -144,49 +152,3 @@ async def _refresh(client: Client, path: str) -> str:
     if not url:
         raise SurfaceGone("the file is not to be had any more")
     return str(url)
-
-
-async def _download(
-    url: str, settings: DiscordSettings, clock: Clock, attachment: Attachment
-) -> AsyncIterator[bytes | None]:
-    """The bytes; a single None where the address is refused."""
-    if not may_fetch(url, settings):
-        raise SurfaceGone(f"{attachment.name} does not lie on Discord's own hosts")
-    limit, read_bytes = settings.max_attachment_bytes, 0
-    give_up_at = clock.monotonic() + DEADLINE_S
-    # A session of its own: the library's would send its headers along, and never gives up (facts/discord.md 1.10).
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=SILENCE_S)
-    try:
-        async with (
-            aiohttp.ClientSession(
-                timeout=timeout,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # A name of Discord's that answers with a private address is not followed there (DNS rebinding).
-                # Behind a proxy only the proxy's own name is looked up here, and that may be a private one.
-                connector=guarded_connector(trusted=bool(settings.proxy) or configured(url, settings)),
-            ) as session,
-            # A redirect would lead somewhere we did not check.
-            session.get(url, proxy=settings.proxy or None, allow_redirects=False) as response,
-        ):
-            if response.status in (401, 403, 404, 410):
-                yield None
-                return
-            if response.status != 200:
-                raise _refused(response.status)
-            if (response.content_length or 0) > limit:
-                raise TooLarge(attachment.name, limit=limit, unit="bytes")
-            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-                read_bytes += len(chunk)
-                if read_bytes > limit:
-                    raise TooLarge(attachment.name, limit=limit, unit="bytes")
-                if clock.monotonic() > give_up_at:
-                    raise SurfaceBusy("the download took too long")
-                yield chunk
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise SurfaceBusy("the file could not be fetched") from error
-
-
-def _refused(status: int) -> SurfaceError:
-    if status == 429 or status >= 500:
-        return SurfaceBusy(f"Discord's file host answered {status}", retry_after_s=2.0)
-    return SurfaceGone(f"Discord's file host answered {status}")

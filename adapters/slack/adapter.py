@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Literal
 
 import aiohttp
@@ -280,7 +280,7 @@ class SlackAdapter:
         except StorageError as error:
             raise SurfaceBusy("which messages are ours cannot be looked up now") from error
 
-    async def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
+    async def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncGenerator[bytes, None]:
         if self._files is None:
             raise SurfaceBusy("Slack is not connected", retry_after_s=2.0)
         async for chunk in self._files.fetch(attachment):

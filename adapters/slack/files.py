@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from yarl import URL
 
 from adapters.slack.settings import SlackSettings
 from adapters.slack.web_api import WebApi
-from core.errors import SurfaceError, SurfaceGone, TooLarge, Unfetchable
+from core.errors import SurfaceBusy, SurfaceError, SurfaceGone, TooLarge, Unfetchable
 from core.incoming import Attachment
 from core.net.guarded_fetch import FetchPolicy, GuardedFetcher
 
@@ -17,7 +17,9 @@ HOSTS = frozenset({"slack.com", ".slack.com", ".slack-edge.com", ".slack-files.c
 """Files redirect between these and need the token again on each (facts/slack.md 1.7)."""
 
 _DEADLINE_S = 120.0
-_CHUNK_BYTES = 256 * 1024
+_HEAD_BYTES = 512
+_HTML_HEAD_BYTES = 65_536
+"""How much of a file is looked at before any of it is handed on; somebody's own HTML needs a closer look."""
 
 
 class Files:
@@ -35,21 +37,29 @@ class Files:
             trusted_origins=frozenset({str(configured.origin())}),
         )
 
-    async def fetch(self, attachment: Attachment) -> AsyncIterator[bytes]:
+    async def fetch(self, attachment: Attachment) -> AsyncGenerator[bytes, None]:
         """Stream one file. Raises SurfaceError, TooLarge or Unfetchable."""
         file = await self._describe(attachment.ref)
         url = str(file.get("url_private_download") or file.get("url_private") or "")
         if not url:
             raise SurfaceGone("Slack gives no address for this file")
         if int(file.get("size") or 0) > self._policy.max_bytes:
-            raise TooLarge("the file", limit=self._policy.max_bytes // 2**20, unit="MB")
+            raise TooLarge("the file", limit=self._policy.max_bytes, unit="bytes")
         headers = {"Authorization": f"Bearer {self._token}"}
-        fetched = await self._fetcher.fetch(url, self._policy, headers=headers)
-        if _is_login_page(fetched.content, fetched.mime, file):
-            # Slack answers 200 with its login page when the scope or the token is wrong (facts/slack.md 1.7).
-            raise Unfetchable("Slack", "it showed its login page instead of the file; the app lacks files:read")
-        for start in range(0, len(fetched.content), _CHUNK_BYTES):
-            yield fetched.content[start : start + _CHUNK_BYTES]
+        try:
+            async with self._fetcher.open(url, self._policy, headers=headers) as download:
+                chunks = download.chunks()
+                beginning = await _beginning(chunks, _HTML_HEAD_BYTES if _is_html(file) else _HEAD_BYTES)
+                if _is_login_page(beginning, download.mime, file):
+                    # Slack answers 200 with its login page when the scope or the token is wrong (facts/slack.md 1.7).
+                    raise Unfetchable("Slack", "it showed its login page instead of the file; the app lacks files:read")
+                yield beginning
+                async for chunk in chunks:
+                    yield chunk
+        except Unfetchable as error:
+            if error.passing:
+                raise SurfaceBusy("Slack's file host does not answer") from error
+            raise
 
     async def captions(self, attachment: Attachment) -> str:
         """What Slack itself wrote down of a voice clip: a preview, later than the clip, and only where the workspace
@@ -71,10 +81,23 @@ class Files:
         return described
 
 
-def _is_login_page(content: bytes, mime: str, file: Mapping[str, Any]) -> bool:
-    if "html" in str(file.get("mimetype") or "") or str(file.get("filetype") or "") == "html":
-        return (
-            b"slack" in content[:4096].lower() and b"sign" in content[:65536].lower() and mime.startswith("text/html")
-        )
-    start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+async def _beginning(chunks: AsyncIterator[bytes], at_least: int) -> bytes:
+    """The first *at_least* bytes or more, taken off *chunks*; all of a shorter file."""
+    taken = bytearray()
+    async for chunk in chunks:
+        taken += chunk
+        if len(taken) >= at_least:
+            break
+    return bytes(taken)
+
+
+def _is_html(file: Mapping[str, Any]) -> bool:
+    return "html" in str(file.get("mimetype") or "") or str(file.get("filetype") or "") == "html"
+
+
+def _is_login_page(beginning: bytes, mime: str, file: Mapping[str, Any]) -> bool:
+    if _is_html(file):
+        text = beginning[:_HTML_HEAD_BYTES].lower()
+        return mime.startswith("text/html") and b"slack" in text[:4096] and b"sign" in text
+    start = beginning[:_HEAD_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype html", b"<html"))

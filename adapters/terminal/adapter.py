@@ -4,7 +4,7 @@ and a crash in mid-answer are what they are elsewhere."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
 from adapters.terminal.files import kept
@@ -108,7 +108,7 @@ class TerminalAdapter:
     async def surface(self, incoming: Incoming, reply_id: str, capability: ReplyCapability | None) -> Surface:
         return TerminalSurface(self._screen, self._surface_closed)
 
-    def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
+    def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncGenerator[bytes, None]:
         raise SurfaceGone(f"{attachment.name} is not kept here")  # what was sent lies in the blobs
 
     async def context(self, incoming: Incoming) -> Sequence[Quote]:

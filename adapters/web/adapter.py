@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -109,7 +109,7 @@ class WebAdapter:
 
         return PageSurface(self.hub, self.markdown, incoming, reply_id, blobs=self.blobs, on_close=self._surface_closed)
 
-    async def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
+    async def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncGenerator[bytes, None]:
         """What was uploaded lies in the blobs; nothing is fetched from elsewhere."""
         if self.blobs is None or not attachment.ref.startswith("blob:"):
             raise SurfaceGone(f"{attachment.name} is not kept here")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,6 +26,9 @@ from core.errors import TooLarge, Unfetchable
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CHUNK_BYTES = 64 * 1024
+_CONNECT_S = 10.0
+_SILENCE_S = 20.0
+"""A peer that sends nothing for so long is given up before the policy's deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Fetched:
 
 
 class GuardedFetcher:
-    """Opens one connection pool on entry and closes it on exit.
+    """Opens one connection pool on entry and closes it on exit; may be entered again afterwards.
 
     With a *proxy* the proxy resolves names, so only literal private addresses can be refused here; the proxy's own
     rules have to hold for the rest.
@@ -77,6 +81,7 @@ class GuardedFetcher:
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S),
             headers={"User-Agent": "tern", "Accept-Encoding": "identity"},
             auto_decompress=False,
         )
@@ -85,72 +90,102 @@ class GuardedFetcher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def fetch(self, url: str, policy: FetchPolicy, *, headers: Mapping[str, str] | None = None) -> Fetched:
-        """Download *url*, following redirects.
+        """Download *url* whole. Raises as `open` and `Download.chunks`."""
+        async with self.open(url, policy, headers=headers) as download:
+            content = b"".join([chunk async for chunk in download.chunks()])
+            return Fetched(content, download.mime, download.charset, download.url)
+
+    @asynccontextmanager
+    async def open(
+        self, url: str, policy: FetchPolicy, *, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Download]:
+        """Ask for *url*, following redirects; the body comes as it is read. Leaving the context closes the connection.
 
         Raises:
             Unfetchable: The address is not allowed, does not answer, or answers with an error.
-            TooLarge: The server announced, or sent, more than `max_bytes`.
+            TooLarge: The server announced more than `max_bytes`.
         """
-        if self._session is None:
-            raise RuntimeError("GuardedFetcher is used outside its `async with`")
-        target = _parse(url)
-        try:
-            async with asyncio.timeout(policy.deadline_s):
-                for _ in range(policy.max_redirects + 1):
-                    outcome = await self._hop(self._session, target, policy, headers or {})
-                    if isinstance(outcome, Fetched):
-                        return outcome
-                    target = outcome
-                raise Unfetchable(target.host or "?", "it redirects too often")
-        except TimeoutError as error:
-            raise Unfetchable(target.host or "?", f"it took longer than {policy.deadline_s:g} seconds") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # The library's text may quote the whole address, token included, so it goes no further than here.
-            raise Unfetchable(target.host or "?", "the connection failed") from error
-
-    async def _hop(
-        self, session: aiohttp.ClientSession, target: URL, policy: FetchPolicy, headers: Mapping[str, str]
-    ) -> Fetched | URL:
-        host = _check(target, policy)
-        _trusting.set(str(target.origin()) in policy.trusted_origins)
-        sent = dict(headers) if _matches(host, policy.secret_hosts) else {}
-        async with session.get(target, headers=sent, allow_redirects=False, proxy=self._proxy) as response:
-            if response.status in _REDIRECTS:
+        session, target = self._session, _parse(url)
+        if session is None:
+            raise Unfetchable(target.host or "?", "the connection here is closed", passing=True)
+        give_up_at = asyncio.get_running_loop().time() + policy.deadline_s
+        for _ in range(policy.max_redirects + 1):
+            host = _check(target, policy)
+            _trusting.set(str(target.origin()) in policy.trusted_origins)
+            sent = headers if headers and _matches(host, policy.secret_hosts) else {}
+            with _translated(host, policy):
+                async with asyncio.timeout_at(give_up_at):
+                    response = await session.get(target, headers=sent, allow_redirects=False, proxy=self._proxy)
+            async with response:
+                if response.status not in _REDIRECTS:
+                    _refuse_bad(response, host, policy)
+                    yield Download(response, policy, host, give_up_at)
+                    return
                 location = response.headers.get("Location")
                 if not location:
                     raise Unfetchable(host, "it redirects to nowhere")
-                return target.join(_parse(location))
-            if response.status != 200:
-                raise Unfetchable(host, f"it answered with status {response.status}")
-            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-                # We asked for plain bytes; unpacking what was sent against that wish is how archives become bombs.
-                raise Unfetchable(host, "it insists on compressing its answer")
-            if (response.content_length or 0) > policy.max_bytes:
-                raise TooLarge("the file", limit=policy.max_bytes, unit="bytes")
-            content = bytearray()
-            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-                content += chunk
-                if len(content) > policy.max_bytes:
-                    raise TooLarge("the file", limit=policy.max_bytes, unit="bytes")
-            mime = response.content_type if "Content-Type" in response.headers else ""
-            return Fetched(bytes(content), mime.lower(), response.charset or "", str(target))
+                target = target.join(_parse(location))
+        raise Unfetchable(target.host or "?", "it redirects too often")
 
 
-def guarded_connector(*, trusted: bool = False) -> aiohttp.TCPConnector:
-    """A connector for a session that follows no redirect: it connects to public addresses only, whatever a name says.
+class Download:
+    """An answer with status 200 whose body is still coming. Owned by the context that `GuardedFetcher.open` gives."""
 
-    For downloads that must stream, which `GuardedFetcher` does not. The caller checks scheme and host before each
-    request, and the session closes the connector. *trusted* leaves the addresses unchecked: only for an origin that an
-    operator configured.
-    """
-    if trusted:
-        return aiohttp.TCPConnector(force_close=True)
-    return aiohttp.TCPConnector(resolver=_GuardedResolver(ThreadedResolver()), use_dns_cache=False, force_close=True)
+    def __init__(self, response: aiohttp.ClientResponse, policy: FetchPolicy, host: str, give_up_at: float) -> None:
+        self._response = response
+        self._policy = policy
+        self._host = host
+        self._give_up_at = give_up_at
+        self.mime = response.content_type.lower() if "Content-Type" in response.headers else ""
+        self.charset = response.charset or ""
+        self.url = str(response.url)
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives; it can be gone through once, also in two stretches.
+
+        Raises:
+            Unfetchable: The connection failed, or the policy's deadline passed.
+            TooLarge: More than `max_bytes` came.
+        """
+        read_bytes = 0
+        while chunk := await self._next():
+            read_bytes += len(chunk)
+            if read_bytes > self._policy.max_bytes:
+                raise TooLarge("the file", limit=self._policy.max_bytes, unit="bytes")
+            yield chunk
+
+    async def _next(self) -> bytes:
+        with _translated(self._host, self._policy):
+            async with asyncio.timeout_at(self._give_up_at):
+                return await self._response.content.read(_CHUNK_BYTES)
+
+
+@contextmanager
+def _translated(host: str, policy: FetchPolicy) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        why = f"it fell silent, or took longer than {policy.deadline_s:g} seconds"
+        raise Unfetchable(host, why, passing=True) from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        # The library's text may quote the whole address, token included, so it goes no further than here.
+        raise Unfetchable(host, "the connection failed", passing=True) from error
+
+
+def _refuse_bad(response: aiohttp.ClientResponse, host: str, policy: FetchPolicy) -> None:
+    if response.status != 200:
+        passing = response.status == 429 or response.status >= 500
+        raise Unfetchable(host, f"it answered with status {response.status}", passing=passing)
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        # We asked for plain bytes; unpacking what was sent against that wish is how archives become bombs.
+        raise Unfetchable(host, "it insists on compressing its answer")
+    if (response.content_length or 0) > policy.max_bytes:
+        raise TooLarge("the file", limit=policy.max_bytes, unit="bytes")
 
 
 def is_public(address: str) -> bool:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.clock import Clock
-from core.errors import NoModelLeft, Refused, RequestError, StorageError, SurfaceError, TernError, TooLarge, Unreadable
+from core.errors import (
+    NoModelLeft,
+    Refused,
+    RequestError,
+    StorageError,
+    SurfaceBusy,
+    SurfaceError,
+    TernError,
+    TooLarge,
+    Unfetchable,
+    Unreadable,
+)
 from core.events import Notice, Send
 from core.files.kinds import Kind, sniff
 from core.files.values import Document, Job, Picture, PictureLimits, ReadLimits, Result
@@ -17,7 +29,7 @@ from core.ports import BlobStore
 from core.requests import ChatRequest, Image, Part, Text, TranscribeRequest, Transcript, Turn, Usage
 from core.services.digest import Digest
 
-Fetch = Callable[[Attachment, Incoming], AsyncIterator[bytes]]
+Fetch = Callable[[Attachment, Incoming], AsyncGenerator[bytes, None]]
 """The asking adapter's own download; raises SurfaceError, TooLarge or Unfetchable."""
 
 
@@ -41,6 +53,8 @@ class AttachmentLimits:
     max_bytes: int = 25 * 1024 * 1024
     max_audio_bytes: int = 100 * 1024 * 1024
     fetch_deadline_s: float = 60.0
+    fetch_again_after_s: tuple[float, ...] = (0.5, 2.0, 6.0)
+    """Pauses between tries where the platform is only busy; after a restart its connection may not stand yet."""
     picture: PictureLimits = PictureLimits()
     text: ReadLimits = ReadLimits(max_chars=60_000)
     digested: ReadLimits = ReadLimits(max_chars=2_000_000)
@@ -138,18 +152,30 @@ class Attachments:
         """
         most = self._limits.max_audio_bytes if item.kind == "audio" else self._limits.max_bytes
         if item.size_bytes > most:
-            raise TooLarge("the file", limit=most // 2**20, unit="MB")
+            raise TooLarge("the file", limit=most, unit="bytes")
         if item.ref.startswith("blob:"):
             return await self._blobs.get(item.ref)
-        content = bytearray()
         try:
             async with asyncio.timeout(self._limits.fetch_deadline_s):
-                async for chunk in self._fetch(item, incoming):
-                    content += chunk
-                    if len(content) > most:
-                        raise TooLarge("the file", limit=most // 2**20, unit="MB")
+                return await self._download(item, incoming, most)
         except TimeoutError as error:
             raise Unreadable(item.name, "downloading it took too long") from error
+
+    async def _download(self, item: Attachment, incoming: Incoming, most: int) -> bytes:
+        for wait_s in self._limits.fetch_again_after_s:
+            try:
+                return await self._stream(item, incoming, most)
+            except SurfaceBusy as error:
+                await self._clock.sleep(max(wait_s, error.retry_after_s))
+        return await self._stream(item, incoming, most)
+
+    async def _stream(self, item: Attachment, incoming: Incoming, most: int) -> bytes:
+        content = bytearray()
+        async with aclosing(self._fetch(item, incoming)) as chunks:  # the connection ends here, not with the collector
+            async for chunk in chunks:
+                content += chunk
+                if len(content) > most:
+                    raise TooLarge("the file", limit=most, unit="bytes")
         return bytes(content)
 
     async def _read_one(
@@ -340,7 +366,9 @@ def _why(error: TernError) -> str:
         case Unreadable():
             return error.why
         case TooLarge():
-            return f"it is larger than {error.limit} {error.unit}"
+            return f"it is larger than {error.allowed}"
+        case Unfetchable():
+            return f"I could not get it: {error.why}"
         case NoModelLeft():
             return "no model is able to hear it right now" if error.missing != "audio" else "no audio model is set up"
         case SurfaceError():

@@ -10,7 +10,7 @@ import asyncio
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,7 +41,7 @@ from core.wording import sentence_for
 NAME = "rows"
 """As which it stands in the audit when it waits for leave."""
 
-Fetch = Callable[[Attachment, Incoming], AsyncIterator[bytes]]
+Fetch = Callable[[Attachment, Incoming], AsyncGenerator[bytes, None]]
 
 _ASKED = re.compile(r"^\s*for (?:each|every) (?:row|line|record|entry)\b[\s,:]*(?P<task>.+)", re.IGNORECASE | re.DOTALL)
 _ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.discord.files import may_fetch
+from adapters.discord.files import policy_of
 from adapters.discord.settings import DiscordSettings
-from core.errors import SurfaceBusy, SurfaceGone, TooLarge
+from core.errors import SurfaceBusy, SurfaceGone, TooLarge, Unfetchable
 from core.incoming import Attachment
+from core.net.guarded_fetch import GuardedFetcher
 from tests.adapters.discord.conftest import Bot, StartBot, words
 from tests.fakes.discord import FakeDiscord, Fault
+from tests.fakes.names import Names
 
 
 async def read(bot: Bot, attachment: Attachment) -> bytes:
@@ -264,7 +266,7 @@ async def test_understated_size_is_noticed_on_the_way(start: StartBot, discord: 
 async def test_file_host_that_fails_or_redirects(bot: Bot, status: int, error: type[Exception]) -> None:
     """An outage is temporary; a redirect is followed nowhere."""
     attachment = await with_file(bot)
-    bot.discord.faults.append(Fault("GET", "cdn", "status", status=status))
+    bot.discord.faults.extend([Fault("GET", "cdn", "status", status=status)] * 2)  # also at the renewed address
 
     with pytest.raises(error):
         await read(bot, attachment)
@@ -282,6 +284,23 @@ async def test_file_host_that_fails_or_redirects(bot: Bot, status: int, error: t
         ("http://localhost/a.png", False),
     ],
 )
-def test_only_discords_own_hosts_are_asked(url: str, allowed: bool) -> None:
-    """Host and scheme must be Discord's."""
-    assert may_fetch(url, DiscordSettings("t")) is allowed
+async def test_only_discords_own_hosts_are_asked(url: str, allowed: bool) -> None:
+    """Host and scheme must be Discord's; nothing else is even looked up."""
+    names = Names()
+
+    async with GuardedFetcher(resolver=names) as fetcher:
+        with pytest.raises(Unfetchable):
+            await fetcher.fetch(url, policy_of(DiscordSettings("t")))
+
+    assert bool(names.asked) is allowed
+
+
+async def test_cdn_name_with_a_private_address_is_not_asked() -> None:
+    """DNS rebinding: a name of Discord's that answers with an address of this network gets no request."""
+    names = Names(cdn_discordapp_com=["10.0.0.1"])
+
+    async with GuardedFetcher(resolver=names) as fetcher:
+        with pytest.raises(Unfetchable, match="connection failed"):
+            await fetcher.fetch("https://cdn.discordapp.com/attachments/1/2/a.png", policy_of(DiscordSettings("t")))
+
+    assert names.asked == ["cdn.discordapp.com"]

@@ -9,9 +9,12 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from core.errors import SurfaceError, SurfaceGone, TooLarge, Unfetchable
+from adapters.slack.files import Files
+from core.errors import SurfaceBusy, SurfaceError, SurfaceGone, TooLarge, Unfetchable
 from core.incoming import Attachment, Incoming
+from core.net.guarded_fetch import GuardedFetcher
 from tests.adapters.slack.conftest import House, open_house
+from tests.fakes.names import Names
 from tests.fakes.slack import FakeSlack, Fault
 from tests.fakes.slack.server import LOGIN_PAGE, File
 
@@ -57,6 +60,58 @@ async def test_the_login_page_is_recognised(house: House) -> None:
 
     with pytest.raises(Unfetchable, match="login page"):
         await read(house, incoming)
+
+
+async def test_a_login_page_without_end_is_recognised_by_its_beginning(house: House) -> None:
+    """The first bytes are enough; nobody waits for the rest, and none of it is handed on."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield LOGIN_PAGE.ljust(1_000)
+        await asyncio.Event().wait()
+
+    incoming = await shared(house, File("F1", "a.png", "image/png", serve=lambda _: endless()))
+
+    with pytest.raises(Unfetchable, match="login page"):
+        await read(house, incoming)
+
+
+async def test_a_file_is_handed_on_as_it_comes(house: House) -> None:
+    """The first bytes are there while Slack still holds the rest back."""
+    go_on = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield PNG
+        await go_on.wait()
+        yield b"rest"
+
+    incoming = await shared(house, File("F1", "a.png", "image/png", serve=lambda _: slow()))
+    chunks = house.adapter.fetch(incoming.attachments[0], incoming)
+
+    first = await anext(chunks)
+    go_on.set()
+
+    assert (first, b"".join([chunk async for chunk in chunks])) == (PNG, b"rest")
+
+
+async def test_a_file_host_that_is_down_may_be_asked_again(house: House) -> None:
+    """An outage is the platform's trouble and passes."""
+    incoming = await shared(house, File("F1", "a.png", "image/png", serve=lambda _: web.Response(status=503)))
+
+    with pytest.raises(SurfaceBusy):
+        await read(house, incoming)
+
+
+async def test_a_slack_name_with_a_private_address_is_not_asked(house: House) -> None:
+    """DNS rebinding: a name below slack.com that answers with an address of this network gets no request, no token."""
+    incoming = await shared(house, File("F1", "a.png", "image/png", PNG, url="https://files.slack.com/a.png"))
+    names = Names(files_slack_com=["169.254.169.254"])
+    settings = house.adapter._settings
+
+    async with GuardedFetcher(resolver=names) as fetcher:
+        with pytest.raises(SurfaceBusy):
+            await anext(Files(settings, house.adapter._api, fetcher).fetch(incoming.attachments[0]))
+
+    assert names.asked == ["files.slack.com"]
 
 
 async def test_a_login_page_in_disguise_is_recognised(house: House) -> None:

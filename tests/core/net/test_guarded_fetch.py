@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from core.errors import TooLarge, Unfetchable
-from core.net.guarded_fetch import FetchPolicy, GuardedFetcher, guarded_connector, is_public
-
-
-class Names(AbstractResolver):
-    """A resolver with a table; a list of answers is served one by one, the last for ever."""
-
-    def __init__(self, **table: list[str]) -> None:
-        self._table = {name.replace("_", "."): answers for name, answers in table.items()}
-        self.asked: list[str] = []
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        self.asked.append(host)
-        answers = self._table.get(host)
-        if not answers:
-            raise OSError("no such name")
-        address = answers.pop(0) if len(answers) > 1 else answers[0]
-        return [ResolveResult(hostname=host, host=address, port=port, family=socket.AF_INET, proto=0, flags=0)]
-
-    async def close(self) -> None:
-        pass
+from core.net.guarded_fetch import FetchPolicy, GuardedFetcher, is_public
+from tests.fakes.names import Names
 
 
 @asynccontextmanager
@@ -267,20 +244,67 @@ def test_public_addresses(address: str, public: bool) -> None:
     assert is_public(address) is public
 
 
-async def test_guarded_connector_refuses_names_of_private_addresses() -> None:
-    """A session over it does not reach this machine by a name either, unless an operator's own origin is meant."""
+async def test_body_comes_as_it_arrives() -> None:
+    """The first bytes are there while the server still holds the rest back."""
+    go_on = asyncio.Event()
 
-    async def hello(request: web.Request) -> web.Response:
-        return web.Response(text="inside")
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first")
+        await go_on.wait()
+        await response.write(b"rest")
+        return response
 
-    async with server(a=hello) as (origin, seen):
-        async with aiohttp.ClientSession(connector=guarded_connector()) as session:
-            with pytest.raises(aiohttp.ClientConnectorError):
-                await session.get(f"{origin.replace('127.0.0.1', 'localhost')}/a")
-        async with (
-            aiohttp.ClientSession(connector=guarded_connector(trusted=True)) as session,
-            session.get(f"{origin}/a") as response,
-        ):
-            assert await response.text() == "inside"
+    async with (
+        server(slow=slow) as (origin, _),
+        GuardedFetcher() as fetcher,
+        fetcher.open(f"{origin}/slow", trusting(origin)) as download,
+    ):
+        chunks = download.chunks()
+        first = await anext(chunks)
+        go_on.set()
+        rest = b"".join([chunk async for chunk in chunks])
 
-    assert len(seen) == 1
+    assert (first, rest) == (b"first", b"rest")
+
+
+async def test_deadline_holds_while_the_body_comes() -> None:
+    """A body that never ends its last stretch is left at the deadline, however lively it began."""
+    never = asyncio.Event()
+
+    async def drips(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"first")
+        await never.wait()
+        return response
+
+    async with server(drips=drips) as (origin, _), GuardedFetcher() as fetcher:
+        with pytest.raises(Unfetchable, match="longer") as caught:
+            await fetcher.fetch(f"{origin}/drips", trusting(origin, deadline_s=0.05))
+        never.set()
+
+    assert caught.value.passing
+
+
+@pytest.mark.parametrize(("status", "passing"), [(404, False), (403, False), (429, True), (503, True)])
+async def test_what_may_pass_is_told_apart(status: int, passing: bool) -> None:
+    """Whether a later try may help is known from the status."""
+
+    async def refuses(request: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    async with server(file=refuses) as (origin, _), GuardedFetcher() as fetcher:
+        with pytest.raises(Unfetchable) as caught:
+            await fetcher.fetch(f"{origin}/file", trusting(origin))
+
+    assert caught.value.passing is passing
+
+
+async def test_closed_fetcher_asks_nobody() -> None:
+    """What is asked for while an adapter leaves may be asked for again later."""
+    with pytest.raises(Unfetchable) as caught:
+        await GuardedFetcher().fetch("https://files.example/x", FetchPolicy(max_bytes=10, deadline_s=1.0))
+
+    assert caught.value.passing

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 
-from core.errors import NoModelLeft, OverLimit, SurfaceGone, TooLarge
+from core.errors import NoModelLeft, OverLimit, SurfaceBusy, SurfaceGone, TooLarge
 from core.events import Event, Notice, Send
 from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.requests import ChatRequest, Image, Reply, Text, Turn, Usage
@@ -15,7 +16,7 @@ from core.services.digest import Digest
 from core.services.transcription import Transcription
 from tests.core.files import samples
 from tests.core.services.hearing import USER, DirectReader, FakeSpeech, MemoryCache, audio_model
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, settle
 
 
 class MemoryBlobs:
@@ -40,6 +41,10 @@ class Desk:
         self.files = files
         self.blobs = MemoryBlobs()
         self.told: list[Notice] = []
+        self.busy_times = 0
+        """How often the platform is still busy."""
+        self.closed: list[str] = []
+        """Downloads that have ended, in either way."""
         listener = Transcription(
             {"groq": FakeSpeech(*heard)}, lambda _: [audio_model("turbo")], DirectReader(), MemoryCache(), clock
         )
@@ -52,12 +57,18 @@ class Desk:
             limits=AttachmentLimits(**limits),  # type: ignore[arg-type]
         )
 
-    async def _fetch(self, item: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
+    async def _fetch(self, item: Attachment, incoming: Incoming) -> AsyncGenerator[bytes, None]:
+        if self.busy_times:
+            self.busy_times -= 1
+            raise SurfaceBusy("not connected yet")
         content = self.files.get(item.ref)
         if content is None:
             raise SurfaceGone("the file is gone")
-        for at in range(0, len(content), 1000):
-            yield content[at : at + 1000]
+        try:
+            for at in range(0, len(content), 1000):
+                yield content[at : at + 1000]
+        finally:
+            self.closed.append(item.ref)
 
     async def send(self, event: Event) -> None:
         assert isinstance(event, Notice)
@@ -263,3 +274,42 @@ async def test_beginning_stands_where_nobody_takes_notes(clock: FakeClock, error
     assert isinstance(part, Text)
     assert 24_000 <= len(part.text) < 24_300
     assert desk.told[-1].facts["detail"] == "the first 24,000 of 51,000 characters"
+
+
+async def test_busy_platform_is_asked_again(clock: FakeClock) -> None:
+    """After a restart, or in an outage of its file host, a platform gets a few more tries before a file is given up."""
+    desk = Desk(clock, {"a.txt": b"hello"})
+    desk.busy_times = 2
+
+    reading = asyncio.create_task(desk.read(named("a.txt")))
+    await settle()
+    await clock.advance(10.0)
+    (part,) = await reading
+
+    assert isinstance(part, Text)
+    assert "hello" in part.text
+    assert desk.told == []
+
+
+async def test_platform_that_stays_busy_is_told_of(clock: FakeClock) -> None:
+    """The tries are few: then the file is declined."""
+    desk = Desk(clock, {"a.txt": b"hello"})
+    desk.busy_times = 99
+
+    reading = asyncio.create_task(desk.read(named("a.txt")))
+    await settle()
+    await clock.advance(30.0)
+    await reading
+
+    assert desk.told[0].facts["reason"] == "the platform did not give it to me"
+    assert desk.busy_times == 99 - 4
+
+
+async def test_endless_download_is_closed_at_the_limit(clock: FakeClock) -> None:
+    """What goes beyond the limit is not only left: its connection is closed at once."""
+    desk = Desk(clock, {"a.txt": b"x" * 10_000}, max_bytes=2_500)
+
+    await desk.read(named("a.txt"))
+
+    assert desk.told[0].facts["reason"] == "it is larger than 2,500 bytes"
+    assert desk.closed == ["a.txt"]
