@@ -284,6 +284,18 @@ NEEDS_MESSAGE_CONTENT = (
 )
 
 
+def not_stored_yet(error: e.StorageError) -> str:
+    """For a message that is kept in mind and tried again, on platforms that can be read back."""
+    why, who = "I cannot save anything just now", ""
+    if isinstance(error, e.StorageBusy):
+        why = "My database is busy just now"
+    elif isinstance(error, e.StorageFull):
+        why, who = "My disk is full or read-only just now", " Whoever runs me must free some space."
+    return (
+        f"{why}. I have seen your message and will answer it as soon as I can; there is no need to send it again.{who}"
+    )
+
+
 def may_not_write(place: str) -> str:
     """Said in private to somebody who asked where the bot can read but not write; *place* is the channel as a link."""
     return (

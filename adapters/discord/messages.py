@@ -101,7 +101,7 @@ class Messages:
             log.error("message %s could not be stored and is read again later: %s", message.id, error)
             self.owe(message.sent_at)
             if not self.catching_up:
-                await self._say(message, wording.sentence_for(error))
+                await self._say(message, wording.not_stored_yet(error))
             return
         if receipt.state == "accepted":
             self._links.remember(parse.all_files(message))

@@ -20,6 +20,7 @@ from adapters.slack.desk import Desk
 from adapters.slack.door import Door
 from adapters.slack.failures import AUTH, Foreign, code_of, translate
 from adapters.slack.files import Files
+from adapters.slack.owed import Body, Owed
 from adapters.slack.people import People
 from adapters.slack.place import place_of
 from adapters.slack.render import heading
@@ -76,6 +77,7 @@ class SlackAdapter:
         self._socket: Socket | None = None
         self._closing = asyncio.Event()
         self._under_way = 0
+        self._owed = Owed(clock)
         self._state: _State = "starting"
         self._detail = ""
         self._event_in_at: float | None = None
@@ -104,6 +106,7 @@ class SlackAdapter:
                 tasks.create_task(self._until_removed(door))
                 desk.later(backfill(desk, door, listened_until=await self._listened_until()))
                 tasks.create_task(self._note_listening())
+                tasks.create_task(self._owed.make_good(self._deliver_again, door.tell_waiting))
                 await self._listen(app)
         except BaseExceptionGroup as group:
             # One cause in plain sight: the supervisor decides by its type.
@@ -160,9 +163,18 @@ class SlackAdapter:
         self._under_way += 1
         try:
             await door.deliver(body)
+        except StorageError:
+            self._owed.note(body)
+            raise
         finally:
             self._under_way -= 1
+        self._owed.stored(body)
         return BoltResponse(status=200)
+
+    async def _deliver_again(self, body: Body) -> None:
+        if self._door is None or self._closing.is_set():
+            raise StorageError("closing")  # the next start's back-fill looks for it
+        await self._door.deliver(body)
 
     async def _listen(self, app: AsyncApp) -> None:
         if not self._settings.over_socket:
@@ -204,7 +216,7 @@ class SlackAdapter:
     async def _note_listening(self) -> None:
         while not self._closing.is_set():
             await self._clock.sleep(_NOTE_EVERY_S)
-            if self.health().state == "connected":
+            if self.health().state == "connected" and not self._owed:
                 try:
                     await self._notes.set(_LISTENING_AT, f"{self._clock.now():.0f}")
                 except StorageError as error:

@@ -31,8 +31,10 @@ from adapters.slack.seen import (
     ShortcutUsed,
     StopPressed,
 )
+from core.errors import StorageError
 from core.incoming import Incoming
 from core.ports import Receipt
+from core.wording import not_stored_yet
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +86,14 @@ class Door:
                 logger.debug("ignored a delivery: %s", why)
             case _:
                 assert_never(seen)
+
+    def tell_waiting(self, body: Mapping[str, Any], error: StorageError) -> None:
+        """Say to whoever wrote to the bot that their message could not be stored yet, for their eyes only."""
+        seen = parse(body, self._desk.me)
+        if isinstance(seen, Asked) and seen.addressed:
+            incoming = seen.incoming
+            at, thread = incoming.conversation, incoming.address["thread"]
+            self._desk.later(self._desk.whisper(not_stored_yet(error), incoming.user.user, at.channel, thread))
 
     async def asked(self, asked: Asked) -> bool:
         """Accept a message that is for the bot; says whether it was."""

@@ -57,6 +57,14 @@ def test_every_error_has_a_sentence_of_its_own(kind: type[e.TernError]) -> None:
     assert "None" not in sentence
 
 
+def test_a_message_that_waits_to_be_stored_need_not_be_sent_again() -> None:
+    """Each kind of trouble says its own; none asks for what would be answered twice."""
+    said = {wording.not_stored_yet(kind("x")) for kind in (e.StorageBusy, e.StorageFull, e.StorageError)}
+
+    assert len(said) == 3
+    assert all("no need to send it again" in sentence for sentence in said)
+
+
 def test_sentences_differ() -> None:
     """Two errors never read the same."""
     sentences = [sentence_for(sample(kind)) for kind in OURS]

@@ -216,10 +216,12 @@ async def test_message_that_storage_refused_is_said_and_looked_for_again(bot: Bo
     bot.intake.fails = StorageFull("disk full")
     await bot.discord.say(bot.channel, bot.ada, "keep me", mention=True)
     await until(lambda: bot.discord.said(bot.channel))
+    (said,) = bot.discord.said(bot.channel)
 
     bot.intake.fails = None
     await bot.adapter._messages.catch_up()
 
+    assert "no need to send it again" in said.content
     assert [incoming.text for incoming in bot.intake.accepted] == ["keep me"]
 
 

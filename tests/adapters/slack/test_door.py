@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.errors import StorageBusy
+from core.errors import StorageBusy, StorageFull
 from tests.adapters.slack.conftest import House, open_house
 from tests.fakes.desk import FakeIntake
 from tests.fakes.slack import FakeSlack, Person, Place
@@ -224,6 +224,46 @@ async def test_a_failed_store_leads_to_a_redelivery(house: House) -> None:
     assert delivery.answers[0] != 200
     assert delivery.answers[-1] == 200
     assert [incoming.text for incoming in house.intake.accepted] == ["hello"]
+
+
+async def test_a_message_is_stored_when_the_disk_has_room_again_however_late(house: House) -> None:
+    """Slack repeats a delivery for six minutes; after that the adapter has it in mind, and says so once."""
+    house.intake.fails = StorageFull("disk full")
+    house.slack.say("U1", "<@U0TERN> hello")
+    await house.clock.sleep(1_000)
+    whispers = [message for message in house.slack.world.messages if message.ephemeral_for == "U1"]
+
+    house.intake.fails = None
+    await house.clock.sleep(60)
+
+    assert [incoming.text for incoming in house.intake.accepted] == ["hello"]
+    assert len(whispers) == 1
+    assert "no need to send it again" in whispers[0].shown
+
+
+async def test_nothing_is_told_of_a_lock_that_is_soon_over(house: House) -> None:
+    """What Slack's own second attempt mends needs no sentence."""
+    house.intake.fails = StorageBusy("locked")
+    house.slack.say("U1", "<@U0TERN> hello")
+    await house.clock.sleep(1)
+
+    house.intake.fails = None
+    await house.settle()
+
+    assert [incoming.text for incoming in house.intake.accepted] == ["hello"]
+    assert not [message for message in house.slack.world.messages if message.ephemeral_for]
+
+
+async def test_while_something_waits_to_be_stored_nobody_claims_to_have_listened(house: House) -> None:
+    """A process that ends meanwhile leaves it to the next one's back-fill, which must reach that far."""
+    house.intake.fails = StorageFull("disk full")
+    house.slack.say("U1", "<@U0TERN> hello")
+    await house.clock.sleep(1)
+    before = dict(house.notes.kept)
+
+    await house.clock.sleep(600)
+
+    assert house.notes.kept == before
 
 
 async def test_the_same_event_three_times_is_one_question(house: House) -> None:
