@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import structlog
 
@@ -23,33 +23,20 @@ RETRY_S = 300.0
 """A list that could not be fetched is asked for again this much later."""
 
 
-@runtime_checkable
-class Sleeping(Protocol):
-    """A catalogue that knows whether its provider's SDK has been loaded."""
-
-    @property
-    def loaded(self) -> bool: ...
-
-
 async def check_catalogues(
     registry: Registry, catalogues: Mapping[str, Catalogue], clock: Clock, alert: Callable[[ProviderError], None]
 ) -> None:
     """Compare the registry with each provider's own list: now, then once a day. Runs until cancelled.
 
-    Never fails a start: a provider that cannot be asked is asked again later, and its models stay on their routes. Only
-    the first one's SDK is loaded for this: openai's takes two seconds and 16 MB, so a backup is compared once it was
-    needed. `doctor` checks its key whenever asked.
+    Never fails a start: a provider that cannot be asked is asked again later, and its models stay on their routes.
 
     Args:
         alert: Hears that a key was rejected.
     """
     due = dict.fromkeys(catalogues, 0.0)
-    first = next(iter(catalogues), "")
     while due:
         for provider, catalogue in catalogues.items():
-            if provider != first and isinstance(catalogue, Sleeping) and not catalogue.loaded:
-                due[provider] = clock.monotonic() + RETRY_S
-            elif clock.monotonic() >= due[provider]:
+            if clock.monotonic() >= due[provider]:
                 learned = await _learn(registry, provider, catalogue, alert)
                 due[provider] = clock.monotonic() + (DAY_S if learned else RETRY_S)
         await clock.sleep(max(1.0, min(due.values()) - clock.monotonic()))

@@ -11,9 +11,9 @@ from core.events import Send
 from core.models import ModelSpec
 from core.ports import RemoteModel, TextToSpeech
 from core.providers.groq import GroqProvider
+from core.providers.http import OnHeaders, ignore_headers
 from core.providers.local import LocalProvider
 from core.providers.openai import OpenAIProvider
-from core.providers.sdk import OnHeaders, ignore_headers
 from core.requests import ChatRequest, Reply, TranscribeRequest, Transcript
 
 
@@ -25,8 +25,6 @@ class CloudProvider(Protocol):
     async def transcribe(self, request: TranscribeRequest, model: ModelSpec) -> Transcript: ...
 
     async def models(self) -> Sequence[RemoteModel]: ...
-
-    async def ready(self) -> None: ...
 
     async def close(self) -> None: ...
 

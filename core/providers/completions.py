@@ -10,7 +10,7 @@ from core.errors import ProviderError, Stalled
 from core.events import Notice, Send, Started, TextDelta, ToolCallDelta
 from core.models import ModelSpec
 from core.providers.failures import StreamCause, broken, error_for_fault
-from core.providers.sdk import Caller
+from core.providers.http import Caller
 from core.providers.silence import Silence
 from core.providers.stream import Fault, StreamDecoder, WireUsage
 from core.providers.thinking import ThinkFilter

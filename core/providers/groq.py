@@ -1,4 +1,4 @@
-"""Groq through its SDK: chat, speech both ways, and its list of models."""
+"""Groq: chat and its list of models over plain HTTP, recordings, speech and batches through its SDK."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from core.events import Send
 from core.models import ModelSpec
 from core.ports import RemoteModel
 from core.providers.batches import GroqBatches
-from core.providers.catalogue import read_models
 from core.providers.completions import Completions
-from core.providers.sdk import OnHeaders, Opened, SdkCaller, ignore_headers, usable_key
+from core.providers.http import HttpCaller, OnHeaders, ignore_headers, usable_key
+from core.providers.sdk import Opened, SdkCaller
 from core.providers.speech import spoken, transcribed
 from core.providers.timeouts import GROQ, Timeouts
 from core.providers.transport import http_client, tls_context
 from core.requests import ChatRequest, Reply, TranscribeRequest, Transcript
 
 DEFAULT_URL: Final = "https://api.groq.com"
-"""Without /openai/v1, which the SDK puts before every path (facts/local.md, "What each SDK calls")."""
+"""Without /openai/v1, which the SDK puts before every path by itself (facts/local.md, "What each SDK calls")."""
 
 
 class GroqProvider:
@@ -44,42 +44,33 @@ class GroqProvider:
         self._api_key = api_key
         self._base_url = _root(base_url or DEFAULT_URL)
         self._proxy = proxy
-        self._caller = SdkCaller(self.name, self._open, on_headers)
-        self._completions = Completions(self.name, "groq", self._caller, timeouts)
+        self._http = HttpCaller(self.name, f"{self._base_url}/openai/v1", api_key, on_headers, proxy=proxy)
+        self._sdk = SdkCaller(self.name, self._open, on_headers)
+        self._completions = Completions(self.name, "groq", self._http, timeouts)
 
     async def __call__(self, request: ChatRequest, model: ModelSpec, send: Send) -> Reply:
         return await self._completions(request, model, send)
 
     async def models(self) -> Sequence[RemoteModel]:
         """Raises ProviderError."""
-        return read_models(
-            await self._caller.fetch(lambda client: client.models.with_streaming_response.list(), None, limit_s=15.0)
-        )
+        return await self._http.models()
 
     async def transcribe(self, request: TranscribeRequest, model: ModelSpec) -> Transcript:
-        return await transcribed(self._caller, self.name, request, model)
+        return await transcribed(self._sdk, self.name, request, model)
 
     async def speak(self, text: str, model: ModelSpec, voice: str) -> bytes:
-        return await spoken(self._caller, text, model, voice)
+        return await spoken(self._sdk, text, model, voice)
 
     def batches(self) -> GroqBatches:
         """Its Batch API, over the same connections."""
-        return GroqBatches(self._caller, self.name)
-
-    async def ready(self) -> None:
-        """Import the SDK now, in a thread, so that the first request does not wait for it. Raises KeyRejected."""
-        await self._caller.ready()
-
-    @property
-    def loaded(self) -> bool:
-        """Whether the SDK has been imported."""
-        return self._caller.loaded
+        return GroqBatches(self._sdk, self.name)
 
     async def close(self) -> None:
-        await self._caller.close()
+        await self._http.close()
+        await self._sdk.close()
 
     def _open(self) -> Opened:
-        import groq  # 0.8 s, and only where a key is set
+        import groq  # 0.8 s and 13 MB, with the first recording
         import httpx
 
         client = groq.AsyncGroq(

@@ -1,4 +1,4 @@
-"""OpenAI through its SDK: chat and speech to text, as the backup, and its list of models."""
+"""OpenAI as the backup: chat and its list of models over plain HTTP, recordings through its SDK."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Final
 from core.events import Send
 from core.models import ModelSpec
 from core.ports import RemoteModel
-from core.providers.catalogue import read_models
 from core.providers.completions import Completions
-from core.providers.sdk import OnHeaders, Opened, SdkCaller, ignore_headers, usable_key
+from core.providers.http import HttpCaller, OnHeaders, ignore_headers, usable_key
+from core.providers.sdk import Opened, SdkCaller
 from core.providers.speech import transcribed
 from core.providers.timeouts import OPENAI, Timeouts
 from core.providers.transport import http_client, tls_context
@@ -36,36 +36,27 @@ class OpenAIProvider:
         self._api_key = api_key
         self._base_url = (base_url or DEFAULT_URL).rstrip("/")
         self._proxy = proxy
-        self._caller = SdkCaller(self.name, self._open, on_headers)
-        self._completions = Completions(self.name, "openai", self._caller, timeouts)
+        self._http = HttpCaller(self.name, self._base_url, api_key, on_headers, proxy=proxy)
+        self._sdk = SdkCaller(self.name, self._open, on_headers)
+        self._completions = Completions(self.name, "openai", self._http, timeouts)
 
     async def __call__(self, request: ChatRequest, model: ModelSpec, send: Send) -> Reply:
         return await self._completions(request, model, send)
 
     async def models(self) -> Sequence[RemoteModel]:
         """Raises ProviderError."""
-        return read_models(
-            await self._caller.fetch(lambda client: client.models.with_streaming_response.list(), None, limit_s=15.0)
-        )
+        return await self._http.models()
 
     async def transcribe(self, request: TranscribeRequest, model: ModelSpec) -> Transcript:
-        return await transcribed(self._caller, self.name, request, model)
-
-    async def ready(self) -> None:
-        """Import the SDK now, in a thread, so that the first request does not wait for it. Raises KeyRejected."""
-        await self._caller.ready()
-
-    @property
-    def loaded(self) -> bool:
-        """Whether the SDK has been imported."""
-        return self._caller.loaded
+        return await transcribed(self._sdk, self.name, request, model)
 
     async def close(self) -> None:
-        await self._caller.close()
+        await self._http.close()
+        await self._sdk.close()
 
     def _open(self) -> Opened:
         import httpx  # noqa: F401 (openai looks into it, also while the groq package's thread has half of it imported)
-        import httpx2  # 2.3 s together, and only where a key is set
+        import httpx2  # 2.3 s together, with the first recording that Groq cannot hear
         import openai
 
         client = openai.AsyncOpenAI(

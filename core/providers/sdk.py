@@ -1,46 +1,23 @@
-"""One SDK's client: opened at first need, its exceptions translated, its chunk objects left out.
+"""One SDK's client: opened at first need, its exceptions translated, its response objects left out.
 
-groq and openai are two packages with the same names in them, so everything here takes the package as a value.
+groq and openai are two packages with the same names in them, so everything here takes the package as a value. Chat
+goes without them: http.py says why.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
-from core.errors import ConnectionFailed, KeyRejected, Stalled
+from core.errors import ConnectionFailed, Stalled
 from core.models import ModelSpec
 from core.providers.failures import broken, error_for
-from core.providers.transport import Body, body_of
-
-OnHeaders = Callable[[ModelSpec, Mapping[str, str]], None]
-"""Hears the headers of every answer, refusals included; names are in lower case."""
-
-
-def ignore_headers(model: ModelSpec, headers: Mapping[str, str]) -> None:
-    """For whoever does not count limits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer with status 200 whose body is still coming. Whoever opened it closes it."""
-
-    headers: Mapping[str, str]
-    body: Body
-
-
-class Caller(Protocol):
-    """How a chat request gets to a provider. Raises ProviderError; leaving the context closes the connection."""
-
-    async def ready(self) -> None:
-        """Return when `chat` will not have to load anything first."""
-        ...
-
-    def chat(self, body: Mapping[str, Any], model: ModelSpec) -> AbstractAsyncContextManager[Answer]: ...
+from core.providers.http import Answer, OnHeaders, lower
+from core.providers.transport import body_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +30,7 @@ class Opened:
 
 
 class SdkCaller:
-    """Implements Caller over groq or openai.
+    """Calls over groq or openai.
 
     Args:
         open_client: Imports the SDK and builds the client; runs in a thread, because openai takes 2.3 s to import.
@@ -66,35 +43,12 @@ class SdkCaller:
         self._opening = asyncio.Lock()
         self._opened: Opened | None = None
 
-    async def opened(self) -> Opened:
+    async def _open(self) -> Opened:
         if self._opened is None:
             async with self._opening:
                 if self._opened is None:
                     self._opened = await asyncio.to_thread(self._open_client)
         return self._opened
-
-    @property
-    def loaded(self) -> bool:
-        return self._opened is not None
-
-    async def ready(self) -> None:
-        """Import the SDK now, so that the first request does not wait for it. Raises KeyRejected."""
-        await self.opened()
-
-    @asynccontextmanager
-    async def chat(self, body: Mapping[str, Any], model: ModelSpec) -> AsyncIterator[Answer]:
-        """Send one chat request; its headers have been told to `on_headers`."""
-
-        # The whole body goes in extra_body, which the SDK lays over what it was called with. Each SDK lacks parameters
-        # (groq: stream_options, openai: reasoning_format), and matching twenty messages against its own types costs it
-        # eight milliseconds of the event loop (measured with groq 1.7.0 and openai 3.54.0).
-        def create(client: Any) -> Any:
-            return client.chat.completions.with_streaming_response.create(
-                model=body["model"], messages=[], stream=body["stream"], extra_body=body
-            )
-
-        async with self._opened_answer(create, model) as answer:
-            yield answer
 
     async def fetch(self, ask: Callable[[Any], Any], model: ModelSpec | None, *, limit_s: float) -> bytes:
         """Return the whole body of what *ask* sends: it is handed the client and returns a streaming response.
@@ -104,7 +58,7 @@ class SdkCaller:
             limit_s: Seconds until Stalled is raised.
         """
         name = model.id if model else ""
-        await self.ready()
+        await self._open()
         try:
             async with asyncio.timeout(limit_s) as deadline, self._opened_answer(ask, model) as answer:
                 return await answer.body.read_all()
@@ -124,7 +78,7 @@ class SdkCaller:
 
     @asynccontextmanager
     async def _opened_answer(self, ask: Callable[[Any], Any], model: ModelSpec | None) -> AsyncIterator[Answer]:
-        opened = await self.opened()
+        opened = await self._open()
         asking = ask(opened.client)
         try:
             response = await asking.__aenter__()
@@ -155,15 +109,3 @@ class SdkCaller:
             detail = f"{type(cause).__name__}: {cause}".removesuffix(": ")
             return ConnectionFailed(detail, provider=self._provider, model=name)
         return cause if isinstance(cause, Exception) else error
-
-
-def usable_key(key: str, provider: str) -> str:
-    """Return *key* without the blanks that copying adds. Raises KeyRejected for what no HTTP header can carry."""
-    key = key.strip()
-    if not key or not key.isascii() or not key.isprintable():
-        raise KeyRejected("the key is empty or has characters that no key has", provider=provider)
-    return key
-
-
-def lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}

@@ -1,8 +1,7 @@
-"""The SDKs' HTTP clients over aiohttp: its C parser reads a streamed chunk for a fraction of what httpx's h11 takes.
+"""Bytes from a provider, and the SDKs' HTTP clients over aiohttp: one trust, one proxy and one parser for all ways.
 
 groq brings httpx and openai httpx2: two libraries with one interface, so one transport serves both. The SDKs keep
-authentication, URLs, retries' absence and errors; only bytes travel here. `body_of` hands a stream's bytes out beneath
-the SDK's response objects.
+authentication, URLs and errors; only bytes travel here. `body_of` hands them out beneath the SDK's response objects.
 """
 
 from __future__ import annotations

@@ -121,17 +121,3 @@ async def test_coming_shutdown_is_told_every_day(clock: FakeClock, monkeypatch: 
         await clock.advance(86_400)
 
     assert len([line for line in lines if line.startswith(f"{SPEED} shuts down on 2099-01-01")]) == 2
-
-
-async def test_a_backup_that_was_never_needed_is_not_loaded(clock: FakeClock, registry: Registry) -> None:
-    """The first provider's list is fetched at once; a sleeping backup's only after somebody needed it."""
-    first, backup = Listing(all_but(registry)), Listing([])
-    backup.loaded = False  # type: ignore[attr-defined]
-
-    async with running(check_catalogues(registry, {"groq": first, "openai": backup}, clock, lambda error: None)):
-        asked_asleep = backup.asked
-        backup.loaded = True  # type: ignore[attr-defined]
-        await clock.advance(301)
-
-    assert first.asked
-    assert (asked_asleep, backup.asked) == (0, 1)

@@ -1,4 +1,4 @@
-"""Groq's provider, through the real SDK, against a strict fake of its API."""
+"""Groq's provider, over real sockets, against a strict fake of its API."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ async def test_an_effort_that_the_model_lacks_becomes_its_nearest(
 
 @pytest.mark.parametrize("suffix", ["", "/", "/openai/v1", "/openai/v1/"])
 async def test_the_base_url_may_end_as_groq_documents_it(groq_api: FakeLlmApi, heard: Heard, suffix: str) -> None:
-    """People copy the address with /openai/v1, the SDK wants it without."""
+    """People copy the address with /openai/v1, others name the host alone."""
     provider = GroqProvider(KEY, base_url=groq_api.base_url + suffix)
 
     reply = await provider(ask(), MODEL, heard.send)

@@ -1,4 +1,4 @@
-"""OpenAI's provider, through the real SDK, against a strict fake of its API."""
+"""OpenAI's provider, over real sockets, against a strict fake of its API."""
 
 from __future__ import annotations
 
