@@ -32,6 +32,11 @@ class Prepared:
             cursor.close()
         return found
 
+    def rows(self, c: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Run it and return all rows."""
+        found: list[tuple[Any, ...]] = self._run(c, values).fetchall()
+        return found
+
     def value(self, c: Connection, values: Mapping[str, Any]) -> Any:
         """Run it and return the first row's first column. There must be a row."""
         found = self.row(c, values)
@@ -52,9 +57,8 @@ class Prepared:
         if not self._sql:
             self._compile(c)
         given = {**self._fixed, **values} if self._fixed else values
-        cursor = c.connection.cursor()
-        cursor.execute(self._sql, given if self._names is None else [given[name] for name in self._names])
-        return cursor
+        driver: Any = c.connection.driver_connection
+        return driver.execute(self._sql, given if self._names is None else [given[name] for name in self._names])
 
     def _compile(self, c: Connection) -> None:
         compiled: Any = self._statement.compile(dialect=c.dialect)

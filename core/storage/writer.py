@@ -36,7 +36,7 @@ class _Unit:
 
 
 class GroupWriter:
-    """Owns its thread, not the engine.
+    """Owns its thread and a connection that it keeps from one transaction to the next; not the engine.
 
     A unit of work is a function of a connection. It may run twice (when a neighbour in its transaction failed, each
     runs again alone), so it must touch nothing but the database. A caller that is cancelled while it waits leaves its
@@ -45,6 +45,7 @@ class GroupWriter:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._connection: Connection | None = None
         self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="tern-writer", daemon=True)
         self._closed = False
@@ -86,6 +87,7 @@ class GroupWriter:
                     self._alone(unit)
                     start = at + 1
             self._commit_and_tell(group[start:])
+        self._disconnect()
 
     def _next_group(self) -> tuple[list[_Unit], bool]:
         """What is queued now, at least one unit unless the end was asked for; and whether it was."""
@@ -114,17 +116,30 @@ class GroupWriter:
         """
         unit = group[0]
         try:
-            with self._engine.begin() as connection:
+            connection = self._connected()
+            with connection.begin():
                 for unit in group:
                     unit.error = None
                     unit.result = unit.work(connection)
         except Exception as error:  # noqa: BLE001 whatever a unit raises belongs to its caller, not to this thread
+            self._disconnect()  # it may be the connection that is at fault
             if len(group) > 1:
                 return False
             unit.error = as_ours(error)
         return True
 
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
     def _alone(self, unit: _Unit) -> None:
+        self._disconnect()  # the unit may want the file for itself, or put another in its place
         try:
             unit.result = unit.work(None)
         except Exception as error:  # noqa: BLE001 as above
