@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -15,6 +16,9 @@ from core.requests import RequestRecord, ShownRecord
 
 QUEUE_ROWS = 10_000
 """Rows that may wait for the database; beyond this the oldest is lost, and the log says so."""
+
+SIDE_BY_SIDE = 64
+"""Rows written at once: storage commits together what waits together."""
 
 TRIES = 5
 FIRST_WAIT_S = 0.5
@@ -63,14 +67,15 @@ class UsageObserver:
 
     async def _write_all(self, tries: int) -> None:
         while self._rows:
-            record = self._rows[0]
-            reason = await self._write(record, tries)
-            if not self._rows or self._rows[0] is not record:
-                continue  # it fell off the full queue meanwhile
-            if reason:
-                self._lose(reason)
-            else:
-                self._rows.popleft()
+            batch = list(islice(self._rows, SIDE_BY_SIDE))
+            reasons = await asyncio.gather(*(self._write(record, tries) for record in batch))
+            for record, reason in zip(batch, reasons, strict=True):
+                if not self._rows or self._rows[0] is not record:
+                    continue  # it fell off the full queue meanwhile
+                if reason:
+                    self._lose(reason)
+                else:
+                    self._rows.popleft()
 
     async def _write(self, record: RequestRecord, tries: int) -> str:
         """Return why it could not be written, "" when it was."""

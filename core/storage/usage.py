@@ -6,24 +6,23 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, bindparam, delete, func, or_, select, update
 
 from core.incoming import UserKey
 from core.ports import Spent
 from core.requests import Usage
 from core.storage.database import Database
+from core.storage.prepared import Prepared, columns
 from core.storage.schema import is_who, usage, usage_days, user_of, who
 from core.storage.seals import Seals
-from core.storage.sqlite import add_up, upsert
+from core.storage.sqlite import add_up, insert_or_ignore
 
 DAY_S = 86_400
 
-_ADD_TO_DAY = add_up(usage_days, ("day", "platform", "workspace", "user", "model"), ("requests", "tokens", "cost_usd"))
-_SAVE = upsert(
-    usage,
-    ("request_id",),
-    tuple(column.name for column in usage.c if column.name != "request_id"),
-)
+_DAY_KEY, _SUMS = ("day", "platform", "workspace", "user", "model"), ("requests", "tokens", "cost_usd")
+_ADD_TO_DAY = Prepared(add_up(usage_days, _DAY_KEY, _SUMS).values(columns(*_DAY_KEY, *_SUMS)))
+_ADD = Prepared(insert_or_ignore(usage).values(columns(*usage.c.keys())))
+_SAVE = update(usage).where(usage.c.request_id == bindparam("same_id"))
 
 _FIGURES = ("prompt_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "audio_s", "cost_usd")
 
@@ -86,14 +85,14 @@ class SqlUsage:
 
 def _add(c: Connection, row: dict[str, Any]) -> None:
     """Write the request's row, or add a later try to it, and keep the day's sums true."""
-    former = c.execute(select(usage).where(usage.c.request_id == row["request_id"])).one_or_none()
-    if former is not None:
-        c.execute(_ADD_TO_DAY, _share(former._mapping, sign=-1))
+    if not _ADD.count(c, row):
+        former = c.execute(select(usage).where(usage.c.request_id == row["request_id"])).one()
+        _ADD_TO_DAY.count(c, _share(former._mapping, sign=-1))
         if former.at != row["at"]:  # equal: the same try, written again because nobody knew whether it was
-            row |= {name: former._mapping[name] + row[name] for name in _FIGURES}
-            row["estimated"] |= former.estimated
-    c.execute(_SAVE, row)
-    c.execute(_ADD_TO_DAY, _share(row, sign=1))
+            figures = {name: former._mapping[name] + row[name] for name in _FIGURES}
+            row = {**row, **figures, "estimated": row["estimated"] | former.estimated}
+        c.execute(_SAVE.values(row), {"same_id": row["request_id"]})
+    _ADD_TO_DAY.count(c, _share(row, sign=1))
 
 
 def _share(row: Any, *, sign: int) -> dict[str, Any]:
@@ -138,5 +137,5 @@ def forget_spending(c: Connection, user: UserKey, seals: Seals, now: float) -> i
         if row.day >= keep_from:
             someone = UserKey(user.platform, user.workspace, seals.nobody(user_of(row)))
             figures = {"requests": row.requests, "tokens": row.tokens, "cost_usd": row.cost_usd}
-            c.execute(_ADD_TO_DAY, {"day": row.day, **who(someone), "model": "", **figures})
+            _ADD_TO_DAY.count(c, {"day": row.day, **who(someone), "model": "", **figures})
     return gone + len(rows)
