@@ -112,7 +112,9 @@ _is_held = and_(
     _is_mine,
     _run.state.in_([literal_column("'accepted'"), literal_column("'running'")]),
 )
-_HELD = Prepared(select(exists().where(_is_held)))
+still_held = exists().where(_is_held)
+"""That a run is still ours; its parameters are made by `held`."""
+_HELD = Prepared(select(still_held))
 _END = Prepared(
     update(runs)
     .where(_is_held)
@@ -226,7 +228,7 @@ def renew(c: Connection, run_ids: Sequence[str], owner: Owner) -> dict[str, tupl
 
 def check_held(c: Connection, claimed: Claim, owner: str) -> None:
     """Raises StaleFence when the run is no longer ours."""
-    if not _HELD.value(c, _held(claimed, owner)):
+    if not _HELD.value(c, held(claimed, owner)):
         raise _stale(claimed)
 
 
@@ -236,7 +238,7 @@ def settle(c: Connection, seals: Seals, claimed: Claim, settlement: Settlement, 
     ended = _END.count(
         c,
         {
-            **_held(claimed, owner),
+            **held(claimed, owner),
             "end_state": settlement.state,
             "end_error": settlement.error,
             "end_at": None if waiting else now,
@@ -270,7 +272,7 @@ def release(c: Connection, claimed: Claim, owner: str) -> None:
     given = _END.count(
         c,
         {
-            **_held(claimed, owner),
+            **held(claimed, owner),
             "end_state": "accepted",
             "end_error": "",
             "end_at": None,
@@ -285,7 +287,8 @@ def release(c: Connection, claimed: Claim, owner: str) -> None:
 
 def _replace_turns(c: Connection, claimed: Claim, settlement: Settlement, now: float) -> None:
     incoming = claimed.incoming
-    _FORMER_TURNS.count(c, {"message": claimed.message_seq})
+    if not claimed.fresh:
+        _FORMER_TURNS.count(c, {"message": claimed.message_seq})
     nobody = dict.fromkeys(("platform", "workspace", "user"))
     for position, (turn, tokens) in enumerate(settlement.turns or ()):
         asked = turn.role == "user"
@@ -305,7 +308,8 @@ def _replace_turns(c: Connection, claimed: Claim, settlement: Settlement, now: f
         )
 
 
-def _held(claimed: Claim, owner: str) -> dict[str, Any]:
+def held(claimed: Claim, owner: str) -> dict[str, Any]:
+    """The parameters of `still_held`."""
     return {"id": claimed.run_id, "held_fence": claimed.fence, "me": owner}
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from core.clock import Clock
 from core.incoming import ConversationKey, Incoming, UserKey
@@ -12,19 +13,22 @@ from core.ports import Decision, PostedPage, ReplyCapability, ReplyLedger
 from core.runs import Claim, KnownReply, Pending, RunAction, RunRules, Settlement, StopReason, Taken
 from core.storage import arrivals, claims, lookups, suspensions
 from core.storage.arrivals import Arrival
-from core.storage.claims import Owner, check_held
+from core.storage.claims import Owner, check_held, held, still_held
 from core.storage.database import Database
-from core.storage.prepared import Prepared, columns
+from core.storage.prepared import Prepared
 from core.storage.schema import feedback, pages, who
 from core.storage.seals import Seals
 from core.storage.sqlite import upsert
 
 _is_page = (pages.c.reply_id == bindparam("reply")) & (pages.c.page == bindparam("number"))
+_PAGE = ("reply_id", "page", "platform", "channel", "nonce")
 _SAVE_PAGE = Prepared(
-    upsert(pages, ("reply_id", "page"), ("nonce",)).values(columns("reply_id", "page", "platform", "channel", "nonce"))
+    upsert(pages, ("reply_id", "page"), ("nonce",)).from_select(
+        _PAGE, select(*(bindparam(name) for name in _PAGE)).where(still_held)
+    )
 )
-_POSTED = Prepared(update(pages).where(_is_page).values(ref=bindparam("new_ref")))
-_REMOVED = Prepared(delete(pages).where(_is_page))
+_POSTED = Prepared(update(pages).where(_is_page, still_held).values(ref=bindparam("new_ref")))
+_REMOVED = Prepared(delete(pages).where(_is_page, still_held))
 
 
 class SqlInbox:
@@ -181,23 +185,21 @@ class SqlLedger:
             "nonce": nonce,
         }
 
-        def work(c: Connection) -> None:
-            check_held(c, self._claim, self._owner)
-            _SAVE_PAGE.count(c, row)
-
-        await self._database.write(work)
+        await self._write(_SAVE_PAGE, row)
 
     async def posted(self, page: int, ref: str) -> None:
-        def work(c: Connection) -> None:
-            check_held(c, self._claim, self._owner)
-            _POSTED.count(c, {"reply": self._claim.reply_id, "number": page, "new_ref": ref})
-
-        await self._database.write(work)
+        await self._write(_POSTED, {"reply": self._claim.reply_id, "number": page, "new_ref": ref})
 
     async def removed(self, page: int) -> None:
+        await self._write(_REMOVED, {"reply": self._claim.reply_id, "number": page})
+
+    async def _write(self, statement: Prepared, values: Mapping[str, Any]) -> None:
+        """Run *statement*, which changes nothing unless the run is still ours. Raises StaleFence."""
+        values = {**values, **held(self._claim, self._owner)}
+
         def work(c: Connection) -> None:
-            check_held(c, self._claim, self._owner)
-            _REMOVED.count(c, {"reply": self._claim.reply_id, "number": page})
+            if not statement.count(c, values):
+                check_held(c, self._claim, self._owner)
 
         await self._database.write(work)
 
