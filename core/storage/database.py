@@ -47,8 +47,13 @@ class Database:
         self._clock = clock
         self._write_engine = sqlite.open_engine(path, writer=True)
         self._read_engine = sqlite.open_engine(path, writer=False)
+        self._near_engine = sqlite.open_engine(path, writer=False, busy_s=0.0)
         self._writer = GroupWriter(self._write_engine)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="tern-reader")
+        self._near: Connection | None = None
+        """The loop's own connection, for `glance`."""
+        self._near_is_stale = False
+        """Another file may have taken the place of the one it is connected to."""
         self._closed = False
         self._remedies = 0
         """How often damage was met and something was done about it."""
@@ -60,10 +65,40 @@ class Database:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run *work* on one consistent snapshot, beside the writer. Raises StorageError."""
-        if self._closed:
-            raise StorageError("the database is closed already")
+        self._require_open()
         loop = asyncio.get_running_loop()
         return await self._in_spite_of_damage(lambda: loop.run_in_executor(self._readers, self._read, work))
+
+    async def glance(self, work: Callable[[Connection], T]) -> T:
+        """As `read`, for one prepared statement that an index answers within microseconds: here on the loop's thread,
+        where it costs a tenth of what a hop to another thread does. A file that is busy or damaged is left to `read`.
+
+        Weakness: a page that is in no cache is fetched from the disk while everybody waits.
+        """
+        self._require_open()
+        try:
+            with translated():
+                return work(self._near_connection())
+        except StorageError:
+            return await self.read(work)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise StorageError("the database is closed already")
+
+    def _near_connection(self) -> Connection:
+        if self._near_is_stale:
+            self._near_is_stale = False
+            self._let_go_of_near()
+        if self._near is None:
+            self._near = self._near_engine.connect()
+        return self._near
+
+    def _let_go_of_near(self) -> None:
+        near, self._near = self._near, None
+        if near is not None:
+            near.invalidate()  # else the pool would hand it out again
+            near.close()
 
     async def outside(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run *work* on the writer's driver connection, in no transaction."""
@@ -103,6 +138,7 @@ class Database:
         self._read_engine.dispose()
         self._write_engine.dispose()
         self.replace_if_damaged(without_check=without_check)
+        self._near_is_stale = True
 
     def replace_if_damaged(self, *, without_check: bool = False) -> None:
         """Set a damaged file aside and put a new one in its place, with every row that can still be read.
@@ -124,6 +160,8 @@ class Database:
         self._closed = True
         self._writer.close()
         self._readers.shutdown()
+        self._let_go_of_near()
+        self._near_engine.dispose()
         self._read_engine.dispose()
         self._write_engine.dispose()
 

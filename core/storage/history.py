@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, or_, select
+from sqlalchemy import Connection, bindparam, func, or_, select
 
-from core.incoming import ConversationKey
+from core.incoming import ConversationKey, UserKey
 from core.ports import StoredTurn
 from core.storage.codec import turn_from
 from core.storage.database import Database
-from core.storage.schema import conversations, is_conversation, messages, turns, user_of
+from core.storage.prepared import Prepared
+from core.storage.schema import conversations, is_conversation, messages, turns
 from core.storage.sqlite import matches
 
 _KEY: Any = ConversationKey(*(bindparam(part.name) for part in fields(ConversationKey)))  # type: ignore[arg-type]
@@ -29,8 +31,13 @@ _BEFORE = (
     .scalar_subquery()
 )
 
-_RECENT = (
-    select(turns)
+_at = turns.c
+_COLUMNS = (
+    *(_at.message_seq, _at.role, _at.words, _at.parts, _at.message_id),
+    *(_at.platform, _at.workspace, _at.user, _at.speaker, _at.at, _at.tokens),
+)
+_RECENT = Prepared(
+    select(*_COLUMNS)
     .where(
         turns.c.conversation_id == select(conversations.c.id).where(is_conversation(_KEY)).scalar_subquery(),
         turns.c.message_seq < func.coalesce(_BEFORE, 2**62),
@@ -38,7 +45,6 @@ _RECENT = (
     .order_by(turns.c.message_seq.desc(), turns.c.position.desc())
     .limit(bindparam("rows"))
 )
-# Built once: before every answer somebody waits for this, and putting it together takes longer than running it.
 
 
 class SqlHistory:
@@ -54,16 +60,16 @@ class SqlHistory:
         asked = {**asdict(conversation), "before": before, "rows": max_turns + 1}
 
         def work(c: Connection) -> list[StoredTurn]:
-            return _that_fit(c.execute(_RECENT, asked), max_tokens=max_tokens, max_turns=max_turns)
+            return _that_fit(_RECENT.rows(c, asked), max_tokens=max_tokens, max_turns=max_turns)
 
-        return await self._database.read(work)
+        return await self._database.glance(work)
 
     async def search(self, conversations: Sequence[ConversationKey], words: str, *, limit: int) -> Sequence[StoredTurn]:
         """Turns that hold all of *words*, newest first. Nothing for no words or no conversations."""
         if not words.strip() or not conversations:
             return []
         query = (
-            select(turns)
+            select(*_COLUMNS)
             .where(turns.c.conversation_id.in_(_ids(conversations)), matches(words))
             .order_by(turns.c.id.desc())
             .limit(limit)
@@ -75,11 +81,11 @@ def _ids(keys: Sequence[ConversationKey]) -> Any:
     return select(conversations.c.id).where(or_(*(is_conversation(key) for key in keys)))
 
 
-def _that_fit(rows: Iterable[Row[Any]], *, max_tokens: int, max_turns: int) -> list[StoredTurn]:
+def _that_fit(rows: Iterable[Sequence[Any]], *, max_tokens: int, max_turns: int) -> list[StoredTurn]:
     """The newest whole answers of *rows* (newest first) within both limits, oldest first."""
     fitting: list[StoredTurn] = []
     tokens = 0
-    for _, group in groupby(rows, key=lambda row: row.message_seq):
+    for _, group in groupby(rows, key=itemgetter(0)):
         answer = [_stored(row) for row in group]
         tokens += sum(turn.tokens for turn in answer)
         if tokens > max_tokens or len(fitting) + len(answer) > max_turns:
@@ -89,12 +95,8 @@ def _that_fit(rows: Iterable[Row[Any]], *, max_tokens: int, max_turns: int) -> l
     return fitting
 
 
-def _stored(row: Row[Any]) -> StoredTurn:
-    return StoredTurn(
-        turn=turn_from(row.role, row.words, row.parts),
-        message_id=row.message_id,
-        user=None if row.user is None else user_of(row),
-        speaker=row.speaker,
-        at=row.at,
-        tokens=row.tokens,
-    )
+def _stored(row: Sequence[Any]) -> StoredTurn:
+    """A row of `_COLUMNS`."""
+    _, role, words, parts, message_id, platform, workspace, user, speaker, at, tokens = row
+    asker = None if user is None else UserKey(platform, workspace, user)
+    return StoredTurn(turn_from(role, words, parts), message_id, asker, speaker, at, tokens)

@@ -7,12 +7,15 @@ from sqlalchemy import Connection, bindparam, select
 from core.incoming import UserKey
 from core.ports import Preferences
 from core.storage.database import Database
+from core.storage.prepared import Prepared
 from core.storage.schema import notes, preferences, who
 from core.storage.sqlite import upsert
 
 _CHOOSE = upsert(preferences, ("platform", "workspace", "user"), ("model", "persona"))
-_CHOSEN = select(preferences).where(
-    *(preferences.c[name] == bindparam(name) for name in ("platform", "workspace", "user"))
+_CHOSEN = Prepared(
+    select(preferences.c.model, preferences.c.persona).where(
+        *(preferences.c[name] == bindparam(name) for name in ("platform", "workspace", "user"))
+    )
 )
 _NOTE = upsert(notes, ("key",), ("value",))
 
@@ -25,10 +28,10 @@ class SqlPreferences:
 
     async def get(self, user: UserKey) -> Preferences:
         def work(c: Connection) -> Preferences:
-            row = c.execute(_CHOSEN, who(user)).one_or_none()
-            return Preferences() if row is None else Preferences(row.model, row.persona)
+            row = _CHOSEN.row(c, who(user))
+            return Preferences() if row is None else Preferences(*row)
 
-        return await self._database.read(work)
+        return await self._database.glance(work)
 
     async def set(self, user: UserKey, preferences: Preferences) -> None:
         row = {**who(user), "model": preferences.model, "persona": preferences.persona}

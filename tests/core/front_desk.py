@@ -238,7 +238,7 @@ class Desk:
         """Let the database's threads finish what is under way."""
         for _ in range(4):
             await settle(5)
-            await self.storage.inbox.open_count()
+            await self.storage.check_writable()  # behind every write that waits
             await self.storage.inbox.stops([])
 
     async def start(self) -> None:

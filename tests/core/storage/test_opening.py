@@ -16,10 +16,11 @@ from sqlalchemy import Connection, text
 
 from core.clock import SystemClock
 from core.errors import BadRequest, SettingsError, StorageBusy, StorageCorrupt, StorageError, StorageFull, StorageTooNew
+from core.ports import Preferences
 from core.storage import Storage, open_storage, restore, schema, sqlite
 from core.storage.failures import as_ours
 from core.storage.opening import database_path, open_database
-from tests.core.front_desk import message
+from tests.core.front_desk import ANN, message
 from tests.core.storage.rows import accepted, said
 from tests.fakes.clock import FakeClock
 
@@ -338,6 +339,18 @@ async def test_damage_that_no_check_finds_is_noticed_by_who_meets_it(storage: St
     assert [turn.turn.text for turn in found if turn.turn.role == "user"] == ["two terns", "one tern"]
     assert await storage.inbox.reply(before.reply_id) is not None
     assert storage.set_aside is not None
+
+
+async def test_glance_after_damage_looks_into_the_new_database(storage: Storage) -> None:
+    """The loop's own connection does not go on with the file that was set aside."""
+    await said(storage, "one", "ONE")
+    await storage.preferences.set(ANN, Preferences("quality", ""))
+    assert await storage.preferences.get(ANN) == Preferences("quality", "")
+    await spoil(storage)
+
+    await accepted(storage, message())
+
+    assert await storage.preferences.get(ANN) == Preferences()
 
 
 async def test_many_that_meet_damage_replace_the_file_once(storage: Storage, folder: Path) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, event, text
 
 from core.clock import SystemClock
-from core.errors import StorageError
+from core.errors import StorageBusy, StorageError
 from core.storage.database import Database
 from core.storage.opening import open_database
+from core.storage.prepared import Prepared
 
 
 @pytest.fixture
@@ -87,6 +89,8 @@ async def test_closed_database_says_so(database: Database) -> None:
         await database.write(note("a"))
     with pytest.raises(StorageError):
         await database.read(lambda c: None)
+    with pytest.raises(StorageError):
+        await database.glance(lambda c: None)
 
 
 async def test_queued_writes_are_done_before_closing(database: Database, folder: Path) -> None:
@@ -99,6 +103,53 @@ async def test_queued_writes_are_done_before_closing(database: Database, folder:
     again = await open_database(folder / "tern.db", SystemClock())
     assert await count(again) == 20
     again.close()
+
+
+async def test_unit_that_runs_again_begins_anew(database: Database) -> None:
+    """When a neighbour fails after it, a unit runs a second time, in a transaction that knows nothing of the first."""
+    runs = []
+    gate = threading.Event()
+
+    def counted(c: Connection) -> None:
+        runs.append(1)
+        note("a")(c)
+
+    def fails(c: Connection) -> None:
+        raise LookupError("mine")
+
+    held = asyncio.create_task(database.write(lambda c: gate.wait() and None))
+    await asyncio.sleep(0)
+    both = asyncio.gather(database.write(counted), database.write(fails), return_exceptions=True)
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(held, both)
+
+    assert len(runs) == 2
+    assert await count(database) == 1
+
+
+async def test_glance_sees_what_was_just_written(database: Database) -> None:
+    """A read on the loop's thread finds every commit before it, though its connection stays open."""
+    select = Prepared(text("SELECT count(*) FROM notes"))
+
+    before = await database.glance(lambda c: select.value(c, {}))
+    await database.write(note("a"))
+
+    assert (before, await database.glance(lambda c: select.value(c, {}))) == (0, 1)
+
+
+async def test_glance_that_cannot_be_had_at_once_becomes_a_read(database: Database) -> None:
+    """A file in somebody's hands is waited for in another thread, not on the loop's."""
+    threads = []
+
+    def work(c: Connection) -> str:
+        threads.append(threading.current_thread())
+        if len(threads) == 1:
+            raise StorageBusy("locked")
+        return "found"
+
+    assert await database.glance(work) == "found"
+    assert threads[0] is threading.main_thread() is not threads[1]
 
 
 async def test_reader_cannot_write(database: Database) -> None:
