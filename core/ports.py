@@ -282,6 +282,10 @@ class SurfaceObserver(Protocol):
         """A call of that bucket left without leave: a step that another one made necessary at once."""
         ...
 
+    async def take(self, rate: Rate) -> None:
+        """As `count`, once the bucket carries the call: for a step that may wait."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:

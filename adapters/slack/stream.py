@@ -134,7 +134,7 @@ class StreamedSurface(EditedSurface):
         await self._finish_others()
         if self._edited or shown.final or shown.footer or shown.plain:
             if not self._edited:
-                self._api.count(post_rate(self._place))
+                await self._api.take(post_rate(self._place))
             self._appends = False
             return await self._post_message(page, shown, nonce)
         try:
@@ -152,7 +152,7 @@ class StreamedSurface(EditedSurface):
             self._streaming.gone(code)
         logger.info("no stream for this answer (%s), it is edited", error)
         self._edited, self._appends = True, False
-        self._api.count(post_rate(self._place))
+        await self._api.take(post_rate(self._place))
         return await self._post_message(page, shown, nonce)
 
     async def _post_message(self, page: int, shown: Shown, nonce: str) -> str:
@@ -223,7 +223,7 @@ class StreamedSurface(EditedSurface):
         if self._open.pop(ref, None):
             await self._stop_quietly(ref)
         if self._appends:
-            self._api.count(update_rate(self._place.workspace))
+            await self._api.take(update_rate(self._place.workspace))
             self._appends = bool(self._open)
         try:
             await super().edit(ref, page, shown)
@@ -231,7 +231,7 @@ class StreamedSurface(EditedSurface):
             if code_behind(error) != "streaming_state_conflict":
                 raise
             await self._stop_surely(ref)
-            self._api.count(update_rate(self._place.workspace))
+            await self._api.take(update_rate(self._place.workspace))
             try:
                 await super().edit(ref, page, shown)
             except SurfaceGone as again:

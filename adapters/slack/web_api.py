@@ -123,6 +123,10 @@ class WebApi:
         """A write goes out that nobody asked the pacer for."""
         self._pacer.count(rate)
 
+    async def take(self, rate: Rate) -> None:
+        """Wait until such a write may go out although nobody asked the pacer for it."""
+        await self._pacer.take(rate)
+
     async def quietly(self, what: str, call: Callable[[], Awaitable[AsyncSlackResponse]]) -> bool:
         """Make a call that nobody waits for, such as a status line; says whether it worked, never raises."""
         try:

@@ -182,6 +182,14 @@ class Pacer:
         bucket.spend(now)
         bucket.landed(now, now)
 
+    async def take(self, rate: Rate) -> None:
+        """Wait until that bucket carries a call that no seat asked for, and count it. Takes no part in the queue: it
+        is for the second step of a write that has its leave already."""
+        (bucket,) = self._of([rate])
+        while (wait_s := bucket.free_at(self._clock.monotonic()) - self._clock.monotonic()) > 0:
+            await self._clock.sleep(wait_s)
+        self.count(rate)
+
     # --- letting out ---
 
     def _reconsider(self, buckets: Iterable[Bucket]) -> None:

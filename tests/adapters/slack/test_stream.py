@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from adapters.slack.surface import update_rate
 from core.ports import Shown
 from tests.adapters.slack.conftest import LONG_ANSWER, House, in_pieces, open_house, squeezed
 from tests.fakes.slack import FakeSlack, Fault, Person
@@ -131,6 +132,20 @@ async def test_what_fell_back_to_editing_keeps_to_the_tier_of_edits(slack: FakeS
 
     assert {answer.shown for answer in slack.answers("D1")} == {("word " * 400).strip()}
     assert [bucket for bucket, _ in slack.rates.refused if "update" in bucket or "Stream" in bucket] == []
+
+
+async def test_a_stream_that_breaks_waits_for_its_edit(slack: FakeSlack) -> None:
+    """Where the minute's edits are used up, what has to be edited at once waits all the same: Slack refuses nothing."""
+    async with open_house(slack) as house:
+        asked = await house.asked(channel="D1")
+        for _ in range(50):
+            slack.rates.take("chat.update", "", slack.now())
+            house.pacer.count(update_rate(":T1"))
+        slack.fault("chat.appendStream", Fault(error="message_not_in_streaming_state"))
+        await house.answer(asked, HELLO, every_s=0.2)
+
+    assert [answer.shown for answer in slack.answers("D1")] == [WHOLE]
+    assert slack.rates.refused == []
 
 
 async def test_a_slack_connect_recipient_gets_an_edited_answer(slack: FakeSlack) -> None:

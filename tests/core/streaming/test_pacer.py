@@ -337,6 +337,22 @@ def test_a_call_without_leave_counts(run_virtual, loop_clock: LoopClock):
     assert run_virtual(scene()) == pytest.approx(5.0, abs=0.01)
 
 
+def test_a_step_that_may_wait_waits(run_virtual, loop_clock: LoopClock):
+    """A second step of a write goes out when its bucket carries it, and delays what asks for leave after it."""
+
+    async def scene() -> list[float]:
+        pacer = Pacer(loop_clock)
+        rate = Rate("p", 1, 5.0)
+        at = []
+        for _ in range(2):
+            await pacer.take(rate)
+            at.append(loop_clock.monotonic())
+        await pacer.turn(pacer.seat(replace(ONE, post=(rate,))), "post")
+        return [*at, loop_clock.monotonic()]
+
+    assert run_virtual(scene()) == pytest.approx([0.0, 5.0, 10.0], abs=0.01)
+
+
 def test_headers_reach_the_bucket_they_name(run_virtual, loop_clock: LoopClock):
     """An adapter that reports an empty bucket delays the next write until its reset; unknown keys are ignored."""
 
