@@ -148,8 +148,10 @@ class Inbox:
         self._tell(taken.stop, "superseded")
         return self._receive(taken)
 
-    async def withdraw(self, platform: str, workspace: str, channel: str, message_id: str) -> None:
-        taken = await self._store.withdraw(platform, workspace, channel, message_id, self._new_id())
+    async def withdraw(
+        self, platform: str, workspace: str, channel: str, message_id: str, *, may_come: bool = False
+    ) -> None:
+        taken = await self._store.withdraw(platform, workspace, channel, message_id, self._new_id(), may_come=may_come)
         self._tell(taken.stop, "deleted")
         self._receive(taken)
 

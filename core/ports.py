@@ -313,8 +313,13 @@ class Intake(Protocol):
         """The question was edited: answer the new text in the same reply. Unknown message: as `accept`."""
         ...
 
-    async def withdraw(self, platform: str, workspace: str, channel: str, message_id: str) -> None:
-        """The question was deleted: stop its run and take its turns out of the history."""
+    async def withdraw(
+        self, platform: str, workspace: str, channel: str, message_id: str, *, may_come: bool = False
+    ) -> None:
+        """The question was deleted: stop its run and take its turns out of the history.
+
+        *may_come*: the platform may deliver the message itself only now; it is then taken for a redelivery.
+        """
         ...
 
     async def press(
@@ -481,7 +486,9 @@ class InboxStore(Protocol):
 
     async def revise(self, incoming: Incoming, run_id: str, reply_id: str) -> Taken: ...
 
-    async def withdraw(self, platform: str, workspace: str, channel: str, message_id: str, run_id: str) -> Taken: ...
+    async def withdraw(
+        self, platform: str, workspace: str, channel: str, message_id: str, run_id: str, *, may_come: bool = False
+    ) -> Taken: ...
 
     async def repeat(
         self,

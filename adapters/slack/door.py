@@ -38,6 +38,9 @@ from core.wording import not_stored_yet
 
 logger = logging.getLogger(__name__)
 
+_DELIVERED_WITHIN_S = 600.0
+"""A message comes for the last time after six minutes (facts/slack.md 1.10)."""
+
 
 class Door:
     def __init__(self, desk: Desk) -> None:
@@ -60,7 +63,8 @@ class Door:
             case Edited():
                 await self._edited(seen)
             case Deleted(channel, message_id):
-                await desk.intake.withdraw("slack", desk.me.workspace, channel, message_id)
+                young = self._may_come(message_id)
+                await desk.intake.withdraw("slack", desk.me.workspace, channel, message_id, may_come=young)
             case CommandGiven():
                 await self._commands.command(seen)
             case ShortcutUsed():
@@ -105,18 +109,27 @@ class Door:
         return True
 
     async def _edited(self, edited: Edited) -> None:
-        """A known question is answered anew in the same reply; a mention added by an edit asks for the first time."""
+        """A known question is answered anew in the same reply; a mention added by an edit asks for the first time.
+
+        A young one that is not known was lost on its way: it comes again, with its old words, and is a redelivery then.
+        """
         asked, desk = edited.asked, self._desk
         at, message_id = asked.incoming.conversation, asked.incoming.message_id
         known = await desk.intake.seen("slack", at.workspace, at.channel, message_id)
-        if not known and not edited.newly_addressed and not asked.incoming.direct:
+        if known or edited.newly_addressed or asked.incoming.direct:
+            asked = replace(asked, addressed=True)
+        elif not self._may_come(message_id):
             return
-        incoming = await self._for_us(replace(asked, addressed=True))
+        incoming = await self._for_us(asked)
         if incoming is None:
             return
         incoming = await self._described(incoming)
         receipt = await (desk.intake.revise(incoming) if known else desk.intake.accept(incoming))
         await self._received(receipt, incoming)
+
+    def _may_come(self, message_id: str) -> bool:
+        """Whether Slack may still deliver that message for the first time."""
+        return self._desk.clock.now() - float(message_id) < _DELIVERED_WITHIN_S
 
     async def _for_us(self, asked: Asked) -> Incoming | None:
         """The question in its conversation, or None where it is not for the bot or not allowed."""

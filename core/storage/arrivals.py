@@ -172,13 +172,15 @@ def revise(c: Connection, seals: Seals, incoming: Incoming, arrival: Arrival) ->
     return replace(taken, stop=running)
 
 
-def withdraw(c: Connection, seals: Seals, key: dict[str, str], arrival: Arrival) -> Taken:
+def withdraw(c: Connection, seals: Seals, key: dict[str, str], arrival: Arrival, *, may_come: bool) -> Taken:
     """A deleted question: its turns go at once, its pages by a run of their own, then the message itself.
 
-    A message that left nothing on the platform goes at once.
+    A message that left nothing on the platform goes at once; one that never came but may still leaves a tombstone.
     """
     row = c.execute(_MESSAGE, key).one_or_none()
     if row is None:
+        if may_come:
+            c.execute(insert_or_ignore(tombstones), {"mark": seals.message_mark(**key), "at": arrival.now})
         return Taken("unknown")
     c.execute(delete(turns).where(turns.c.message_seq == row.seq))
     running = _end_runs(c, row.seq, "deleted", arrival.now)

@@ -53,10 +53,12 @@ class SqlInbox:
         arrival = self._arrival(run_id, reply_id)
         return await self._database.write(lambda c: arrivals.revise(c, self._seals, incoming, arrival))
 
-    async def withdraw(self, platform: str, workspace: str, channel: str, message_id: str, run_id: str) -> Taken:
+    async def withdraw(
+        self, platform: str, workspace: str, channel: str, message_id: str, run_id: str, *, may_come: bool = False
+    ) -> Taken:
         key = _key(platform, workspace, channel, message_id)
         arrival = self._arrival(run_id, "")
-        return await self._database.write(lambda c: arrivals.withdraw(c, self._seals, key, arrival))
+        return await self._database.write(lambda c: arrivals.withdraw(c, self._seals, key, arrival, may_come=may_come))
 
     async def repeat(
         self,

@@ -387,6 +387,14 @@ async def test_deleting_what_nobody_knows_is_nothing(house: Desk) -> None:
     assert not await house.inbox.seen("discord", "guild", "channel", "unknown")
 
 
+async def test_deletion_may_come_before_its_message(house: Desk) -> None:
+    """Where a platform delivers a lost message again after its deletion, it is not answered."""
+    await house.inbox.withdraw("discord", "guild", "channel", "m", may_come=True)
+
+    assert (await house.say(message_id="m")).state == "duplicate"
+    assert house.chat.asked == []
+
+
 @pytest.mark.parametrize("action", ["regenerate", "shorter"])
 async def test_another_answer_replaces_the_first(house: Desk, action: str) -> None:
     """Regenerate and Shorter answer the same message again, in the same page; the history keeps the newest."""

@@ -98,7 +98,9 @@ class FakeIntake:
         self.running.add(incoming.conversation)
         return Receipt("accepted", f"{known.run_id}.{len(self.revised)}", known.reply_id)
 
-    async def withdraw(self, platform: str, workspace: str, channel: str, message_id: str) -> None:
+    async def withdraw(
+        self, platform: str, workspace: str, channel: str, message_id: str, *, may_come: bool = False
+    ) -> None:
         self._break_if_told()
         self.withdrawn.append((platform, workspace, channel, message_id))
 

@@ -162,6 +162,31 @@ async def test_an_edit_of_chatter_is_left_alone(house: House) -> None:
     assert house.intake.accepted == house.intake.revised == []
 
 
+async def test_an_edit_may_come_before_its_question(house: House) -> None:
+    """A question that was lost on its way is asked with its new words, and is known when Slack delivers it again."""
+    message = house.slack.say("U1", "<@U0TERN> 2+2?", silently=True)
+    lost = message.as_json()
+    house.slack.edit(message, "<@U0TERN> 2+3?")
+    await house.settle()
+
+    house.slack.event(lost | {"channel": "C1", "channel_type": "channel", "event_ts": message.ts})
+    await house.settle()
+
+    assert [incoming.text for incoming in house.intake.accepted] == ["2+3?"]
+    assert [incoming.text for incoming in house.intake.duplicates] == ["2+2?"]
+
+
+async def test_an_edit_of_an_old_question_that_nobody_knows_is_left_alone(house: House) -> None:
+    """What was asked of the bot before it listened is not asked by an edit."""
+    message = house.slack.say("U1", "<@U0TERN> 2+2?", silently=True)
+    await house.clock.sleep(700)
+
+    house.slack.edit(message, "<@U0TERN> 2+3?")
+    await house.settle()
+
+    assert house.intake.accepted == []
+
+
 @pytest.mark.parametrize("has_replies", [False, True])
 async def test_a_deleted_question_is_withdrawn(house: House, has_replies: bool) -> None:
     """Deleting the question withdraws it, also where Slack only empties it because replies hang on it."""
