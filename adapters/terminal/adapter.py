@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
-from adapters.terminal.files import kept
+from adapters.terminal.files import kept, written
 from adapters.terminal.lines import Lines
 from adapters.terminal.orders import Misspelt, Order, Question, help_text, parse
 from adapters.terminal.screen import Screen
@@ -57,7 +57,7 @@ class TerminalAdapter:
             new_id: Makes message and conversation ids, each different.
             wish: The model asked for in this conversation; "" for the user's own choice.
             begin_new: Leave the last conversation alone.
-            folder: Where exports are written.
+            folder: Where exports and the answers' files are written.
             blobs: Keeps what is sent along; None takes no files.
         """
         self._screen = screen
@@ -106,7 +106,7 @@ class TerminalAdapter:
         return
 
     async def surface(self, incoming: Incoming, reply_id: str, capability: ReplyCapability | None) -> Surface:
-        return TerminalSurface(self._screen, self._surface_closed)
+        return TerminalSurface(self._screen, self._surface_closed, self._folder)
 
     def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncGenerator[bytes, None]:
         raise SurfaceGone(f"{attachment.name} is not kept here")  # what was sent lies in the blobs
@@ -207,11 +207,11 @@ class TerminalAdapter:
             case "/persona":
                 await self._persona(argument, commands)
             case "/usage":
-                self._show(await commands.usage(USER))
+                await self._show(await commands.usage(USER))
             case "/export":
-                self._show(await commands.export(USER, None if argument == "all" else self._conversation))
+                await self._show(await commands.export(USER, None if argument == "all" else self._conversation))
             case "/forget":
-                self._show(await commands.forget(USER, None if argument == "all" else self._conversation))
+                await self._show(await commands.forget(USER, None if argument == "all" else self._conversation))
                 self._conversation = self._fresh()
 
     async def _attach(self, typed: str) -> None:
@@ -236,7 +236,7 @@ class TerminalAdapter:
 
     async def _model(self, argument: str, commands: Commands) -> None:
         if argument:
-            self._show(await commands.set_model(USER, argument))
+            await self._show(await commands.set_model(USER, argument))
             self._wish = ""
             return
         chosen = self._wish or (await commands.choice(USER))[0]
@@ -244,18 +244,22 @@ class TerminalAdapter:
 
     async def _persona(self, argument: str, commands: Commands) -> None:
         if argument:
-            self._show(await commands.set_persona(USER, argument))
+            await self._show(await commands.set_persona(USER, argument))
             return
         _, chosen = await commands.choice(USER)
         self._screen.say(_choices(await commands.personas(), chosen))
 
-    def _show(self, said: Said) -> None:
-        if said.file:
-            path = self._folder / said.file_name
-            path.write_bytes(said.file)
-            self._screen.say(f"{said.text} Written to `{path}`.".strip())
-        else:
+    async def _show(self, said: Said) -> None:
+        if not said.file:
             self._screen.say(said.text)
+            return
+        try:
+            path = await asyncio.to_thread(written, self._folder, said.file_name, said.file)
+        except OSError as error:
+            folder, why = self._folder.resolve(), error.strerror or type(error).__name__
+            self._screen.say(f"`{said.file_name}` could not be written to `{folder}`: {why}.")
+        else:
+            self._screen.say(f"{said.text} Written to `{path}`.".strip())
 
 
 def _choices(choices: Sequence[tuple[str, str]], chosen: str) -> str:

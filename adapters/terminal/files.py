@@ -1,8 +1,11 @@
-"""A file on this machine that goes along with a question: read once, kept where everything sent is kept."""
+"""Files on this machine: one that goes along with a question is read once and kept where everything sent is kept; one
+that belongs to an answer is written where the person works."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import mimetypes
 from pathlib import Path
 
@@ -12,6 +15,10 @@ from core.ports import BlobStore
 
 MAX_BYTES = 100 * 1024 * 1024
 """Of one file; what reads it has limits of its own below this."""
+
+_MAX_STEM_CHARS = 60
+_MAX_SUFFIX_CHARS = 12
+"""Together with a number at most 255 bytes, which is what file systems take, also where every character has three."""
 
 
 async def kept(typed: str, blobs: BlobStore, owner: UserKey) -> Attachment:
@@ -29,6 +36,29 @@ async def kept(typed: str, blobs: BlobStore, owner: UserKey) -> Attachment:
     mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     ref = await blobs.put(content, mime=mime, owner=owner)
     return Attachment(_kind(mime), mime, path.name, len(content), ref)
+
+
+def written(folder: Path, name: str, content: bytes) -> Path:
+    """Write a file into *folder* and return where it is; one that stands there keeps its name and its content.
+
+    Raises:
+        OSError: The folder takes no file.
+    """
+    plain = _plain(name)
+    for number in itertools.count(1):
+        path = folder / (plain if number == 1 else f"{Path(plain).stem}-{number}{Path(plain).suffix}")
+        with contextlib.suppress(FileExistsError), path.open("xb") as file:
+            file.write(content)
+            return path
+    raise AssertionError("numbers do not end")
+
+
+def _plain(name: str) -> str:
+    """*name* as a file's name inside one folder: visible, printable, without a path."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    kept = "".join(char for char in last if char.isprintable()).strip().lstrip(".")
+    stem, suffix = Path(kept).stem[:_MAX_STEM_CHARS], Path(kept).suffix[:_MAX_SUFFIX_CHARS]
+    return f"{stem}{suffix}" if stem else "answer"
 
 
 def _path(typed: str) -> Path:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
+from adapters.terminal.files import written
 from adapters.terminal.screen import Screen
+from core.errors import SurfaceRejected
 from core.ports import Shown, SurfaceLimits
 
 MIN_INTERVAL_S = 1 / 15
 
 
 class TerminalSurface:
-    """A surface without a platform behind it: nothing is limited, nothing is lost, nothing can fail."""
+    """A surface without a platform behind it: nothing is limited or lost, and only a file's folder can refuse it."""
 
-    def __init__(self, screen: Screen, on_end: Callable[[str], None]) -> None:
+    def __init__(self, screen: Screen, on_end: Callable[[str], None], folder: Path = Path()) -> None:
         """
         Args:
             on_end: Told the answer's text once it stands.
+            folder: Where the answer's files are written.
         """
         self._screen = screen
         self._on_end = on_end
+        self._folder = folder
         self._text = ""
         self._ended = False
         self._limits = SurfaceLimits(max_chars=10**9, min_interval_s=MIN_INTERVAL_S)
@@ -51,8 +57,14 @@ class TerminalSurface:
         return None
 
     async def attach(self, name: str, content: bytes, comment: str) -> str:
-        self._screen.say(comment or name)
-        return name
+        try:
+            path = await asyncio.to_thread(written, self._folder, name, content)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            self._screen.say(f"`{name}` could not be written to `{self._folder.resolve()}`: {why}.")
+            raise SurfaceRejected(f"{name} could not be written") from error
+        self._screen.say(f"{comment} Written to `{path}`.".strip())
+        return str(path)
 
     async def busy(self, on: bool) -> None:
         if on and not self._text and not self._ended:

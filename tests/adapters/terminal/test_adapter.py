@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from adapters.terminal.adapter import USER, TerminalAdapter
+from core.errors import SurfaceError
 from core.incoming import ConversationKey, Incoming
 from core.ports import ConversationSummary, Receipt, ReplyCapability, Shown, ShownTurn
 from tests.adapters.web.house import FakeBlobs
@@ -96,9 +97,16 @@ class Stored:
 
 
 class House:
-    def __init__(self, clock: FakeClock, *lines: str, meanwhile: Sequence[str] = (), **kwargs: Any) -> None:
+    def __init__(
+        self,
+        clock: FakeClock,
+        *lines: str,
+        meanwhile: Sequence[str] = (),
+        intake: Answering | None = None,
+        **kwargs: Any,
+    ) -> None:
         self.screen = Screen()
-        self.intake = Answering()
+        self.intake = intake or Answering()
         self.commands = FakeCommands()
         ids = iter(f"id{number}" for number in range(1_000))
         self.adapter = self.intake.adapter = TerminalAdapter(
@@ -250,3 +258,38 @@ async def test_missing_file_is_told(clock: FakeClock) -> None:
     assert "no such file" in seen[0][1]
     assert "Name a file" in seen[1][1]
     assert house.intake.accepted == []
+
+
+class Attaching(Answering):
+    """Every answer brings a file along."""
+
+    async def _show(self, incoming: Incoming, reply_id: str, text: str) -> None:
+        surface = await self.adapter.surface(incoming, reply_id, None)
+        await surface.edit(await surface.post(0, Shown(text), "nonce"), 0, Shown(text, final=True))
+        with contextlib.suppress(SurfaceError):
+            await surface.attach("extracted.csv", text.encode(), "")
+        await surface.close()
+
+
+async def test_answers_files_are_written_and_said(clock: FakeClock, tmp_path: Path) -> None:
+    """Each file lies in the folder where the person works, the second beside the first, and its path is told."""
+    house = House(clock, "one", "two", intake=Attaching(), folder=tmp_path)
+
+    seen = await house.run()
+
+    first, second = tmp_path / "extracted.csv", tmp_path / "extracted-2.csv"
+    assert [text for kind, text in seen if kind == "say"] == [f"Written to `{first}`.", f"Written to `{second}`."]
+    assert (first.read_text(), second.read_text()) == ("You said one.", "You said two.")
+
+
+async def test_folder_that_takes_no_file_is_named(clock: FakeClock, tmp_path: Path) -> None:
+    """The answer stands all the same; why its file does not is a sentence."""
+    house = House(clock, "one", "/export", intake=Attaching(), folder=tmp_path / "gone")
+
+    seen = await house.run()
+
+    assert ("end", "You said one.") in seen
+    assert [text.partition(" could not be written to ")[0] for kind, text in seen if kind == "say"] == [
+        "`extracted.csv`",
+        "`tern-export.json`",
+    ]

@@ -1,4 +1,4 @@
-"""Files on this machine that go along with a question."""
+"""Files on this machine that go along with a question, and those that belong to an answer."""
 
 from __future__ import annotations
 
@@ -56,3 +56,39 @@ async def test_large_file_is_not_read(tmp_path: Path, monkeypatch: pytest.Monkey
 
     with pytest.raises(TooLarge):
         await files.kept(str(tmp_path / "a.bin"), FakeBlobs(), USER)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("extracted.csv", "extracted.csv"),
+        ("../../etc/passwd", "passwd"),
+        ("..\\..\\boot.ini", "boot.ini"),
+        ("/", "answer"),
+        ("..", "answer"),
+        (".bashrc", "bashrc"),
+        ("a\nb\x00\u202ec.txt", "abc.txt"),
+        ("\u65e5" * 300 + ".json", "\u65e5" * 60 + ".json"),
+    ],
+)
+def test_answers_file_stays_in_its_folder(tmp_path: Path, name: str, kept: str) -> None:
+    """Whatever a file is called, it is written into the folder, visibly, under a printable name."""
+    (tmp_path / "here").mkdir()
+
+    path = files.written(tmp_path / "here", name, b"content")
+
+    assert path == tmp_path / "here" / kept
+    assert path.read_bytes() == b"content"
+    assert [each.name for each in tmp_path.iterdir()] == ["here"]
+
+
+def test_answers_file_overwrites_nothing(tmp_path: Path) -> None:
+    """A name that is taken, be it by a link to elsewhere, gets a number."""
+    (tmp_path / "a.csv").write_bytes(b"mine")
+    (tmp_path / "a-2.csv").symlink_to(tmp_path / "elsewhere")
+
+    path = files.written(tmp_path, "a.csv", b"theirs")
+
+    assert path.name == "a-3.csv"
+    assert (tmp_path / "a.csv").read_bytes() == b"mine"
+    assert not (tmp_path / "elsewhere").exists()
