@@ -260,6 +260,7 @@ class App:
             self._scale,
             reader,
             clock,
+            digest=Digest(self._stack),
         )
         leave_s = config.tools.confirm_minutes * 60.0
         rows = Rows(

@@ -28,8 +28,8 @@ MAX_SINGLE_READS = 5
 
 THREAD_MESSAGES = 50
 DIRECT_MESSAGES = 20
-SUMMARY_MESSAGES = 100
-"""One page of history, the most that one request returns (facts/discord.md 1.8)."""
+SUMMARY_MESSAGES = 500
+"""Five pages of history, of the hundred messages that one request returns (facts/discord.md 1.8)."""
 
 
 async def context(client: Client, incoming: Incoming) -> Sequence[Quote]:

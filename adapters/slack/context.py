@@ -16,7 +16,8 @@ from core.incoming import Incoming, Quote
 _PAGE_SIZE = 200
 _MAX_PAGES = 5
 _KEPT = 80
-"""Of a thread's messages: its first one, and the last before the question."""
+"""Of a thread's messages, where it is not the thread that is asked about: its first one, and the last before the
+question."""
 
 
 async def read_context(api: WebApi, people: People, me: Me, incoming: Incoming) -> Sequence[Quote]:
@@ -30,6 +31,8 @@ async def read_context(api: WebApi, people: People, me: Me, incoming: Incoming) 
         return ()
     before = question if is_ts(question) else ""
     messages = await _thread(api, incoming.conversation.channel, thread, before)
+    if incoming.purpose not in ("summarise", "extract") and len(messages) > _KEPT:
+        messages = [messages[0], *messages[1 - _KEPT :]]
     skipped = {question} | {quote.message_id for quote in incoming.quotes}
     quotes = quotes_of([message for message in messages if message.get("ts") not in skipped], me)
     return name_quotes(quotes, await people.names(mentioned(quotes)))
@@ -47,4 +50,4 @@ async def _thread(api: WebApi, channel: str, thread: str, before: str) -> list[M
         where["cursor"] = (answer.get("response_metadata") or {}).get("next_cursor")
         if not where["cursor"]:
             break
-    return found if len(found) <= _KEPT else [found[0], *found[1 - _KEPT :]]
+    return found

@@ -9,16 +9,19 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.clock import Clock
-from core.errors import BadRequest
+from core.errors import BadRequest, NoModelLeft, Refused
 from core.events import Notice, Send
 from core.incoming import ConversationKey, Incoming, Quote
 from core.models import Capability
 from core.personas import Persona, Personas
 from core.ports import AttachmentReader, Handler, History, Preferences, PreferenceStore, StoredTurn
 from core.requests import ChatRequest, Image, Part, Reply, Text, Turn
+from core.services.digest import Digest
 from core.services.prompts import SHORTER, question, system_prompt
-from core.services.quoting import authors, label, quoted
+from core.services.quoting import authors, label, noted, quoted, transcript
 from core.tokens import TokenScale
+
+_THREAD = "the thread"
 
 Context = Callable[[], Awaitable[Sequence[Quote]]]
 """What stands before the question on the platform, oldest first."""
@@ -35,6 +38,11 @@ class ChatSettings:
     history_turns: int = 60
     context_tokens: int = 2_000
     """Of quoted messages."""
+    summary_tokens: int = 6_000
+    """Of quoted messages that are to be summarised: they are the question."""
+    noted_above_chars: int = 24_000
+    """Messages longer than this together are not cut: those that find no room are read in parts, and notes on them
+    stand in their place (core/services/digest.py)."""
     max_question_chars: int = 60_000
 
 
@@ -91,8 +99,11 @@ class ChatService:
         clock: Clock,
         *,
         settings: ChatSettings = ChatSettings(),
+        digest: Digest | None = None,
     ) -> None:
+        """*digest* reads threads that are too long for the question; None cuts them."""
         self.personas = personas
+        self._digest = digest
         self._handler = handler
         self._history = history
         self._preferences = preferences
@@ -130,9 +141,13 @@ class ChatService:
         place = f"{incoming.conversation.platform}:{incoming.conversation.channel}"
         channel = self.personas.channel(place)
         persona = self.personas.choose(incoming.options.get("persona", ""), preferences.persona, channel.persona)
-        quotes = await self._quotes(incoming, past, context)
+        near, far = await self._quotes(incoming, past, context)
+        around = ""
+        if far and self._digest is not None:
+            around = await self._noted(self._digest, run_id, incoming, far, send, deadline_at)
+        around = "\n\n".join(block for block in (around, quoted(near, self.personas.bot_name)) if block)
         asked = await self._asked(incoming, own, send, deadline_at)
-        told = self._told(incoming, persona, past, quotes, asked, own)
+        told = self._told(incoming, persona, past, around, asked, own)
         turns = await self._with_pictures(told)
         request = ChatRequest(
             request_id=run_id,
@@ -148,7 +163,7 @@ class ChatService:
             private=incoming.visibility == "private" or incoming.direct or _holds_files(incoming, turns),
             contributors=frozenset({incoming.user})
             | {stored.user for stored in past if stored.user}
-            | authors(quotes, incoming.user.platform, incoming.user.workspace),
+            | authors((*far, *near), incoming.user.platform, incoming.user.workspace),
             place=place,
             conversation=incoming.conversation,
             tz=incoming.tz,
@@ -184,26 +199,60 @@ class ChatService:
             own = [stored for stored in recent if stored.message_id == before]
         return self._anchors.trimmed(incoming.conversation, turns, self._settings), own
 
-    async def _quotes(self, incoming: Incoming, past: Sequence[StoredTurn], context: Context) -> tuple[Quote, ...]:
-        """Messages by others that the question points at, or that stand before it; none that the history has."""
+    async def _quotes(
+        self, incoming: Incoming, past: Sequence[StoredTurn], context: Context
+    ) -> tuple[tuple[Quote, ...], tuple[Quote, ...]]:
+        """Messages by others that the question points at, or that stand before it; none that the history has.
+
+        Returns those that stand in the prompt as they are, and the older ones that are noted; each oldest first.
+        """
         fresh = tuple(await context()) if not past else ()
-        kept = self._overheard.add(incoming.conversation, (*fresh, *incoming.quotes))
+        new = (*fresh, *incoming.quotes)
+        known = {quote.message_id: quote for quote in (*self._overheard.add(incoming.conversation, new), *new)}
         stored_ids = {stored.message_id for stored in past} | {incoming.message_id}
         answers = [stored.turn.text for stored in past if stored.turn.role == "assistant"]
         left = [
-            quote
-            for quote in kept
-            if quote.message_id not in stored_ids
-            and not (quote.from_bot and any(quote.text.strip()[:200] in answer for answer in answers))
+            known[message_id]
+            for message_id in sorted(known, key=_age)
+            if message_id not in stored_ids
+            and not (known[message_id].from_bot and _is_in(answers, known[message_id].text))
         ]
         budget = self._settings.context_tokens
-        chosen: list[Quote] = []
+        if incoming.purpose == "summarise":
+            budget = self._settings.summary_tokens
+        near: list[Quote] = []
         for quote in reversed(left):
             budget -= self._scale.tokens([Turn("user", (Text(quote.text[:4_000]),))])
-            if budget < 0 and chosen:
+            if budget < 0 and near:
                 break
-            chosen.append(quote)
-        return tuple(reversed(chosen))
+            near.append(quote)
+        far = left[: len(left) - len(near)]
+        if sum(len(quote.text) for quote in left) <= self._settings.noted_above_chars:
+            far = []
+        return tuple(reversed(near)), tuple(far)
+
+    async def _noted(
+        self, digest: Digest, run_id: str, incoming: Incoming, far: Sequence[Quote], send: Send, deadline_at: float
+    ) -> str:
+        """Notes on messages that find no room; "" where nobody can take them, and the reader is told so."""
+        request = ChatRequest(
+            request_id=run_id,
+            user=incoming.user,
+            turns=(),
+            wish=incoming.options.get("model", "auto"),
+            deadline_at=deadline_at,
+            private=True,
+            place=f"{incoming.conversation.platform}:{incoming.conversation.channel}",
+            allow_local=False,  # the small model's notes would be worse than the newest messages alone
+        )
+        wanted = question(incoming, incoming.text.strip())
+        try:
+            notes = await digest.digest(_THREAD, transcript(far, self.personas.bot_name), wanted, request, send)
+        except (NoModelLeft, Refused):
+            await send(Notice("read", {"name": _THREAD, "detail": f"all but its {len(far):,} oldest messages"}))
+            return ""
+        await send(Notice("read", {"name": _THREAD, "detail": f"all of it, {len(far):,} messages as notes"}))
+        return noted(notes.text)
 
     async def _asked(self, incoming: Incoming, own: Sequence[StoredTurn], send: Send, deadline_at: float) -> Turn:
         """The question's own turn."""
@@ -235,7 +284,7 @@ class ChatService:
         incoming: Incoming,
         persona: Persona,
         past: Sequence[StoredTurn],
-        quotes: Sequence[Quote],
+        around: str,
         asked: Turn,
         own: Sequence[StoredTurn],
     ) -> list[Turn]:
@@ -246,7 +295,6 @@ class ChatService:
         for stored in past:
             by = label(stored.user.user, stored.speaker) if group and stored.user else ""
             told.append(_labelled(stored.turn, by))
-        around = quoted(quotes, name)
         by = label(incoming.user.user, incoming.speaker) if group else ""
         told.append(_labelled(asked, by, around))
         if incoming.action == "shorter":
@@ -264,6 +312,15 @@ class ChatService:
             replace(turn, parts=tuple(gone if isinstance(part, Image) else part for part in turn.parts))
             for turn in turns
         )
+
+
+def _age(message_id: str) -> tuple[int, str]:
+    """Order of messages: Slack's ts and Discord's snowflakes grow with time, and so does their length."""
+    return len(message_id), message_id
+
+
+def _is_in(answers: Sequence[str], words: str) -> bool:
+    return any(words.strip()[:200] in answer for answer in answers)
 
 
 def _labelled(turn: Turn, by: str, around: str = "") -> Turn:

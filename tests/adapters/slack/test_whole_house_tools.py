@@ -143,6 +143,23 @@ async def test_extract_from_a_file(tmp_path: Path, slack: FakeSlack, groq: FakeL
     assert b"lamp,30" in uploaded(slack)["extracted.csv"]
 
 
+async def test_long_thread_is_summarised_whole(tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi) -> None:
+    """ "Summarise thread" on three hundred messages: read in parts, and the last question knows of all of them."""
+    groq.answers(lambda body: Say("A note." if "notes like yours" in json.dumps(body["messages"]) else "All in all."))
+    async with open_house(tmp_path, slack, groq):
+        root = slack.say("U2", "Remark 0.", silently=True)
+        for number in range(1, 300):
+            last = slack.say("U2", f"Remark {number}. " + "word " * 40, thread=root.ts, silently=True)
+        slack.shortcut("U1", last, "tern_summarise")
+        await until(lambda: slack.whispers("U1") and "All in all." in slack.whispers("U1")[-1].shown)
+
+    asked = [json.dumps(request.body["messages"]) for request in groq.asked()]
+    assert len(asked) > 2
+    assert all(any(f"Remark {number}." in one for one in asked) for number in range(300))
+    assert "A note." in asked[-1]
+    assert "the thread" in slack.whispers("U1")[-1].shown
+
+
 # --- leave for acting tools
 
 

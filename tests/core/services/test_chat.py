@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from core.errors import BadRequest
+from core.errors import BadRequest, NoModelLeft
 from core.events import Event, Notice, Send, TextDelta
 from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.models import Capability
@@ -16,6 +16,7 @@ from core.personas import Channel, Persona, Personas
 from core.ports import Preferences, StoredTurn
 from core.requests import Attempt, ChatRequest, Image, Part, Reply, Text, Turn, Usage
 from core.services.chat import Answered, ChatService, ChatSettings, Overheard
+from core.services.digest import Digest
 from core.tokens import TokenScale
 from tests.fakes.clock import FakeClock
 
@@ -109,7 +110,8 @@ class Desk:
         self.context: list[Quote] = []
         self.context_asked = 0
         self.settings = ChatSettings()
-        self.chat = ChatService(self.model, self.past, personas, self.choices, self.scale, reader, clock)
+        digest = Digest(self.model)
+        self.chat = ChatService(self.model, self.past, personas, self.choices, self.scale, reader, clock, digest=digest)
 
     async def answer(self, incoming: Incoming) -> Answered:
         async def send(event: Event) -> None:
@@ -495,3 +497,62 @@ async def test_tools_learn_where_and_when(desk: Desk):
     await desk.answer(incoming)
 
     assert (desk.request.conversation, desk.request.tz) == (incoming.conversation, "Europe/Berlin")
+
+
+def long_thread(count: int = 300) -> list[Quote]:
+    return [
+        Quote(f"{number}.000001", "U2", "Bob", f"Remark {number}. " + "word " * 40)
+        for number in range(100, 100 + count)
+    ]
+
+
+async def test_long_thread_is_summarised_whole(desk: Desk):
+    """A thread that no prompt has room for is read in parts; the newest messages stand as they are, notes on the rest
+    before them, and the reader sees it go on."""
+    desk.context = long_thread()
+    desk.model.says = "Bob made many remarks."
+
+    await desk.answer(asks("", action="summarise", message_id="act:1"))
+
+    *parts, last = desk.model.asked
+    read = "".join(part.turns[1].text for part in parts)
+    whole = read + desk.told[-1]
+    assert all(f"Remark {number}." in whole for number in range(100, 400))
+    assert "Summarise the quoted messages" in parts[0].turns[0].text
+    assert last.turns[-1].text.index("notes on many earlier messages") < last.turns[-1].text.index("Remark 399.")
+    assert len({part.request_id for part in desk.model.asked}) == len(desk.model.asked)
+    notices = [event.facts for event in desk.events if isinstance(event, Notice)]
+    assert {"label": f"Reading the thread: {len(parts)} of {len(parts)} parts"} in notices
+    assert notices[-1]["name"] == "the thread"
+
+
+async def test_thread_that_fits_is_quoted(desk: Desk):
+    """A summary of a short thread costs one request, and holds all of it, oldest first."""
+    desk.context = long_thread(60)
+
+    await desk.answer(asks("", action="summarise", message_id="act:1"))
+
+    assert len(desk.model.asked) == 1
+    told = desk.told[-1]
+    assert 0 < told.index("Remark 100.") < told.index("Remark 159.")
+
+
+async def test_thread_that_nobody_can_read_leaves_its_newest_messages(desk: Desk):
+    """Where no model takes notes, the answer comes from what fits, and its reader is told."""
+    desk.context = long_thread()
+    answer = desk.model.__call__
+
+    async def only_the_answer(request: ChatRequest, send: Send) -> Reply:
+        if ".part" in request.request_id:
+            raise NoModelLeft()
+        return await answer(request, send)
+
+    desk.chat._handler = only_the_answer
+    desk.chat._digest = Digest(only_the_answer)
+
+    await desk.answer(asks("", action="summarise", message_id="act:1"))
+
+    assert "Remark 399." in desk.told[-1]
+    assert any(
+        isinstance(event, Notice) and "oldest messages" in event.facts.get("detail", "") for event in desk.events
+    )
