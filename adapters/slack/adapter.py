@@ -46,6 +46,8 @@ _bolt_logger.setLevel(logging.WARNING)
 """At INFO Bolt logs the body of every request whose signature fails (facts/slack.md 1.10)."""
 
 PATH = "/slack/events"
+_BODY_WITHIN_S = 10.0
+"""Slack itself waits three seconds in all (facts/slack.md 1.10); whoever takes longer is somebody else."""
 _DELIVERY_ENDS_WITHIN_S = 3.0
 _LOOK_EVERY_S = 0.05
 _LISTENING_AT = "slack:listening_at"
@@ -244,7 +246,12 @@ class SlackAdapter:
     async def _over_http(self, request: web.Request) -> web.Response:
         if self._app is None or self._closing.is_set():
             return web.Response(status=503)
-        return await to_aiohttp_response(await self._app.async_dispatch(await to_bolt_request(request)))
+        try:
+            async with asyncio.timeout(_BODY_WITHIN_S):
+                taken = await to_bolt_request(request)
+        except TimeoutError:
+            return web.Response(status=408)
+        return await to_aiohttp_response(await self._app.async_dispatch(taken))
 
     # --- answering ---
 

@@ -70,6 +70,8 @@ class Door:
 
 async def read_body(request: web.Request) -> bytes:
     """The whole body, within the application's size limit and `BODY_TIMEOUT_S`."""
+    if (request.content_length or 0) > request.client_max_size:
+        raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.content_length or 0)
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return await request.read()

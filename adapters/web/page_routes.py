@@ -6,6 +6,7 @@ name somebody else's.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -246,10 +247,15 @@ class PageRoutes:
         if (request.content_length or 0) > limit:
             raise too_large
         content = bytearray()
-        async for chunk in request.content.iter_chunked(64 * 1024):
-            content += chunk
-            if len(content) > limit:
-                raise too_large
+        try:
+            async with asyncio.timeout(self.settings.upload_timeout_s):
+                async for chunk in request.content.iter_chunked(64 * 1024):
+                    content += chunk
+                    if len(content) > limit:
+                        raise too_large
+        except TimeoutError as error:
+            late = ApiError(408, "The file took too long to arrive.", "invalid_request_error", "timeout")
+            raise TurnedAway(late) from error
         return bytes(content)
 
     def _user(self, request: web.Request, *, takes_json: bool = False) -> UserKey:
@@ -274,7 +280,7 @@ def _conversation(request: web.Request, user: UserKey) -> ConversationKey:
 
 def _limit(request: web.Request) -> int:
     asked = request.query.get("limit", "")
-    return min(int(asked), 1_000) if asked.isascii() and asked.isdecimal() and asked.strip("0") else MAX_TURNS
+    return min(int(asked), 1_000) if re.fullmatch(r"0*[1-9][0-9]{0,8}", asked) else MAX_TURNS
 
 
 async def _decode(request: web.Request, kind: type[Any]) -> Any:

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
+from adapters.web.patience import Patience
 from adapters.web.settings import WebSettings
+
+log = logging.getLogger(__name__)
 
 SHUTDOWN_S = 5.0
 """How long open streams may finish after the socket is closed; the inbox has its own, longer grace period."""
+
+
+class _Untold(logging.Filter):
+    """Keeps malformed requests out of the log: aiohttp repeats the offending bytes, keys and words among them, and
+    anybody could fill a disk with their tracebacks."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            log.debug("a malformed request was refused: %s", type(error).__name__)
+            return False
+        return True
+
+
+_protocol_log = logging.getLogger(f"{__name__}.protocol")
+_protocol_log.addFilter(_Untold())
 
 
 class WebServer:
@@ -17,9 +40,18 @@ class WebServer:
 
     def __init__(self, app: web.Application, settings: WebSettings) -> None:
         self._settings = settings
+        self._tasks = asyncio.TaskGroup()
+        self._watching: asyncio.Task[None] | None = None
+        self._patience = Patience(
+            lambda: self._runner.server.connections if self._runner.server else (),
+            unread_s=settings.write_timeout_s,
+            first_request_s=settings.first_request_s,
+        )
+        app.middlewares.insert(0, self._note_request)
         self._runner = web.AppRunner(
             app,
             handler_cancellation=True,  # a caller who leaves cancels the model's answer
+            logger=_protocol_log,
             access_log=None,  # one RequestRecord per request says more, and holds no address
             max_line_size=8_190,
             max_field_size=8_190,
@@ -29,6 +61,10 @@ class WebServer:
         self.url = ""
         """Where the page is, once entered."""
 
+    @property
+    def open_connections(self) -> int:
+        return len(self._runner.server.connections) if self._runner.server else 0
+
     async def __aenter__(self) -> WebServer:
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
@@ -37,6 +73,8 @@ class WebServer:
         except BaseException:
             await self._runner.cleanup()
             raise
+        await self._tasks.__aenter__()
+        self._watching = self._tasks.create_task(self._patience.watch(), name="web patience")
         port = self._runner.addresses[0][1]
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         self.url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104 (a comparison)
@@ -46,3 +84,13 @@ class WebServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._runner.cleanup()
+        if self._watching:
+            self._watching.cancel()
+        await self._tasks.__aexit__(None, None, None)
+
+    @web.middleware
+    async def _note_request(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        self._patience.heard(request.protocol)
+        return await handler(request)

@@ -33,6 +33,8 @@ class WebSettings:
     max_streams_per_key: int = 32
     write_timeout_s: float = 30.0
     """A reader who takes nothing for this long is let go."""
+    first_request_s: float = 30.0
+    """A connection on which no whole request head came by then is let go; browsers open some ahead of need."""
     keepalive_s: float = 10.0
     """Silence on a stream is broken by a comment line this often, so that no proxy cuts it."""
 

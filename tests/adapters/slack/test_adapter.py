@@ -117,6 +117,29 @@ async def test_a_signed_request_is_taken(slack: FakeSlack) -> None:
         assert len(house.intake.accepted) == 1
 
 
+async def test_a_replayed_request_changes_nothing(slack: FakeSlack) -> None:
+    """Within its five minutes a signature is good, so whoever overheard one can send it again: it is no new question."""
+    async with open_house(slack, "http") as house:
+        body = mention(slack)
+        headers = slack.deliveries.signed(body)
+
+        assert [await post(house, body, headers) for _ in range(3)] == [200, 200, 200]
+        assert len(house.intake.accepted) == 1
+
+
+async def test_a_request_whose_body_never_ends_is_not_waited_for(slack: FakeSlack) -> None:
+    """Who is no Slack need not sign to be slow: after ten seconds it is a 408."""
+    async with open_house(slack, "http"):
+        port = int(slack.deliveries.target.split(":")[2].partition("/")[0])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        began = asyncio.get_running_loop().time()
+        writer.write(b"POST /slack/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+
+        assert b" 408 " in await reader.readline()
+        assert asyncio.get_running_loop().time() - began < 15
+        writer.transport.abort()
+
+
 @pytest.mark.parametrize("kind", ["unsigned", "forged", "stale", "future", "for another body"])
 async def test_other_requests_are_refused(slack: FakeSlack, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     """Unsigned, forged, stale or borrowed signatures get a 401, and the body is in no log."""

@@ -148,6 +148,11 @@ class House:
     adapters: dict[str, AdapterHealth] = field(default_factory=dict)
     banner: str = ""
     request_ids: list[str] = field(default_factory=list)
+    server: WebServer | None = None
+
+    @property
+    def open_connections(self) -> int:
+        return self.server.open_connections if self.server else 0
 
     def incoming(self, message_id: str = "message-0001", conversation: str = "conversation-1") -> Incoming:
         user = UserKey("web", "", "local")
@@ -210,7 +215,7 @@ async def a_house(
         )
         # the socket is always on loopback; what the settings say decides who may come in
         async with WebServer(app, replace(settings, host="127.0.0.1")) as server:
-            house.url = server.url
+            house.url, house.server = server.url, server
             running = asyncio.create_task(adapter.run(house.intake, house.commands))
             await asyncio.sleep(0)
             yield house
