@@ -29,7 +29,7 @@ from core.files.values import (
 )
 
 MAX_MEMORY_BYTES = 2 * 1024**3
-"""Address space: a 120-megapixel picture needs 480 MB decoded, twice while it is turned upright."""
+"""Address space: a 120-megapixel picture needs 480 MB decoded, and the local speech model more than it ever touches."""
 
 
 def run(job: Job) -> Result:

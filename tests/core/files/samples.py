@@ -154,10 +154,10 @@ def sign(words: str) -> bytes:
     return buffer.getvalue()
 
 
-def poster(size: tuple[int, int]) -> bytes:
+def poster(size: tuple[int, int], mode: str = "RGB") -> bytes:
     """A large PNG of one colour: a small file that is many megabytes once decoded."""
     buffer = io.BytesIO()
-    Image.new("RGB", size, "navy").save(buffer, "PNG")
+    Image.new(mode, size, "navy").save(buffer, "PNG")
     return buffer.getvalue()
 
 

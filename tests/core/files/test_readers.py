@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from core.errors import Unreadable
 from core.files import documents, pictures, sound
@@ -14,17 +14,49 @@ from core.files.values import PictureLimits, ReadLimits, SoundLimits
 from tests.core.files import samples
 
 
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_pictures_stand_upright_and_tell_nothing(orientation: int) -> None:
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_stand_upright_and_tell_nothing(orientation: int, form: str) -> None:
     """A phone's rotation is carried out, and every trace of the phone is gone."""
-    original = samples.picture(size=(400, 200), orientation=orientation)
+    original = samples.picture(form, size=(400, 200), orientation=orientation)
 
-    made = pictures.prepare("photo.jpg", original, PictureLimits())
+    made = pictures.prepare("photo", original, PictureLimits())
 
-    with Image.open(io.BytesIO(made.content)) as image:
-        assert image.size == ((200, 400) if orientation in (6, 8) else (400, 200))
+    with Image.open(io.BytesIO(original)) as turned, Image.open(io.BytesIO(made.content)) as image:
+        upright = ImageOps.exif_transpose(turned).convert("RGB")
+        assert image.size == upright.size
+        for corner in ((20, 20), (image.width - 20, 20), (20, image.height - 20)):
+            assert image.getpixel(corner) == pytest.approx(upright.getpixel(corner), abs=8)
         assert not image.getexif()
     assert b"SecretPhoneMaker" not in made.content
+
+
+def test_pictures_of_sixteen_bits_keep_their_greys() -> None:
+    """A scan with 65,536 levels is no white sheet."""
+    buffer = io.BytesIO()
+    Image.new("I;16", (40, 30), 32_768).save(buffer, "PNG")
+
+    made = pictures.prepare("scan.png", buffer.getvalue(), PictureLimits())
+
+    with Image.open(io.BytesIO(made.content)) as image:
+        assert image.getpixel((20, 15)) == pytest.approx((128, 128, 128), abs=2)
+
+
+def test_shrinking_in_tiles_leaves_no_seams() -> None:
+    """A large picture of few colours is averaged, not sampled, and looks as if it had been shrunk whole."""
+    lines = Image.new("P", (5_000, 3_001), 1)
+    lines.putpalette([0, 0, 0, 255, 255, 255])
+    for row in range(0, lines.height, 2):
+        lines.paste(0, (0, row, lines.width, row + 1))
+    buffer = io.BytesIO()
+    lines.save(buffer, "PNG")
+
+    made = pictures.prepare("lines.png", buffer.getvalue(), PictureLimits(max_side=1_000))
+
+    with Image.open(io.BytesIO(made.content)) as image:
+        assert image.size == (1_000, 600)
+        column = [image.getpixel((500, row))[0] for row in range(5, 595)]
+    assert max(column) - min(column) < 60
 
 
 def test_large_pictures_shrink_to_the_limits() -> None:
