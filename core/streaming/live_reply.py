@@ -275,11 +275,13 @@ class LiveReply:
                 slot = await self._pacer.turn(self._seat, step.kind)
                 if slot is None:
                     return
-                now_needed = self._step()  # the latest text wins, not the one that asked for the turn
-                if now_needed is None or now_needed.kind != step.kind:
-                    self._pacer.give_back(slot)
-                    continue
-                await self._take(now_needed, slot)
+                if self._changed.is_set():  # the latest text wins, not the one that asked for the turn
+                    now_needed = self._step()
+                    if now_needed is None or now_needed.kind != step.kind:
+                        self._pacer.give_back(slot)
+                        continue
+                    step = now_needed
+                await self._take(step, slot)
         except StorageError as error:
             self._failure = error
             self._deaf = self._deaf or isinstance(error, StaleFence)

@@ -60,14 +60,19 @@ class Pages:
             start = self._starts[-1]
             part = text[start : start + window]  # not all of a long rest is looked at for each page
             tail = Tail(part, self._openings[-1], self._max_chars, self._measure, self._lines)
-            if not tail.fits(len(part)):
+            whole = _page(tail, len(part))
+            if self._measure(whole.text) > self._max_chars:
                 self._turn(tail)
             elif start + window < len(text):
                 window *= 2
             else:
                 self._lines = tail.lines
                 break
-        return (*self._full, *self._last(tail, growing))
+        if not growing:
+            whole = _page(tail, len(part), goes_on=False)
+        elif (settled := tail.settled()) < len(part):
+            whole = self._held_back(tail, settled)
+        return (*self._full, whole) if whole.source.strip() else tuple(self._full)
 
     def _turn(self, tail: Tail) -> None:
         end, seen, opening = cut(tail)
@@ -78,11 +83,11 @@ class Pages:
         self._openings.append(opening)
         self._lines = ()
 
-    def _last(self, tail: Tail, growing: bool) -> tuple[Page, ...]:
-        end = tail.settled() if growing else len(tail.text)
+    def _held_back(self, tail: Tail, end: int) -> Page:
+        """The growing page without what comes after its first *end* characters."""
         if not tail.fits(end):  # less text may measure more, where a table is not one yet
             end = tail.most_that_fits(end)
-        return () if tail.is_empty(end) else (_page(tail, end, goes_on=growing or end < len(tail.text)),)
+        return _page(tail, end)
 
     def rewind(self, chars: int) -> None:
         """Forget the cuts that were decided on text beyond the first *chars* characters."""

@@ -88,9 +88,6 @@ class Tail:
         body = body.rstrip()
         return opened, body, "".join(reversed(self.marks_at(end))) if body and goes_on else ""
 
-    def is_empty(self, end: int) -> bool:
-        return not self.text[self.begin : end].strip()
-
     def fits(self, end: int) -> bool:
         return self._measure("".join(self.parts(end))) <= self._max
 
