@@ -27,6 +27,10 @@ from core.providers.transport import CONNECT_TIMEOUT_S, KEEPALIVE_S, Body, tls_c
 LIST_TIMEOUT_S: Final = 15.0
 """For GET /models; start-up goes on without it."""
 
+USER_AGENT: Final = "Tern"
+"""A name of our own: what stands before Groq's API answers 403 to agents it finds odd, and bare HTTP libraries are among
+them (facts/groq.md 7.8)."""
+
 OnHeaders = Callable[[ModelSpec, Mapping[str, str]], None]
 """Hears the headers of every answer, refusals included; names are in lower case."""
 
@@ -152,7 +156,7 @@ class HttpCaller:
     async def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             # Compressed streams would arrive in the compressor's portions instead of the model's.
-            headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+            headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
             if self._api_key:
                 headers["Authorization"] = f"Bearer {usable_key(self._api_key, self._provider)}"
             tls = await asyncio.to_thread(tls_context) if self._secure else True

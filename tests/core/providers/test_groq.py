@@ -173,7 +173,7 @@ async def test_the_base_url_may_end_as_groq_documents_it(groq_api: FakeLlmApi, h
     await provider.close()
 
 
-async def test_the_sdk_does_not_retry(groq: GroqProvider, groq_api: FakeLlmApi, heard: Heard) -> None:
+async def test_a_provider_does_not_retry(groq: GroqProvider, groq_api: FakeLlmApi, heard: Heard) -> None:
     """One call is one request: retrying is the onion's decision."""
     groq_api.plays(SMALL, over_capacity(), Say("late"))
 
@@ -377,6 +377,13 @@ async def test_connections_are_used_again(groq: GroqProvider, groq_api: FakeLlmA
 
     ports = {request.peer_port for request in groq_api.requests}
     assert len(ports) == 1
+
+
+async def test_it_says_who_asks(groq: GroqProvider, groq_api: FakeLlmApi, heard: Heard) -> None:
+    """By its own name, not by that of the HTTP library beneath."""
+    await groq(ask(), MODEL, heard.send)
+
+    assert groq_api.requests[-1].headers["User-Agent"] == "Tern"
 
 
 async def test_a_wrong_key_is_rejected_without_showing_it(groq_api: FakeLlmApi, heard: Heard) -> None:
