@@ -28,8 +28,7 @@ LIST_TIMEOUT_S: Final = 15.0
 """For GET /models; start-up goes on without it."""
 
 USER_AGENT: Final = "Tern"
-"""A name of our own: what stands before Groq's API answers 403 to agents it finds odd, and bare HTTP libraries are among
-them (facts/groq.md 7.8)."""
+"""A name of our own: what stands before Groq's API answers 403 to agents that it finds odd (facts/groq.md 7.8)."""
 
 OnHeaders = Callable[[ModelSpec, Mapping[str, str]], None]
 """Hears the headers of every answer, refusals included; names are in lower case."""

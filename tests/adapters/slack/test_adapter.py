@@ -118,7 +118,7 @@ async def test_a_signed_request_is_taken(slack: FakeSlack) -> None:
 
 
 async def test_a_replayed_request_changes_nothing(slack: FakeSlack) -> None:
-    """Within its five minutes a signature is good, so whoever overheard one can send it again: it is no new question."""
+    """Within its five minutes a signature is good, so whoever overheard one can send it again: no new question."""
     async with open_house(slack, "http") as house:
         body = mention(slack)
         headers = slack.deliveries.signed(body)
