@@ -46,6 +46,10 @@ QUIET = (
 )
 """Libraries whose info messages are of no use to an operator; their warnings are."""
 
+SILENT = ("discord", "slack_bolt", "slack_sdk", "openai", "groq", "sqlalchemy", "mcp")
+"""Of these, the ones that at debug tell all they send and receive: people's words, and tokens that nobody but a
+platform knows, so that they have no shape to be found by."""
+
 
 def configure(level: LogLevel, format_: LogFormat, secrets: Sequence[str], *, stream: TextIO | None = None) -> None:
     """Send every log of this process to *stream* (standard error unless given)."""
@@ -72,7 +76,8 @@ def configure(level: LogLevel, format_: LogFormat, secrets: Sequence[str], *, st
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for name in QUIET:
-        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+        heard = level == "debug" and name not in SILENT
+        logging.getLogger(name).setLevel(logging.DEBUG if heard else logging.WARNING)
     logging.captureWarnings(True)
     structlog.configure(
         processors=[

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -26,7 +26,7 @@ from core.clock import Clock
 from core.errors import BadRequest, TooLarge, Unreadable
 from core.incoming import Attachment, AttachmentKind, ConversationKey, Incoming, UserKey
 from core.ports import Receipt, Said
-from core.wording import SHUTTING_DOWN, queued
+from core.wording import FORGOTTEN_NOTHING, SHUTTING_DOWN, queued
 
 encode = msgspec.json.encode
 
@@ -202,8 +202,12 @@ class PageRoutes:
         )
 
     async def forget_me(self, request: web.Request) -> web.Response:
+        """Everything of the page's user, and of the API's under the same key: it is the same person."""
         user = self._user(request, takes_json=True)
-        return self._said(await self._desk().commands.forget(user))
+        commands = self._desk().commands
+        on_page = await commands.forget(user)
+        over_api = await commands.forget(replace(user, platform="api"))
+        return self._said(over_api if on_page.text == FORGOTTEN_NOTHING else on_page)
 
     async def forget_conversation(self, request: web.Request) -> web.Response:
         user = self._user(request)

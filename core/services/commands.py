@@ -117,6 +117,7 @@ class DeskCommands:
         """Whoever began a conversation may have all of it forgotten, others their own part."""
         whose = await self._whose(user, conversation)
         await self._desk.stop_all(user=whose, conversation=conversation)
+        await self._purge()  # first, or an answer that ends just now would still be kept after the rows are gone
         count = await self._archive.forget(user=whose, conversation=conversation)
         await self._purge()
         return Said(wording.forgotten(count))

@@ -83,6 +83,18 @@ def test_libraries_go_the_same_way_and_are_quiet(stream: io.StringIO) -> None:
     assert json.loads(line)["message"] == "shard 3 is late"
 
 
+def test_libraries_that_tell_what_they_carry_are_silent_at_debug_too(stream: io.StringIO) -> None:
+    """discord.py's gateway and SQLAlchemy's statements hold whole messages, and tokens of interactions."""
+    configure("debug", "json", (), stream=stream)
+
+    logging.getLogger("discord.gateway").debug("WebSocket Event: %s", {"token": "aW50ZXJhY3Rpb24"})
+    logging.getLogger("sqlalchemy.engine.Engine").info("%r", ("the words of a message",))
+    logging.getLogger("httpx").debug("connected")
+
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(line)["message"] == "connected"
+
+
 def test_level_is_kept(stream: io.StringIO) -> None:
     """At the default level, debug lines are not written."""
     configure("info", "json", (), stream=stream)
