@@ -274,12 +274,14 @@ class SurfaceGone(SurfaceError): ...
 
 
 class SurfaceBusy(SurfaceError):
-    """`retry_after_s` as the platform said. `unsure` when the write may have been applied all the same."""
+    """`retry_after_s` as the platform said. `unsure` when the write may have been applied all the same. `too_many` when
+    it says that there were too many calls: then fewer may be made, not only later."""
 
-    def __init__(self, why: str, *, retry_after_s: float = 1.0, unsure: bool = False) -> None:
+    def __init__(self, why: str, *, retry_after_s: float = 1.0, unsure: bool = False, too_many: bool = False) -> None:
         super().__init__(why)
         self.retry_after_s = retry_after_s
         self.unsure = unsure
+        self.too_many = too_many
 
 
 class SurfaceRejected(SurfaceError):

@@ -63,7 +63,7 @@ def surface_error(error: Exception, *, posting: bool) -> SurfaceError:
         case SurfaceError():
             return error
         case discord.RateLimited():
-            return SurfaceBusy("rate limited", retry_after_s=error.retry_after)
+            return SurfaceBusy("rate limited", retry_after_s=error.retry_after, too_many=True)
         case discord.HTTPException():
             return _http_error(error, posting=posting)
         case aiohttp.ClientError() | OSError():
@@ -90,7 +90,7 @@ def _http_error(error: discord.HTTPException, *, posting: bool) -> SurfaceError:
         return SurfaceBusy(why, retry_after_s=30.0)
     if error.status == 429:
         # Only Cloudflare's own refusal gets here, without Via (facts/discord.md 1.11); asking on makes it worse.
-        return SurfaceBusy(why, retry_after_s=_retry_after(error))
+        return SurfaceBusy(why, retry_after_s=_retry_after(error), too_many=True)
     if error.status >= 500:
         return SurfaceBusy(why, retry_after_s=1.0, unsure=posting)
     if error.code == CANNOT_REPLY or (error.code == INVALID_FORM and "message_reference" in error.text):

@@ -106,7 +106,7 @@ def translate(error: BaseException) -> SurfaceError:
         return SurfaceBusy(f"Slack did not answer ({type(error).__name__})", unsure=True)
     code, status = code_of(error), status_of(error)
     if is_rate_limit(error):
-        return SurfaceBusy("Slack is rate limiting us", retry_after_s=retry_after_s(error))
+        return SurfaceBusy("Slack is rate limiting us", retry_after_s=retry_after_s(error), too_many=True)
     if status >= 500 or not code:
         return SurfaceBusy(f"Slack answered with status {status}", unsure=True)
     if code in LATER:

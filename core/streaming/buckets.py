@@ -97,9 +97,13 @@ class Bucket:
         self._resets_at = resets_at
         self._learned_at = now
 
+    def shut(self, now: float, pause_s: float) -> None:
+        """No call leaves for so long."""
+        self._shut_until = max(self._shut_until, now + pause_s)
+
     def refuse(self, now: float, retry_after_s: float) -> None:
-        """The platform said no in spite of our count."""
-        self._shut_until = max(self._shut_until, now + retry_after_s)
+        """The platform said "too many" in spite of our count."""
+        self.shut(now, retry_after_s)
         self._capacity = max(1.0, self._capacity * 0.8)
         self._raised_at = self._shut_until
 

@@ -358,7 +358,7 @@ class LiveReply:
         try:
             await self._do(step)
         except SurfaceBusy as error:
-            self._pacer.refused(slot, error.retry_after_s)
+            (self._pacer.refused if error.too_many else self._pacer.failed)(slot, error.retry_after_s)
             if error.unsure and step.kind == "post":
                 self._unsure.add(step.page)
             self._give_up_after_patience(error)
@@ -372,7 +372,7 @@ class LiveReply:
             self._pacer.done(slot)
             raise
         except StorageError as error:
-            self._pacer.refused(slot, _STORAGE_PAUSE_S)
+            self._pacer.failed(slot, _STORAGE_PAUSE_S)
             self._give_up_after_patience(error)
         else:
             self._pacer.done(slot)

@@ -19,7 +19,7 @@ counts from its answer, which comes later than it was counted by the platform by
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Leave for one write; `Pacer.done`, `refused` or `give_back` must follow."""
+    """Leave for one write; `Pacer.done`, `refused`, `failed` or `give_back` must follow."""
 
     seat: Seat
     kind: Kind
@@ -151,17 +151,25 @@ class Pacer:
 
     def done(self, slot: Slot) -> None:
         """The platform answered, and not with "too many"."""
-        now = self._clock.monotonic()
-        for bucket in slot.buckets:
-            bucket.landed(slot.left_at, now)
+        self._land(slot)
 
     def refused(self, slot: Slot, retry_after_s: float) -> None:
-        """The platform said "too many", or did not answer: nothing of this kind leaves for so long."""
+        """The platform said "too many": nothing of this kind leaves for so long, and less of it afterwards."""
+        self._land(slot)
+        if lane := scarcest(slot.buckets):
+            lane.refuse(self._clock.monotonic(), retry_after_s)
+
+    def failed(self, slot: Slot, pause_s: float) -> None:
+        """The write came to nothing for another reason: nothing of this kind leaves for so long. That says nothing
+        about how many calls the platform takes."""
+        self._land(slot)
+        if lane := scarcest(slot.buckets):
+            lane.shut(self._clock.monotonic(), pause_s)
+
+    def _land(self, slot: Slot) -> None:
         now = self._clock.monotonic()
         for bucket in slot.buckets:
             bucket.landed(slot.left_at, now)
-        if lane := scarcest(slot.buckets):
-            lane.refuse(now, retry_after_s)
 
     def give_back(self, slot: Slot) -> None:
         """The write was not needed after all."""

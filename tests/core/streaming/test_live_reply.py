@@ -466,6 +466,20 @@ def test_a_busy_platform_is_asked_again_with_the_latest_text(run_virtual: Run, s
     assert message.at >= 3.0
 
 
+def test_failures_make_no_platform_slower(run_virtual: Run, stage: Stage):
+    """What fails for another reason than its number is tried again after each pause, also in a minute's bucket."""
+    stage.surface._limits = replace(stage.surface.limits, post=(Rate("p", 20, 60.0),))
+    stage.surface.fail_next = [SurfaceBusy("503")] * 12
+
+    async def scene() -> float:
+        async with stage.reply() as live:
+            await live.send(TextDelta("Hi"))
+            await live.finish()
+        return stage.clock.monotonic()
+
+    assert run_virtual(scene()) < 20.0
+
+
 def test_a_storm_of_refusals_ends_with_the_whole_answer(run_virtual: Run, stage: Stage):
     """However often the platform refuses, the answer stands there in the end."""
 

@@ -305,6 +305,25 @@ def test_a_refusal_holds_everybody_back_who_shares_the_bucket(run_virtual, loop_
     assert run_virtual(scene()) == pytest.approx(3.0, abs=0.01)
 
 
+@pytest.mark.parametrize(("outcome", "within_s"), [("failed", (7.9, 8.1)), ("refused", (120.0, 240.0))])
+def test_only_too_many_means_fewer(run_virtual, loop_clock: LoopClock, outcome: str, within_s: tuple[float, float]):
+    """A platform that fails, however often, is asked again after each pause; one that says "too many" is asked less:
+    a minute's bucket of twenty that shrank with every error let one write out a minute, and answers were lost."""
+
+    async def scene() -> float:
+        pacer = Pacer(loop_clock)
+        seat = pacer.seat(replace(ONE, post=(Rate("p", 10, 60.0),)))
+        for _ in range(8):
+            slot = await pacer.turn(seat, "post")
+            assert slot
+            getattr(pacer, outcome)(slot, 1.0)
+        await pacer.turn(seat, "post")
+        return loop_clock.monotonic()
+
+    least, most = within_s
+    assert least <= run_virtual(scene()) <= most
+
+
 def test_a_seat_that_moves_takes_its_debt_along(run_virtual, loop_clock: LoopClock):
     """A reply that goes by another bucket from now on no longer owes its last edit to the one before."""
 
