@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
-import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,41 +12,15 @@ from pathlib import Path
 import pytest
 
 from core import wording
+from tests.core import crash_template
 from tests.core.crash_house import ANSWER, POINTS
-
-
-class Template:
-    """The process that forks houses; see crash_house.py."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.core.crash_house"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def start(self, folder: Path, *, die_at: str = "", slow_s: float = 0.01, wait: bool = True) -> int:
-        """Start a house over *folder*; with *wait*, return when it has ended. Returns its pid."""
-        assert self._process.stdin
-        assert self._process.stdout
-        order = {"folder": str(folder), "die_at": die_at, "slow_s": slow_s, "wait": wait}
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        pid = json.loads(self._process.stdout.readline())["pid"]
-        if wait:
-            self._process.stdout.readline()
-        return int(pid)
-
-    def close(self) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait()
-        assert self._process.stdout
-        self._process.stdout.close()
+from tests.core.crash_template import Template
 
 
 @pytest.fixture(scope="module")
 def template() -> Iterator[Template]:
-    it = Template()
-    yield it
-    it.close()
+    with crash_template.template() as it:
+        yield it
 
 
 @pytest.fixture
@@ -63,7 +33,7 @@ def place(tmp_path: Path, empty_database: Path) -> Path:
 
 def shown(folder: Path) -> list[str]:
     """What stands on the platform."""
-    return sorted(json.loads(path.read_text())["text"] for path in (folder / "platform").glob("[!.]*"))
+    return sorted(crash_template.shown(folder).values())
 
 
 def asked(folder: Path) -> list[str]:
@@ -72,13 +42,8 @@ def asked(folder: Path) -> list[str]:
 
 def states(folder: Path) -> dict[str, str]:
     """Message id -> state of its newest run, from a database that is whole."""
-    connection = sqlite3.connect(folder / "tern.db")
-    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    rows = connection.execute(
-        "SELECT message_id, state FROM runs JOIN messages ON messages.seq = message_seq ORDER BY runs.seq"
-    ).fetchall()
-    connection.close()
-    return dict(rows)
+    assert crash_template.damage(folder) == "ok"
+    return crash_template.states(folder)
 
 
 def wait_until(happened: Callable[[], bool]) -> None:

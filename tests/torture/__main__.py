@@ -76,6 +76,7 @@ def crashes(seed: int, trials: int) -> bool:
     report: CrashReport = run_crashes(seed, trials)
     print(f"{report.kills} kill -9 under load, {report.messages} messages, in {report.took_s:.0f} s")
     print(f"  killed at: {_counts(report.points)}")
+    print(f"  ends: {_counts(report.ends)}")
     for line in report.broken:
         print(f"    BROKEN {line}")
     print(f"  lost or doubled: {len(report.broken)}", flush=True)
