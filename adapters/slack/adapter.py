@@ -267,11 +267,12 @@ class SlackAdapter:
         asked_by_command = not place.since and bool(incoming.text)
         above = heading(incoming.speaker, incoming.text) if asked_by_command else ""
         again = incoming.action in ("regenerate", "shorter")  # into a message that stands already: streams cannot
-        if incoming.direct and place.thread and not again and self._streaming.take():
+        if incoming.direct and place.thread:
             return StreamedSurface(
                 self._api,
                 place,
                 self._streaming,
+                may_start=not again and self._streaming.take(),
                 on_user_stop=lambda: self._stopped_by_user(incoming),
                 is_ours=lambda ts: self._is_ours(place.channel, ts),
             )

@@ -89,11 +89,13 @@ class StreamedSurface(EditedSurface):
         place: Place,
         streaming: Streaming,
         *,
+        may_start: bool,
         on_user_stop: Callable[[], Awaitable[Any]],
         is_ours: Callable[[str], Awaitable[bool]],
     ) -> None:
         """
         Args:
+            may_start: Whether it starts streams; otherwise it finds, stops and edits those that others left.
             on_user_stop: Called when Slack says that the person pressed its own Stop.
             is_ours: Whether a ts is already known as a page of some reply; see `find`.
         """
@@ -105,9 +107,9 @@ class StreamedSurface(EditedSurface):
         self._known: dict[str, str] = {}
         """ts -> nonce of the pages that this surface wrote to, "" where it did not post them."""
         self._status = ""
-        self._edited = not streaming.enabled
+        self._edited = not may_start
         """This reply no longer starts streams."""
-        self._appends = streaming.enabled
+        self._appends = may_start
         """Whether its newest page grows by a stream, or will; otherwise by chat.update."""
         key = f"slack:{place.workspace}:chat."
         self._start = Rate(f"{key}startStream", STARTS_PER_MINUTE, 60.0)

@@ -264,8 +264,10 @@ async def test_a_stop_with_nothing_running_ends_the_session(house: House) -> Non
     assert house.slack.sessions[-1] == ("D1", message.ts, "active")
 
 
-async def test_a_new_process_completes_a_stream_that_was_left_open(slack: FakeSlack) -> None:
-    """A killed process leaves a message in streaming state; the next one stops it and edits it to its end."""
+@pytest.mark.parametrize("native_streaming", [True, False])
+async def test_a_new_process_completes_a_stream_that_was_left_open(slack: FakeSlack, native_streaming: bool) -> None:
+    """A killed process leaves a message in streaming state; the next one stops it and edits it to its end, also where
+    it may start no stream itself: they are switched off, or the minute's are used up."""
     ledger = FakeLedger()
     async with open_house(slack) as house:
         incoming, intake = await house.asked(channel="D1"), house.intake
@@ -274,7 +276,26 @@ async def test_a_new_process_completes_a_stream_that_was_left_open(slack: FakeSl
         await ledger.posted(0, await surface.post(0, Shown("Hello **wor", closing_chars=0), "reply1-0"))
         # ... and no more: kill -9 closes nothing.
 
-    async with open_house(slack, intake=intake) as house:
+    async with open_house(slack, intake=intake, native_streaming=native_streaming) as house:
+        await house.answer(incoming, HELLO, ledger=ledger)
+
+    (answer,) = slack.answers("D1")
+    assert answer.stream is None
+    assert answer.shown == WHOLE
+
+
+@pytest.mark.parametrize("native_streaming", [True, False])
+async def test_a_new_process_finds_a_stream_that_nobody_heard_of(slack: FakeSlack, native_streaming: bool) -> None:
+    """A process that was killed between Slack's starting the stream and its own reading of that leaves a message
+    without a mark; the next one goes on in it, whether it starts streams itself or not."""
+    ledger = FakeLedger()
+    async with open_house(slack) as house:
+        incoming, intake = await house.asked(channel="D1"), house.intake
+        surface = await house.adapter.surface(incoming, "reply1", None)
+        await ledger.posting(0, "reply1-0")
+        await surface.post(0, Shown("Hello **wor", closing_chars=0), "reply1-0")
+
+    async with open_house(slack, intake=intake, native_streaming=native_streaming) as house:
         await house.answer(incoming, HELLO, ledger=ledger)
 
     (answer,) = slack.answers("D1")
