@@ -11,11 +11,11 @@ from core.events import Notice, Send, Started, TextDelta, ToolCallDelta
 from core.models import ModelSpec
 from core.providers.failures import StreamCause, broken, error_for_fault
 from core.providers.http import Caller
+from core.providers.http_client import Body
 from core.providers.silence import Silence
 from core.providers.stream import Fault, StreamDecoder, WireUsage
 from core.providers.thinking import ThinkFilter
 from core.providers.timeouts import Timeouts
-from core.providers.transport import Body
 from core.providers.whole import read_whole
 from core.providers.wire import Flavour, chat_body, streams
 from core.requests import ChatRequest, Finish, Reply, ToolCall, Usage

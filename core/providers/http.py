@@ -1,4 +1,4 @@
-"""How chat requests and lists of models travel: over aiohttp, with nothing in between.
+"""How chat requests and lists of models travel: over connections of our own, with nothing in between.
 
 The SDKs keep what is rare and intricate: recordings, speech, files, batches (sdk.py). A chat request is one POST with a
 bearer token, and its stream is decoded here anyway, beneath their objects. Measured with groq 1.7.0 (2026-11-27): an
@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 
 from core.errors import ConnectionFailed, KeyRejected, Stalled
@@ -22,13 +22,18 @@ from core.models import ModelSpec
 from core.ports import RemoteModel
 from core.providers.catalogue import read_models
 from core.providers.failures import broken, error_for
-from core.providers.transport import CONNECT_TIMEOUT_S, KEEPALIVE_S, Body, tls_context
+from core.providers.http_answer import Head
+from core.providers.http_client import Body, Connections, Origin, basic_authorization
+from core.providers.transport import tls_context
 
 LIST_TIMEOUT_S: Final = 15.0
 """For GET /models; start-up goes on without it."""
 
 USER_AGENT: Final = "Tern"
-"""A name of our own: what stands before Groq's API answers 403 to agents that it finds odd (facts/groq.md 7.8)."""
+"""A name of our own: what stands before Groq's API answers 403 to agents it finds odd, and bare HTTP libraries are
+among them (facts/groq.md 7.8)."""
+
+Headers = tuple[tuple[bytes, bytes], ...]
 
 OnHeaders = Callable[[ModelSpec, Mapping[str, str]], None]
 """Hears the headers of every answer, refusals included; names are in lower case."""
@@ -77,28 +82,23 @@ class HttpCaller:
         keep: bool = True,
     ) -> None:
         self._provider = provider
-        self._base_url = base_url.rstrip("/")
+        self._url = urlsplit(base_url.rstrip("/"))
+        self._origin = Origin.of(self._url)
         self._api_key = api_key
         self._on_headers = on_headers
-        self._secure = base_url.startswith("https:")
-        self._proxy = proxy if self._secure else None
+        self._proxy = proxy
         self._keep = keep
-        self._session: aiohttp.ClientSession | None = None
+        self._opened: tuple[Connections, Headers] | None = None
 
     async def ready(self) -> None:
         """Read the trusted certificates, once and in a thread. Raises KeyRejected."""
-        await self._opened()
+        await self._open()
 
     @asynccontextmanager
     async def chat(self, body: Mapping[str, Any], model: ModelSpec) -> AsyncIterator[Answer]:
-        async with self._request("POST", "/chat/completions", model, msgspec.json.encode(body)) as response:
-            headers = lower(response.headers)
-            self._on_headers(model, headers)
-            answer = Body(response)
-            try:
-                yield Answer(headers, answer)
-            finally:
-                answer.close()
+        async with self._request("POST", "/chat/completions", model, msgspec.json.encode(body)) as answer:
+            self._on_headers(model, answer.headers)
+            yield answer
 
     async def models(self) -> Sequence[RemoteModel]:
         """What GET /models lists. Raises ProviderError."""
@@ -106,9 +106,9 @@ class HttpCaller:
         try:
             async with (
                 asyncio.timeout(LIST_TIMEOUT_S) as deadline,
-                self._request("GET", "/models", None, None) as response,
+                self._request("GET", "/models", None, b"") as answer,
             ):
-                return read_models(await Body(response).read_all())
+                return read_models(await answer.body.read_all())
         except ConnectionError as error:
             raise broken("closed", provider=self._provider, model="", detail=str(error)) from error
         except TimeoutError as error:
@@ -118,60 +118,59 @@ class HttpCaller:
 
     async def close(self) -> None:
         """Close the connections; the caller is not usable afterwards."""
-        if self._session is not None:
-            await self._session.close()
+        if self._opened is not None:
+            await self._opened[0].close()
 
     @asynccontextmanager
-    async def _request(
-        self, method: str, path: str, model: ModelSpec | None, body: bytes | None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        session = await self._opened()
-        headers = {"Content-Type": "application/json"} if body is not None else None
+    async def _request(self, method: str, path: str, model: ModelSpec | None, content: bytes) -> AsyncIterator[Answer]:
+        connections, headers = await self._open()
+        typed = ((b"Content-Type", b"application/json"),) if content else ()
         try:
-            response = await session.request(
-                method, self._base_url + path, data=body, headers=headers, proxy=self._proxy
+            head, body = await connections.request(
+                self._origin, method, self._url.path + path, headers + typed, content
             )
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             raise self._failed(error, model) from error
-        async with response:
-            if response.status >= 400:
-                raise await self._refusal(response, model)
-            yield response
+        try:
+            if head.status >= 400:
+                raise await self._refusal(head, body, model)
+            yield Answer(_told(head), body)
+        finally:
+            body.close()
 
-    async def _refusal(self, response: aiohttp.ClientResponse, model: ModelSpec | None) -> Exception:
-        headers = lower(response.headers)
+    async def _refusal(self, head: Head, body: Body, model: ModelSpec | None) -> Exception:
+        headers = _told(head)
         if model is not None:
             self._on_headers(model, headers)
         try:
-            said = await Body(response).read_all()
+            said = await body.read_all()
         except ConnectionError as error:
             return self._failed(error, model)
-        return error_for(response.status, said, headers, provider=self._provider, model=model.id if model else "")
+        return error_for(head.status, said, headers, provider=self._provider, model=model.id if model else "")
 
     def _failed(self, error: Exception, model: ModelSpec | None) -> ConnectionFailed:
         detail = f"{type(error).__name__}: {error}".removesuffix(": ")
         return ConnectionFailed(detail, provider=self._provider, model=model.id if model else "")
 
-    async def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            # Compressed streams would arrive in the compressor's portions instead of the model's.
-            headers = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
+    async def _open(self) -> tuple[Connections, Headers]:
+        if self._opened is None:
+            authorization = basic_authorization(self._url)
             if self._api_key:
-                headers["Authorization"] = f"Bearer {usable_key(self._api_key, self._provider)}"
-            tls = await asyncio.to_thread(tls_context) if self._secure else True
-            self._session = self._session or aiohttp.ClientSession(  # another call may have been quicker
-                connector=_connector(keep=self._keep, tls=tls),
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_TIMEOUT_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._session
-
-
-def _connector(*, keep: bool, tls: Any) -> aiohttp.TCPConnector:
-    if not keep:
-        return aiohttp.TCPConnector(ssl=tls, limit=0, force_close=True)
-    return aiohttp.TCPConnector(ssl=tls, limit=0, keepalive_timeout=KEEPALIVE_S, ttl_dns_cache=60)
+                authorization = f"Bearer {usable_key(self._api_key, self._provider)}"
+            named = {
+                "Host": self._url.netloc.rpartition("@")[2],
+                "User-Agent": USER_AGENT,
+                "Accept": "application/json",
+                # Compressed streams would arrive in the compressor's portions instead of the model's.
+                "Accept-Encoding": "identity",
+                **({"Authorization": authorization} if authorization else {}),
+                **({} if self._keep else {"Connection": "close"}),
+            }
+            headers = tuple((name.encode(), value.encode()) for name, value in named.items())
+            tls = await asyncio.to_thread(tls_context) if self._origin.tls else None
+            # Another call may have been quicker.
+            self._opened = self._opened or (Connections(tls, self._proxy, keep=self._keep), headers)
+        return self._opened
 
 
 def usable_key(key: str, provider: str) -> str:
@@ -184,3 +183,7 @@ def usable_key(key: str, provider: str) -> str:
 
 def lower(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
+
+
+def _told(head: Head) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in head.headers}
