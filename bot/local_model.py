@@ -37,6 +37,9 @@ COMMAND = (sys.executable, "-m", "bot", "local-model")
 START_WITHIN_S = 90.0
 """The embedded model is ready in one or two seconds; a large file of the user's own on a slow disk takes longer."""
 
+_END_WITHIN_S = 5.0
+"""A process that does not end when asked (it is stopped, or stuck in its arithmetic) is killed then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -219,9 +222,13 @@ class LocalModel:
             await client.close()
         if process is None:
             return
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+            try:
+                async with asyncio.timeout(_END_WITHIN_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
         await process.wait()
 
 

@@ -18,6 +18,9 @@ NEEDS_EXTRA = "[voice] local_model needs the extra local-voice: pip install 'ter
 
 _DOWNLOAD = "import sys; from faster_whisper import download_model; download_model(sys.argv[1], output_dir=sys.argv[2])"
 
+_FETCH_WITHIN_S = 3_600.0
+"""Three gigabytes, the largest there is, over a megabyte a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalVoice:
@@ -65,7 +68,8 @@ async def fetch_voice(voice: LocalVoice, environ: Mapping[str, str]) -> None:
         *command, env=dict(environ), stderr=asyncio.subprocess.PIPE, start_new_session=True
     )
     try:
-        _, errors = await process.communicate()
+        async with asyncio.timeout(_FETCH_WITHIN_S):
+            _, errors = await process.communicate()
     except BaseException:
         process.kill()
         await process.wait()

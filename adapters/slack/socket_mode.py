@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from types import TracebackType
 from typing import Self
@@ -13,9 +14,12 @@ from adapters.slack.failures import AUTH, Foreign, code_of, translate
 from adapters.slack.settings import SlackSettings
 from adapters.slack.web_api import WebApi
 from core.clock import Clock
-from core.errors import SettingsError
+from core.errors import SettingsError, SurfaceBusy
 
 logger = logging.getLogger(__name__)
+
+_OPEN_WITHIN_S = 30.0
+"""The SDK would wait five minutes for a handshake, and try again for ever where it fails."""
 
 _SILENT_INTERVALS = 6
 """Ping intervals without a pong after which the SDK's own recovery (four) has failed too."""
@@ -57,7 +61,11 @@ class Socket:
         except Foreign as error:
             _raise_if_refused(error)
             raise translate(error) from error
-        await client.connect()  # type: ignore[no-untyped-call]
+        try:
+            async with asyncio.timeout(_OPEN_WITHIN_S):
+                await client.connect()  # type: ignore[no-untyped-call]
+        except TimeoutError as error:
+            raise SurfaceBusy("Slack's socket does not open", retry_after_s=5.0) from error
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -112,20 +112,25 @@ class GroupWriter:
     def _commit(self, group: Sequence[_Unit]) -> bool:
         """One transaction around *group*. False when it failed and its units should run alone, where that may help.
 
+        It does not where no transaction can begin: each unit would wait for another process's lock again, and the last
+        of many would wait for all their patience together.
+
         A savepoint around each unit would do as well, for two statements more per unit; failures are rare.
         """
-        unit = group[0]
+        unit, begun = group[0], False
         try:
             connection = self._connected()
             with connection.begin():
+                begun = True
                 for unit in group:
                     unit.error = None
                     unit.result = unit.work(connection)
         except Exception as error:  # noqa: BLE001 whatever a unit raises belongs to its caller, not to this thread
             self._disconnect()  # it may be the connection that is at fault
-            if len(group) > 1:
+            if begun and len(group) > 1:
                 return False
-            unit.error = as_ours(error)
+            for failed in (unit,) if begun else group:
+                failed.error = as_ours(error)
         return True
 
     def _connected(self) -> Connection:

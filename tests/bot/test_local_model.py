@@ -36,6 +36,9 @@ start = json.loads(sys.stdin.readline())
 assert start["api_key"] and not any(name.endswith("_KEY") for name in os.environ)
 if {mode!r} == "dies":
     sys.exit(7)
+if {mode!r} == "is deaf":
+    import signal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print(json.dumps({{"error": "no such file"}} if {mode!r} == "refuses" else {{"port": 4242}}), flush=True)
 sys.stdin.read()
 """
@@ -199,6 +202,19 @@ async def test_leaving_ends_the_process(clock: FakeClock) -> None:
 
     assert process is not None
     assert process.returncode is not None
+
+
+async def test_process_that_does_not_end_is_killed(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for ever for a process that ignores the wish that it end."""
+    monkeypatch.setattr("bot.local_model._END_WITHIN_S", 0.05)
+    house = House(clock, "is deaf")
+
+    async with house.open():
+        await house.ask()
+        process = house.model._process
+        assert process is not None
+
+    assert process.returncode == -9
 
 
 async def test_stopped_start_is_no_crash(clock: FakeClock) -> None:

@@ -218,6 +218,21 @@ async def test_a_socket_that_stays_dead_is_replaced(slack: FakeSlack) -> None:
 # --- back-fill ---
 
 
+async def test_a_socket_that_never_opens_is_not_waited_for(slack: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake that nobody answers ends in half a minute; the supervisor tries again."""
+    silent = await asyncio.start_server(lambda reader, writer: asyncio.sleep(3_600), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    monkeypatch.setattr(slack, "new_socket_url", lambda: f"ws://127.0.0.1:{port}/socket/1")
+    began = asyncio.get_running_loop().time()
+
+    with pytest.raises(SurfaceBusy, match="does not open"):
+        async with open_house(slack, ready=False) as house:
+            await house.task
+
+    assert asyncio.get_running_loop().time() - began < 60
+    silent.close()
+
+
 async def test_missed_messages_in_known_threads_are_answered_once(slack: FakeSlack) -> None:
     """What was written while the bot was away, and never redelivered, is read from its threads."""
     notes = Notes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from core.errors import StorageBusy, StorageError
 from core.storage.database import Database
 from core.storage.opening import open_database
 from core.storage.prepared import Prepared
+from core.storage.writer import GroupWriter
 
 
 @pytest.fixture
@@ -60,6 +62,26 @@ async def test_failing_write_harms_no_neighbour(database: Database) -> None:
 
     assert [type(result) for result in results] == [str, LookupError, str]
     assert await count(database) == 2
+
+
+async def test_lock_of_another_process_is_waited_for_once(
+    database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many writes that wait together are told together: their patience does not add up."""
+    tries = []
+    connected = GroupWriter._connected
+    monkeypatch.setattr(GroupWriter, "_connected", lambda writer: (tries.append(1), connected(writer))[1])
+    await database.outside(lambda c: c.execute("PRAGMA busy_timeout = 20"))
+    other = sqlite3.connect(folder / "tern.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    told = await asyncio.gather(*(database.write(note(str(number))) for number in range(50)), return_exceptions=True)
+    other.execute("ROLLBACK")
+    other.close()
+
+    assert {type(one) for one in told} == {StorageBusy}
+    assert len(tries) <= 3
+    assert await database.write(note("after")) == "after"
 
 
 async def test_constraint_is_a_storage_error(database: Database) -> None:
