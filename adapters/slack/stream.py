@@ -108,6 +108,9 @@ class StreamedSurface(EditedSurface):
         """ts -> nonce of the pages that this surface wrote to, "" where it did not post them."""
         self._status = ""
         self._edited = not may_start
+        self._session = may_start
+        """Whether it shows as an agent session. Two calls each for at most twenty streams fit their fifty a minute; for
+        every answer they would not (facts/slack.md 1.1)."""
         """This reply no longer starts streams."""
         self._appends = may_start
         """Whether its newest page grows by a stream, or will; otherwise by chat.update."""
@@ -315,7 +318,7 @@ class StreamedSurface(EditedSurface):
         if not on and self._open:
             self._busy = False
             return  # what streams is at work; stopping the stream ends the session's `processing`
-        if not self._streaming.sessions:
+        if not (self._session and self._streaming.sessions):
             await super().busy(on)
             return
         self._busy = on
