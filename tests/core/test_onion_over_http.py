@@ -188,7 +188,7 @@ async def test_stream_cut_in_the_middle(house: House, after: int, behaviour: str
     assert [notice.kind for notice in house.heard.of(Notice)] == ["continued"]
 
 
-@pytest.mark.parametrize("how", ["socket", "clean", "error_event", "x_groq_error", "garbage"])
+@pytest.mark.parametrize("how", ["socket", "half", "clean", "error_event", "x_groq_error", "garbage"])
 async def test_every_way_to_break(house: House, how: str) -> None:
     """However a stream breaks after HTTP 200, the next model goes on."""
     house.groq.plays(SPEED, Cut("Terns fly from pole to pole.", after=3, how=how))  # type: ignore[arg-type]

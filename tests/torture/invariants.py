@@ -22,6 +22,10 @@ COST_BOUND = 0.35
 """Where a stream was cut before it could report, our estimate of its tokens lies within this share, plus
 `COST_FLOOR`, of what the provider had sent."""
 COST_FLOOR_TOKENS = 40
+_ON_ITS_WAY_S = 0.1
+_TRIES_WITHIN_S = 3.0
+COST_FLOOR_USD = 0.0005
+"""The same for what is booked in money, where a request that brought nothing may have been charged for or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ def broken(evidence: Evidence) -> list[str]:
             _says_what_the_model_said,
             _usage_is_true,
             _no_limit_met_twice,
+            _refusals_are_waited_out,
             _nobody_pinged,
             _nothing_refused_as_malformed,
             _logs_keep_secrets,
@@ -236,8 +241,17 @@ def _usage_is_true(evidence: Evidence) -> Iterator[str]:
                 yield f"{_name(question)} books {prompt}+{output} tokens, reported {reported_prompt}+{reported_output}"
             elif abs(cost - true_cost) > 1e-9:
                 yield f"{_name(question)} books ${cost:.9f}, reported ${true_cost:.9f}"
-        elif abs(output - true_output) > COST_BOUND * true_output + COST_FLOOR_TOKENS:
+            continue
+        if abs(output - true_output) > COST_BOUND * true_output + COST_FLOOR_TOKENS:
             yield f"{_name(question)} books about {output} output tokens, sent were {true_output}"
+        costs = [
+            (registry.get(record.model).cost_usd(record.prompt_tokens, 0, record.tokens_sent), record.tokens_sent > 0)
+            for record, _ in requests
+        ]
+        most = sum(usd for usd, _ in costs) * (1 + COST_BOUND) + COST_FLOOR_USD
+        least = sum(usd for usd, brought in costs if brought) * (1 - COST_BOUND) - COST_FLOOR_USD
+        if not least <= cost <= most:
+            yield f"{_name(question)} books about ${cost:.6f}, not between ${least:.6f} and ${most:.6f}"
 
 
 def _no_limit_met_twice(evidence: Evidence) -> Iterator[str]:
@@ -256,6 +270,37 @@ def _no_limit_met_twice(evidence: Evidence) -> Iterator[str]:
     for kind, count in kinds.items():
         if count > 1:
             yield f"{kind}: {count} times"
+
+
+def _refusals_are_waited_out(evidence: Evidence) -> Iterator[str]:
+    """Who was told "not before N seconds" does not ask that model again before. The newest word on a limit counts; what
+    was on its way when it came does not."""
+    worlds = evidence.trial.worlds
+    for api in (worlds.groq, worlds.openai):
+        asked = sorted(api.asked(), key=lambda record: record.began_at)
+        refusals = [record for record in asked if record.refused_at and record.refused_for]
+        for record in asked:
+            told = {
+                refusal.refused_for: refusal.refused_at + refusal.wait_s
+                for refusal in sorted(refusals, key=lambda refusal: refusal.refused_at)
+                if refusal.model == record.model and refusal.refused_at + _ON_ITS_WAY_S < record.began_at
+            }
+            if _is_second_try(record, asked):
+                continue
+            for kind, until in told.items():
+                # retry-after counts in whole seconds, what the text says may be up to one less
+                if record.began_at < until - 1.0:
+                    yield f"{record.model} is asked {until - record.began_at:.2f} s before its {kind} are free again"
+
+
+def _is_second_try(record: Any, asked: Sequence[Any]) -> bool:
+    """Whether *record* repeats a request that was let out a moment before, as after a 500: it needs no new leave."""
+    about = _asked_about(record.body)
+    return any(
+        record.began_at - _TRIES_WITHIN_S < other.began_at < record.began_at
+        for other in asked
+        if other.model == record.model and _asked_about(other.body) == about
+    )
 
 
 def _nobody_pinged(evidence: Evidence) -> Iterator[str]:

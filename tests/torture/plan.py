@@ -79,6 +79,7 @@ class Troubles:
     lasting: float = 0.004
     """Of those: a key refused, a model gone; they rest a provider for minutes."""
     lying: float = 0.03
+    slow: float = 0.02
     stop: float = 0.03
     edit: float = 0.02
     delete: float = 0.02
@@ -89,7 +90,7 @@ class Troubles:
     socket_every_s: float = 90.0
 
 
-CALM = Troubles(0, 0, 0, 0, 0, 0, 0, 1e9, 1e9, 1e9)
+CALM = Troubles(0, 0, 0, 0, 0, 0, 0, 0, 1e9, 1e9, 1e9)
 
 _Make = Callable[[Random, str, str], Script]
 """(random, model, what would have been said)."""
@@ -128,6 +129,7 @@ _PASSING: Mapping[str, _Make] = {
     "529": lambda r, m, t: Fail(529, {"error": {"message": "Overloaded"}}),
     "socket closed at once": lambda r, m, t: Disconnect(),
     "stream cut: socket": _cut("socket"),
+    "stream cut: half-closed": _cut("half"),
     "stream cut: ended": _cut("clean"),
     "stream cut: error event": _cut("error_event"),
     "stream cut: x_groq error": _cut("x_groq_error"),
@@ -196,6 +198,10 @@ class Plan:
         if random.random() < self.troubles.lying:
             self.fault("lying headers")
             return Say(text, headers=random.choice(_LIES), tokens_per_s=300)
+        if random.random() < self.troubles.slow:
+            # Late, but no later than a patient house waits: up to a second before each of the bursts.
+            self.fault("slow stream")
+            return Say(text, first_after_s=random.uniform(0.5, 3), tokens_per_s=20, burst=random.choice((6, 20)))
         return Say(text, tokens_per_s=random.choice((120, 400, 900, None)), burst=random.choice((1, 6, 20)))
 
     def _to_say(self, messages: list[Mapping[str, Any]], number: int, random: Random) -> str:

@@ -210,6 +210,7 @@ async def test_the_providers_request_id_is_kept(groq: GroqProvider, groq_api: Fa
     ("how", "kind"),
     [
         ("socket", "closed"),
+        ("half", "closed"),
         ("clean", "no_finish"),
         ("error_event", "error_event"),
         ("x_groq_error", "x_groq_error"),

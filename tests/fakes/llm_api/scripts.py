@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-CutHow = Literal["socket", "clean", "error_event", "x_groq_error", "garbage"]
+CutHow = Literal["socket", "half", "clean", "error_event", "x_groq_error", "garbage"]
 
 
 def tokens_of(text: str) -> tuple[str, ...]:
@@ -46,9 +46,9 @@ class Say:
 class Cut:
     """An answer that breaks after `after` tokens of `text`, in one of the ways of facts/groq.md 4.
 
-    socket: the connection is closed without the end of the body. clean: the body ends, without finish reason and
-    [DONE]. error_event: `event: error` carrying `error`. x_groq_error: a chunk with x_groq.error. garbage: half a line
-    of JSON, then the end.
+    socket: the connection is closed without the end of the body. half: only the sending half is closed, the other goes
+    on reading. clean: the body ends, without finish reason and [DONE]. error_event: `event: error` carrying `error`.
+    x_groq_error: a chunk with x_groq.error. garbage: half a line of JSON, then the end.
     """
 
     text: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import struct
 import time
 from collections import defaultdict, deque
@@ -57,6 +58,14 @@ class Recorded:
     refusal: str = ""
     """Message of a refusal that no script asked for: the request was wrong, or a window full."""
     tokens_sent: int = 0
+    began_at: float = 0.0
+    """Loop time."""
+    refused_at: float = 0.0
+    """Loop time at which it was answered with a 429, 0 otherwise."""
+    refused_for: str = ""
+    """What that 429 says was used up: "TPM" ..."""
+    wait_s: float = 0.0
+    """How long that 429 told the client to wait, 0 where it did not say."""
     peer_port: int = 0
     hung_up: bool = False
     """Whether the client closed the connection before the end."""
@@ -250,6 +259,9 @@ class FakeLlmApi:
             case Cut(how="socket"):
                 await asyncio.sleep(0)
                 return self._hang_up(request)
+            case Cut(how="half"):
+                await self._close_half(request)
+                return response
             case Cut(how="error_event"):
                 await response.write(chunks.error_event(dict(script.error)))
             case Cut(how="x_groq_error"):
@@ -446,6 +458,7 @@ class FakeLlmApi:
             body = None
         model = str(body.get("model", "")) if isinstance(body, dict) else ""
         record = Recorded(request.path, body, dict(request.headers), model, peer_port=_peer_port(request))
+        record.began_at = asyncio.get_running_loop().time()
         self.requests.append(record)
         return record
 
@@ -494,6 +507,10 @@ class FakeLlmApi:
             inner = refusal.body.get("error", {}) if isinstance(refusal.body, Mapping) else {}
             record.refusal = str(inner.get("message", refusal.body))
         headers = {**self._headers(record), **refusal.headers}
+        if refusal.status == 429 and str(headers.get("retry-after", "")).isdigit():
+            record.refused_at, record.wait_s = asyncio.get_running_loop().time(), float(headers["retry-after"])
+            kind = re.search(r"\(([A-Z]+)\)", str(refusal.body))
+            record.refused_for = kind[1] if kind else ""
         if isinstance(refusal.body, str):
             return web.Response(status=refusal.status, text=refusal.body, content_type="text/html", headers=headers)
         return web.json_response(refusal.body, status=refusal.status, headers=headers)
@@ -503,6 +520,15 @@ class FakeLlmApi:
         if request.transport is not None:
             request.transport.close()
         return web.Response()
+
+    async def _close_half(self, request: web.Request) -> None:
+        """Send the end of the connection, but not of the body; then wait for the client to leave."""
+        transport = request.transport
+        if transport is None:
+            return
+        transport.write_eof()
+        while not transport.is_closing():
+            await self._wait(0.05)
 
     async def _wait(self, seconds: float) -> None:
         """Wait, but not beyond the fake's own end."""
