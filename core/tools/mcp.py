@@ -13,9 +13,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from core.clock import Clock
-from core.errors import TernError
+from core.errors import BadRequest, TernError
 from core.requests import Tool
+from core.services.schema import check
+from core.streaming.waiting import wait_for
 from core.tools.toolbox import Caller, Toolbox, ToolSpec
 
 if TYPE_CHECKING:
@@ -48,6 +52,7 @@ MAX_TOOLS = 64
 """Of one server. Groq takes 128 tools a request (facts/groq.md 2); two such servers still fit."""
 
 MAX_DESCRIPTION_CHARS = 1_000
+MAX_SCHEMA_BYTES = 8_000
 _PING_S = 30.0
 _FIRST_WAIT_S = 1.0
 _LONGEST_WAIT_S = 300.0
@@ -95,12 +100,17 @@ class McpTools:
     async def _serve(self, server: McpServer) -> None:
         """Connect, offer the tools, and stay until the server no longer answers."""
         async with _client(server) as client:
+            doubt = asyncio.Event()
             tools = await _all_tools(client)
-            specs = [_spec(server, client, tool) for tool in tools if server.tools is None or tool.name in server.tools]
+            wanted = [tool for tool in tools if server.tools is None or tool.name in server.tools]
+            specs = [_spec(server, client, tool, doubt) for tool in wanted if _describable(tool)]
             self._toolbox.add(specs[:MAX_TOOLS], replacing=f"{server.name}__")
             self._report(server.name, f"offers {len(specs[:MAX_TOOLS])} tools")
+            if len(specs) < len(wanted):
+                self._report(server.name, f"has {len(wanted) - len(specs)} tools whose arguments nobody can check")
             while True:
-                await self._clock.sleep(_PING_S)
+                await wait_for(doubt, self._clock, _PING_S)
+                doubt.clear()
                 await client.list_tools()
 
 
@@ -131,16 +141,28 @@ async def offered_tools(server: McpServer) -> list[str]:
 async def _all_tools(client: Client) -> list[mcp_types.Tool]:
     found: list[mcp_types.Tool] = []
     cursor: str | None = None
-    while len(found) < MAX_TOOLS:
+    for _ in range(MAX_TOOLS):  # a server may name a next page for ever
         page = await client.list_tools(cursor=cursor)
         found.extend(page.tools)
         cursor = page.next_cursor
-        if not cursor:
+        if not cursor or len(found) >= MAX_TOOLS:
             break
     return found
 
 
-def _spec(server: McpServer, client: Client, tool: mcp_types.Tool) -> ToolSpec:
+def _describable(tool: mcp_types.Tool) -> bool:
+    """Whether the arguments' schema is one, and no longer than a model should read with every question."""
+    if len(msgspec.json.encode(tool.input_schema)) > MAX_SCHEMA_BYTES:
+        return False
+    try:
+        check(tool.input_schema)
+    except BadRequest:
+        return False
+    return True
+
+
+def _spec(server: McpServer, client: Client, tool: mcp_types.Tool, doubt: asyncio.Event) -> ToolSpec:
+    """*doubt* is set when a call fails in a way that makes one look whether the server still lives."""
     notes = tool.annotations
     reads_only = tool.name in server.reads_only or (notes is not None and notes.read_only_hint is True)
     return ToolSpec(
@@ -149,7 +171,7 @@ def _spec(server: McpServer, client: Client, tool: mcp_types.Tool) -> ToolSpec:
             description=(tool.description or tool.name)[:MAX_DESCRIPTION_CHARS],
             parameters=tool.input_schema,
         ),
-        run=_runner(server, client, tool.name),
+        run=_runner(server, client, tool.name, doubt),
         label=lambda arguments: f"Asking {server.name}: {tool.title or tool.name}",
         reaches_outside=True,
         acts=tool.name in server.acts or not reads_only,
@@ -158,13 +180,16 @@ def _spec(server: McpServer, client: Client, tool: mcp_types.Tool) -> ToolSpec:
     )
 
 
-def _runner(server: McpServer, client: Client, name: str) -> Callable[[Mapping[str, Any], Caller], Awaitable[str]]:
+def _runner(
+    server: McpServer, client: Client, name: str, doubt: asyncio.Event
+) -> Callable[[Mapping[str, Any], Caller], Awaitable[str]]:
     async def run(arguments: Mapping[str, Any], caller: Caller) -> str:
         from mcp import MCPError
 
         try:
             result = await client.call_tool(name, dict(arguments))
         except (MCPError, OSError, RuntimeError, TimeoutError) as error:
+            doubt.set()
             raise McpFailed(f"{server.name} could not do it: {type(error).__name__}") from error
         text = "\n".join(_words(block) for block in result.content)
         if result.is_error:

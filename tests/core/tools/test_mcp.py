@@ -1,23 +1,30 @@
-"""Tools of a real MCP server that nobody here wrote (mcp-server-time), started over stdio."""
+"""Tools of a real MCP server that nobody here wrote (mcp-server-time), started over stdio; and of one that misbehaves,
+over stdio and streamable HTTP."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mcp import ListToolsResult, Tool
 
 from core.clock import SystemClock
 from core.requests import ChatRequest
-from core.tools.mcp import McpFailed, McpServer, McpTools
+from core.tools.loop import _bounded
+from core.tools.mcp import MAX_TOOLS, McpFailed, McpServer, McpTools, _all_tools, _describable
 from core.tools.toolbox import Caller, Toolbox, ToolRules, ToolSpec
 from tests.core.services.hearing import USER
 
 TIME = McpServer("time", command=(sys.executable, "-m", "mcp_server_time"))
+ODD = (sys.executable, "-m", "tests.core.tools.odd_mcp_server")
+ROOT = Path(__file__).parents[3]
 CALLER = Caller("r", USER, "web", None, "")
 
 
@@ -39,7 +46,10 @@ class Reports:
 
 @asynccontextmanager
 async def running(*servers: McpServer) -> AsyncIterator[tuple[Toolbox, Reports]]:
-    toolbox, reports = Toolbox([], ToolRules(by_place={"web": frozenset({"time__get_current_time"})})), Reports()
+    toolbox, reports = (
+        Toolbox([], ToolRules(by_place={"web": frozenset({"time__get_current_time", "odd__*"})})),
+        Reports(),
+    )
     task = asyncio.create_task(McpTools(servers, toolbox, SystemClock(), report=reports).run())
     try:
         yield toolbox, reports
@@ -113,3 +123,99 @@ def _parent(pid: str) -> int:
             return int(stat.read().rsplit(")", 1)[1].split()[1])
     except OSError:
         return -1
+
+
+@asynccontextmanager
+async def listening(port: int) -> AsyncIterator[None]:
+    """The odd server over streamable HTTP, in a process of its own."""
+    process = await asyncio.create_subprocess_exec(*ODD, str(port), cwd=ROOT, stderr=asyncio.subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def odd(**more: Any) -> McpServer:
+    if "url" not in more:
+        more |= {"command": ODD, "env": {"PYTHONPATH": str(ROOT)}}
+    return McpServer("odd", **more)
+
+
+@pytest.mark.parametrize("transport", ["stdio", "http"])
+async def test_server_that_floods_hangs_and_fails(transport: str) -> None:
+    """Over both transports: a call is answered; one that floods is cut for the model, one that hangs or fails is an
+    error of its own, and the next call is answered again."""
+    async with AsyncExitStack() as opened:
+        where = {}
+        if transport == "http":
+            port = free_port()
+            await opened.enter_async_context(listening(port))
+            where = {"url": f"http://127.0.0.1:{port}/mcp"}
+        toolbox, reports = await opened.enter_async_context(running(odd(**where)))
+        await reports.wait_for("offers 5 tools")
+        tools = toolbox.allowed(ChatRequest("r", USER, (), place="web"))
+
+        greeting = await call(tools["odd__greet"], name="Ann")
+        flood = _bounded(await call(tools["odd__flood"]), tools["odd__flood"])
+        with pytest.raises(McpFailed):
+            await call(tools["odd__fail"])
+        with pytest.raises(TimeoutError):  # as the tool loop ends it
+            await asyncio.wait_for(call(tools["odd__hang"]), 0.5)
+        again = await call(tools["odd__greet"], name="Bob")
+
+    assert (greeting, again) == ("Hello Ann", "Hello Bob")
+    assert len(flood) < 9_000
+
+
+async def test_server_that_dies_in_a_call_is_started_again() -> None:
+    """The call fails by name, the death is noticed by it and not at the next ping, and its tools come back."""
+    async with running(odd()) as (toolbox, reports):
+        await reports.wait_for("offers")
+        tools = toolbox.allowed(ChatRequest("r", USER, (), place="web"))
+        with pytest.raises(McpFailed):
+            await call(tools["odd__die"])
+        await reports.wait_for("stopped")
+        reports.lines.clear()
+        await reports.wait_for("offers")
+        tools = toolbox.allowed(ChatRequest("r", USER, (), place="web"))
+
+        assert await call(tools["odd__greet"], name="Ann") == "Hello Ann"
+
+
+@pytest.mark.parametrize(
+    ("schema", "fine"),
+    [
+        ({"type": "object", "properties": {"n": {"type": "integer"}}}, True),
+        ({"type": "object", "properties": {"n": {"type": "banana"}}}, False),
+        ({"type": "object", "properties": {"n": {"$ref": "https://evil.example/schema"}}}, False),
+        ({"type": "string"}, False),
+        ({"type": "object", "description": "x" * 9_000}, False),
+    ],
+)
+def test_tool_whose_arguments_cannot_be_checked_is_left_out(schema: dict[str, Any], fine: bool) -> None:
+    """Broken, endless and faraway schemas never reach a model or our own validator."""
+    assert _describable(Tool(name="t", input_schema=schema)) is fine
+
+
+async def test_list_of_tools_that_never_ends_is_left() -> None:
+    """A server may name a next page for ever."""
+
+    class Endless:
+        pages = 0
+
+        async def list_tools(self, cursor: str | None) -> ListToolsResult:
+            self.pages += 1
+            return ListToolsResult(tools=[], next_cursor="more")
+
+    client = Endless()
+
+    assert await _all_tools(client) == []  # type: ignore[arg-type]
+    assert client.pages <= MAX_TOOLS
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
