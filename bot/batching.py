@@ -42,7 +42,9 @@ class Estimate:
 def batch(loaded: Loaded, source: Path, target: Path, *, model: str, dry_run: bool, provider_batch: bool) -> int:
     """Answer the lines of *source* into *target*. Returns the exit status: 0 when every line is done."""
     if not source.is_file():
-        raise SettingsError([f"{source} is not there"])
+        raise SettingsError([f"{source} is a folder, not a file" if source.is_dir() else f"there is no file {source}"])
+    if target.is_dir() or not target.absolute().parent.is_dir():
+        raise SettingsError([f"-o: {target} is a folder" if target.is_dir() else f"-o: no folder {target.parent}"])
     if source.resolve() == target.resolve():
         raise SettingsError(["the answers cannot go into the file of prompts"])
     try:
@@ -50,6 +52,10 @@ def batch(loaded: Loaded, source: Path, target: Path, *, model: str, dry_run: bo
         return asyncio.run(_batch(loaded, source, target, model, dry_run=dry_run, provider_batch=provider_batch))
     except RequestError as error:
         raise SettingsError([str(error)]) from error
+    except OSError as error:
+        where = error.filename or target
+        print(f"{where} cannot be used: {error.strerror or error}. What was answered stands there.", file=sys.stderr)
+        return 1
     except ProviderError as error:
         print(f"{sentence_for(error)} ({error.detail})", file=sys.stderr)
         return 1

@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command(arguments)
     except SettingsError as error:
-        _complain("Tern cannot start. Please mend:", error.problems)
+        title = "Tern cannot start. Please mend:" if command is _run else "That does not work yet. Please mend:"
+        _complain(title, error.problems)
         return WRONG_USE
     except StorageError as error:
         _complain("Tern cannot use its database:", [str(error)])

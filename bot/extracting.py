@@ -15,7 +15,7 @@ from bot.loading import Loaded
 from bot.mapping import schemas
 from bot.workbench import USER, open_workbench
 from core.clock import SystemClock
-from core.errors import BadRequest, SettingsError, TernError, Unreadable
+from core.errors import BadRequest, SettingsError, TernError, UnknownModel, Unreadable
 from core.files.kinds import sniff
 from core.files.values import Document, Job, ReadLimits
 from core.files.workshop import Workshop
@@ -33,9 +33,12 @@ def extract(loaded: Loaded, wanted: str, files: Sequence[Path], *, model: str, r
     """Write one line for each object to standard output. Returns 1 when a file came to nothing."""
     try:
         schema = _schema(loaded, wanted)
+    except (BadRequest, OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"--schema: {error}"]) from error
+    try:
         loaded.registry.resolve(model)
-    except (BadRequest, TernError) as error:
-        raise SettingsError([str(error)]) from error
+    except UnknownModel as error:
+        raise SettingsError([f"--model: {error}"]) from error
     return asyncio.run(_extract(loaded, schema, files, model, rows=rows, out=sys.stdout))
 
 
@@ -45,6 +48,8 @@ def _schema(loaded: Loaded, wanted: str) -> Schema:
     if wanted in saved:
         return saved[wanted]
     path = Path(wanted)
+    if path.suffix == ".json" and not path.exists():
+        raise BadRequest(f"there is no file {wanted}")
     return schema_of(path.read_text(encoding="utf-8") if len(wanted) < 500 and path.is_file() else wanted)
 
 

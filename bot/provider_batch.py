@@ -25,7 +25,7 @@ from core.providers.batches import MAX_BYTES, MAX_LINES, BatchState, GroqBatches
 from core.providers.groq import GroqProvider
 from core.providers.wire import chat_body
 from core.router import Router
-from core.services.batch import Answers, BatchLimits, Line, failed, read_lines
+from core.services.batch import Answers, BatchLimits, Line, failed, read_lines, worded
 from core.services.batch import Progress as Counts
 from core.streaming.waiting import wait_for
 
@@ -109,7 +109,7 @@ def _bodies(
                 raise BadRequest("no model of Groq can do this")
             body = chat_body(replace(request, wish=spec.id), spec, "groq")
         except RequestError as error:
-            answers.add(line, failed(line, 400, "invalid_request_error", str(error)))
+            answers.add(line, failed(line, 400, "invalid_request_error", worded(error)))
             counts.done, counts.failed = counts.done + 1, counts.failed + 1
             continue
         body.pop("stream_options", None)

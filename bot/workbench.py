@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from bot.loading import Loaded
-from bot.local_choice import LocalChoice, choice_of
+from bot.local_choice import LocalChoice, choice_of, spec_of
 from bot.local_model import LocalModel, usable_cores, wanted_start
 from bot.providers import CloudProvider, cloud_providers, local_server
 from bot.settings import child_environment
@@ -17,6 +17,7 @@ from core.admission import ModelAdmission
 from core.attempts import AttemptBook
 from core.clock import Clock
 from core.cooldowns import Cooldowns
+from core.errors import ProviderError, SettingsError
 from core.events import Send
 from core.fallback import Fallback, Signals
 from core.fitting import fit
@@ -25,11 +26,13 @@ from core.middleware.observe import Observe
 from core.middleware.retry import RetryingProvider
 from core.ports import Handler, Provider
 from core.providers.local import LocalProvider
+from core.registry import Registry
 from core.requests import ChatRequest, Reply
 from core.router import Router
 from core.tokens import TokenScale
 
 USER = UserKey("terminal", "", "local")
+NO_MODEL = "no model is set up: put a key after GROQ_API_KEY (see .env.example), or take LOCAL_MODEL=off away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,9 @@ async def open_workbench(loaded: Loaded, clock: Clock) -> AsyncIterator[Workbenc
 
     The local model stands in only where it is all there is: between the answers of a large model, a small one's would
     be worse than an error.
+
+    Raises:
+        SettingsError: There is no model at all, or a server of one's own does not say which it has.
     """
     settings, registry = loaded.settings, loaded.registry
     choice = choice_of(settings.local_model)
@@ -57,11 +63,19 @@ async def open_workbench(loaded: Loaded, clock: Clock) -> AsyncIterator[Workbenc
         for provider in cloud.values():
             opened.push_async_callback(provider.close)
         providers: dict[str, Provider] = dict(cloud)
-        if not cloud and (local := await _local(loaded, choice, clock, random, opened)):
-            providers["local"] = local
-            if choice.spec is not None and choice.spec.id not in registry.ids():
-                registry.add(choice.spec)
+        server = local_server(choice) if not cloud else None
+        if server is not None:
+            opened.push_async_callback(server.close)
+            providers["local"] = server
+        elif not cloud and choice.kind != "off":
+            providers["local"] = await _local_model(loaded, choice, clock, random, opened)
+        if "local" in providers and choice.spec is not None and choice.spec.id not in registry.ids():
+            registry.add(choice.spec)
+        if not providers:
+            raise SettingsError([NO_MODEL])
         registry.serve(providers)
+        if server is not None and choice.spec is None:
+            await _learn(registry, server)
         router = Router(registry, scale)
         cooldowns = Cooldowns(clock)
         retrying = {name: RetryingProvider(each, clock, random.random, book) for name, each in providers.items()}
@@ -71,14 +85,20 @@ async def open_workbench(loaded: Loaded, clock: Clock) -> AsyncIterator[Workbenc
         yield Workbench(Observe(fallback, (), clock, book), router, cloud)
 
 
-async def _local(
+async def _learn(registry: Registry, server: LocalProvider) -> None:
+    """Ask a server of one's own what it serves. Raises SettingsError where it does not say."""
+    try:
+        listed = await server.models()
+    except ProviderError as error:
+        raise SettingsError([f"the server that LOCAL_MODEL names does not answer: {error.detail or error}"]) from error
+    for model in listed:
+        if model.id not in registry.ids():
+            registry.add(spec_of(model))
+
+
+async def _local_model(
     loaded: Loaded, choice: LocalChoice, clock: Clock, random: Random, opened: contextlib.AsyncExitStack
-) -> Provider | None:
-    if server := local_server(choice):
-        opened.push_async_callback(server.close)
-        return server
-    if choice.kind == "off":
-        return None
+) -> Provider:
     model = LocalModel(
         wanted_start(choice.path, threads=loaded.config.local.threads, cores=usable_cores()),
         connect=lambda endpoint: LocalProvider(endpoint.base_url, endpoint.api_key),

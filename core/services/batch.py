@@ -24,6 +24,7 @@ from core.events import Event
 from core.ports import Handler
 from core.requests import ChatRequest, Reply, Usage
 from core.streaming.waiting import wait_for
+from core.wording import sentence_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,11 +254,11 @@ class Batch:
                 request = self._parse(line, self._clock.now() + self._limits.line_deadline_s)
                 reply = await self._handler(request, _discard)
             except RequestError as error:
-                return failed(line, 400, "invalid_request_error", str(error))
+                return failed(line, 400, "invalid_request_error", worded(error))
             except NoModelLeft as error:
                 pace.full()
                 if attempt == self._limits.tries or error.missing:
-                    return failed(line, 503, "server_error", str(error))
+                    return failed(line, 503, "server_error", sentence_for(error) if error.missing else str(error))
                 asked = max((failure.retry_after_s or 0.0 for failure in error.errors), default=0.0)
                 wait_s *= 2
                 if await wait_for(stop, self._clock, min(max(wait_s / 2, asked), self._limits.longest_wait_s)):
@@ -304,6 +305,12 @@ def _succeeded(line: Line, body: Mapping[str, Any]) -> dict[str, Any]:
     response = {"status_code": 200, "request_id": str(body.get("id", "")), "body": body}
     return {"id": f"batch_req_{line.number}", "line": line.number, "custom_id": line.custom_id, "response": response,
             "error": None}  # fmt: skip
+
+
+def worded(error: RequestError) -> str:
+    """What is wrong with a line, and where."""
+    where = error.param if isinstance(error, BadRequest) and error.param else ""
+    return f"{where}: {error}" if where else str(error)
 
 
 def failed(line: Line, status: int, code: str, message: str) -> dict[str, Any]:

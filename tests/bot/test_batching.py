@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from tests.bot.box import keyed
-from tests.fakes.llm_api import Fail, FakeLlmApi, Say, bad_request, over_capacity
+from tests.bot.test_cli import Command, command
+from tests.fakes.llm_api import KEY, Fail, FakeLlmApi, Say, bad_request, over_capacity
+
+__all__ = ["command"]
 
 
 @pytest.fixture
@@ -23,15 +26,17 @@ async def groq() -> AsyncIterator[FakeLlmApi]:
         yield api
 
 
-async def tern(folder: Path, groq: FakeLlmApi, *arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
+async def tern(
+    folder: Path, groq: FakeLlmApi | None, *arguments: str, stdin: bytes = b"", **more: str
+) -> tuple[int, str, str]:
     """Run a command to its end: (status, standard output, standard error)."""
-    process = await started(folder, groq, *arguments)
+    process = await started(folder, groq, *arguments, **more)
     out, err = await asyncio.wait_for(process.communicate(stdin), 60)
     return process.returncode or 0, out.decode(), err.decode()
 
 
-async def started(folder: Path, groq: FakeLlmApi, *arguments: str) -> asyncio.subprocess.Process:
-    environ = {"PATH": os.environ["PATH"], "DATA_DIR": str(folder), "LOCAL_MODEL": "off", **keyed(groq)}
+async def started(folder: Path, groq: FakeLlmApi | None, *arguments: str, **more: str) -> asyncio.subprocess.Process:
+    environ = {"PATH": os.environ["PATH"], "DATA_DIR": str(folder), "LOCAL_MODEL": "off", **keyed(groq), **more}
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot", *arguments, env=environ, stdin=pipe, stdout=pipe, stderr=pipe
@@ -176,3 +181,57 @@ async def test_extract_reads_rows_from_standard_input(tmp_path: Path, groq: Fake
     _, out, _ = await tern(tmp_path, groq, "extract", "--schema", "who", "--rows", stdin=b"Ann and Bob")
 
     assert [json.loads(line)["data"]["who"] for line in out.splitlines()] == ["Ann", "Bob"]
+
+
+async def test_without_a_model_nothing_is_answered(tmp_path: Path) -> None:
+    """A file is not filled with errors because the key was forgotten; extraction says the same."""
+    source, target = prompts(tmp_path, 3), tmp_path / "out"
+
+    batch = await tern(tmp_path, None, "batch", str(source), "-o", str(target))
+    extract = await tern(tmp_path, None, "extract", "--schema", "name", str(source))
+
+    assert not target.exists()
+    for status, _, err in (batch, extract):
+        assert status == 2
+        assert "GROQ_API_KEY" in err
+
+
+async def test_local_server_is_asked_what_it_serves(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """LOCAL_MODEL as a bare URL answers a batch with the first model of its list."""
+    groq.answers(echo)
+    target = tmp_path / "out"
+    url = groq.base_url.replace("http://", f"http://:{groq.key}@") + "/openai/v1"
+
+    status, _, err = await tern(tmp_path, None, "batch", str(prompts(tmp_path, 1)), "-o", str(target), LOCAL_MODEL=url)
+
+    assert status == 0, err
+    assert answers(target)[0]["error"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("batch", "gone.jsonl", "-o", "out"), "there is no file gone.jsonl"),
+        (("batch", ".", "-o", "out"), ". is a folder, not a file"),
+        (("batch", "prompts.jsonl", "-o", "prompts.jsonl"), "cannot go into the file of prompts"),
+        (("batch", "prompts.jsonl", "-o", "."), "-o: . is a folder"),
+        (("batch", "prompts.jsonl", "-o", "nowhere/out"), "-o: no folder nowhere"),
+        (("batch", "prompts.jsonl", "-o", "notes.txt"), "notes.txt is no file of answers"),
+        (("batch", "prompts.jsonl", "-o", "out", "--model", "gpt-9"), "unknown model 'gpt-9'"),
+        (("extract", "--schema", "fields.json", "prompts.jsonl"), "--schema: there is no file fields.json"),
+        (("extract", "--schema", '{"type": "string"}', "prompts.jsonl"), "must describe an object"),
+        (("extract", "--schema", "name", "--model", "gpt-9", "prompts.jsonl"), "--model: unknown model"),
+    ],
+    ids=lambda value: " ".join(value)[:60] if isinstance(value, tuple) else "",
+)
+def test_wrong_use_is_a_sentence(command: Command, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    """Paths, schemas and models that cannot be: named on standard error, exit status 2, nothing written."""
+    prompts(tmp_path, 1)
+    (tmp_path / "notes.txt").write_text("mine\n")
+
+    status, _, err = command(*arguments, DATA_DIR=str(tmp_path), LOCAL_MODEL="off", GROQ_API_KEY=KEY)
+
+    assert status == 2
+    assert says in err
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "notes.txt").read_text() == "mine\n"
