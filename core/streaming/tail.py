@@ -93,16 +93,17 @@ class Tail:
 
     def most_that_fits(self, end: int) -> int:
         """Largest offset up to *end* whose page is within the limit; 0 where not one character is."""
-        low, high = 0, self.begin + self._max
-        while high < end and self.fits(high):
-            low, high = high, high * 2
-        high = min(high, end)
+        low, high = 0, end
+        # Mostly a text measures what it is long: look around there, further away each time, then halve what is left.
+        probe, step = min(self.begin + self._max, end), 1
         while low < high:
-            middle = (low + high + 1) // 2
-            if self.fits(middle):
-                low = middle
+            if self.fits(probe):
+                low, probe = probe, probe + step
             else:
-                high = middle - 1
+                high, probe = probe - 1, probe - step
+            step *= 2
+            if not low < probe <= high:
+                probe = (low + high + 1) // 2
         return low
 
     def state_at(self, end: int) -> State:
