@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -29,6 +30,9 @@ def run(loaded: Loaded) -> int:
 
 async def _serve(loaded: Loaded) -> None:
     async with build(loaded.settings, loaded.config, registry=loaded.registry) as app:
+        # What was imported and made until here stays to the end. Without this the collector looks through all of it
+        # every few hundred answers, and everybody waits 60 to 100 ms (120,000 objects, two cores, 2026-11-27).
+        gc.freeze()
         with _signals(app):
             _greet(loaded, app)
             await app.run()

@@ -398,6 +398,7 @@ async def opened(port: int, folder: Path, *, running: bool) -> Any:
                 await asyncio.sleep(0.01)
         house = House(app, screen, folder)
         await house._answer(rhythm(4, 1, 0, 0), _nowhere)  # connections and imports
+        gc.freeze()  # as bot/running.py
         yield house
 
 
