@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import random
 import struct
 import wave
 import zipfile
@@ -58,6 +59,23 @@ def tone(seconds: float, *, hertz: float = 440.0, amplitude: float = 0.3, rate: 
         struct.pack("<h", int(amplitude * 32767 * math.sin(2 * math.pi * hertz * at / rate)))
         for at in range(int(seconds * rate))
     )
+
+
+def noise(seconds: float, *, amplitude: float = 0.3, rate: int = 16_000) -> bytes:
+    """A WAV of wind: the same white noise each time."""
+    rng = random.Random(7)
+    return _wav(struct.pack("<h", int(amplitude * 32767 * rng.uniform(-1, 1))) for _ in range(int(seconds * rate)))
+
+
+def music(seconds: float, *, rate: int = 16_000) -> bytes:
+    """A WAV of chords, a new one every half second, struck and fading."""
+    chords = ((262, 330, 392), (220, 262, 330), (175, 220, 262), (196, 247, 294))
+
+    def level(at: int) -> float:
+        moment, chord = at / rate, chords[int(at / rate * 2) % len(chords)]
+        return math.exp(-3 * (moment % 0.5)) * sum(math.sin(2 * math.pi * note * moment) for note in chord) / 4
+
+    return _wav(struct.pack("<h", int(32767 * level(at))) for at in range(int(seconds * rate)))
 
 
 def bursts(seconds: float, *, every_s: float, pause_s: float, rate: int = 16_000) -> bytes:
