@@ -133,9 +133,9 @@ class RateGuard:
         try:
             reply = await self._handler(request, send)
         except BaseException:
-            await self._settle(scopes, request.request_id, total(self._book.of(request.request_id)))
+            self._settle(scopes, request.request_id, total(self._book.of(request.request_id)))
             raise
-        await self._settle(scopes, request.request_id, reply.usage)
+        self._settle(scopes, request.request_id, reply.usage)
         return reply
 
     @property
@@ -148,7 +148,7 @@ class RateGuard:
         # From here to the reservation nothing waits: two requests cannot both take the last of a day.
         for scope, day in days:
             self._check_day(scope, day, reservation)
-        await self._check_minute(scopes, request_id, reservation.tokens)
+        self._check_minute(scopes, request_id, reservation.tokens)
         for scope in scopes:
             self._reserved.setdefault(scope.key, {})[request_id] = reservation
 
@@ -194,11 +194,11 @@ class RateGuard:
             self._days[scope.key] = day
         return day
 
-    async def _check_minute(self, scopes: tuple[_Scope, ...], request_id: str, tokens: int) -> None:
+    def _check_minute(self, scopes: tuple[_Scope, ...], request_id: str, tokens: int) -> None:
         """Look at every window first and count in all of them afterwards: a refused request uses up nothing."""
         asked = request_id.partition(".")[0]  # rounds with tools and parts of a long text ("ID.2") are one request
         requests = 0 if asked in self._known else 1
-        counted: list[tuple[str, int, int]] = []
+        counted: list[tuple[str, int]] = []
         for scope in scopes:
             for kind, ceiling, cost in (
                 ("requests per minute", scope.ceilings.requests_per_minute, requests),
@@ -207,15 +207,15 @@ class RateGuard:
                 if ceiling is None or not cost:
                     continue
                 key = f"{scope.key}:{kind}"
-                wait_s = await self._windows.wait_s(key, ceiling, cost)
+                wait_s = self._windows.wait_s(key, ceiling, cost)
                 if wait_s > 0:
                     raise OverLimit(scope.name, kind, limit=ceiling, retry_after_s=wait_s)
-                counted.append((key, ceiling, cost))
-        for key, ceiling, cost in counted:
-            await self._windows.use(key, ceiling, cost)
+                counted.append((key, cost))
+        for key, cost in counted:
+            self._windows.use(key, cost)
         self._known[asked] = True
 
-    async def _settle(self, scopes: tuple[_Scope, ...], request_id: str, usage: Usage) -> None:
+    def _settle(self, scopes: tuple[_Scope, ...], request_id: str, usage: Usage) -> None:
         """Replace the reservation by what was used. A second time does nothing."""
         tokens = usage.prompt_tokens + usage.output_tokens
         for scope in scopes:
@@ -227,8 +227,8 @@ class RateGuard:
             if (day := self._days.get(scope.key)) is not None:
                 day.tokens += tokens
                 day.cost_usd += usage.cost_usd
-            if (ceiling := scope.ceilings.tokens_per_minute) is not None:
-                await self._windows.use(f"{scope.key}:tokens per minute", ceiling, tokens - reservation.tokens)
+            if scope.ceilings.tokens_per_minute is not None:
+                self._windows.use(f"{scope.key}:tokens per minute", tokens - reservation.tokens)
 
 
 class RecordingDoor:
@@ -250,4 +250,4 @@ class RecordingDoor:
 
     async def settle(self, request_id: str, usage: Usage) -> None:
         """Replace the reservation by what was used; an unknown id does nothing."""
-        await self._guard._settle(self._open.pop(request_id, ()), request_id, usage)
+        self._guard._settle(self._open.pop(request_id, ()), request_id, usage)

@@ -6,84 +6,68 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.middleware.windows import ClockedStorage, Windows, fits_in_s
+from core.middleware.windows import Windows, fits_in_s
 from tests.fakes.clock import FakeClock
 
-START = 1_800_000_000.0  # a multiple of 60
 
-
-async def test_limit_holds_within_a_window(clock: FakeClock) -> None:
+def test_limit_holds_within_a_window(clock: FakeClock) -> None:
     """What fits is free at once; the next one waits."""
     windows = Windows(clock, 60)
     for _ in range(3):
-        assert await windows.wait_s("ann", 3, 1) == 0.0
-        await windows.use("ann", 3, 1)
+        assert windows.wait_s("ann", 3, 1) == 0.0
+        windows.use("ann", 1)
 
-    assert await windows.wait_s("ann", 3, 1) > 0.0
+    assert windows.wait_s("ann", 3, 1) > 0.0
 
 
 async def test_wait_is_enough_and_not_much_too_long(clock: FakeClock) -> None:
     """After the stated wait the request fits; half of it is too early."""
     windows = Windows(clock, 60)
-    await windows.use("ann", 10, 10)
-    wait_s = await windows.wait_s("ann", 10, 4)
+    windows.use("ann", 10)
+    wait_s = windows.wait_s("ann", 10, 4)
 
     await clock.advance(wait_s / 2)
-    early = await windows.wait_s("ann", 10, 4)
+    early = windows.wait_s("ann", 10, 4)
     await clock.advance(wait_s / 2)
 
     assert early > 0.0
-    assert await windows.wait_s("ann", 10, 4) == 0.0
+    assert windows.wait_s("ann", 10, 4) == 0.0
 
 
-async def test_keys_are_apart(clock: FakeClock) -> None:
+def test_keys_are_apart(clock: FakeClock) -> None:
     """Ann's use is not Ben's."""
     windows = Windows(clock, 60)
-    await windows.use("ann", 1, 1)
+    windows.use("ann", 1)
 
-    assert await windows.wait_s("ben", 1, 1) == 0.0
+    assert windows.wait_s("ben", 1, 1) == 0.0
 
 
-async def test_use_above_the_limit_fits_an_empty_window(clock: FakeClock) -> None:
+def test_use_above_the_limit_fits_an_empty_window(clock: FakeClock) -> None:
     """One request larger than the whole limit passes when nothing else was used."""
     windows = Windows(clock, 60)
 
-    assert await windows.wait_s("ann", 100, 5_000) == 0.0
+    assert windows.wait_s("ann", 100, 5_000) == 0.0
 
 
-async def test_too_high_an_estimate_is_given_back(clock: FakeClock) -> None:
+def test_too_high_an_estimate_is_given_back(clock: FakeClock) -> None:
     """A negative use frees the window, never below nothing."""
     windows = Windows(clock, 60)
-    await windows.use("ann", 100, 90)
-    await windows.use("ann", 100, -85)
-    await windows.use("ben", 100, -10)
+    windows.use("ann", 90)
+    windows.use("ann", -85)
+    windows.use("ben", -10)
 
-    assert await windows.wait_s("ann", 100, 95) == 0.0
-    assert await windows.wait_s("ben", 100, 100) == 0.0
+    assert windows.wait_s("ann", 100, 95) == 0.0
+    assert windows.wait_s("ben", 100, 100) == 0.0
 
 
 async def test_two_windows_later_all_is_forgotten(clock: FakeClock) -> None:
     """Use counts for one window fully and for the next in part."""
     windows = Windows(clock, 60)
-    await windows.use("ann", 10, 10)
+    windows.use("ann", 10)
 
     await clock.advance(121.0)
 
-    assert await windows.wait_s("ann", 10, 10) == 0.0
-
-
-async def test_storage_keeps_the_librarys_interface(clock: FakeClock) -> None:
-    """The storage works with the library's other strategies too."""
-    storage = ClockedStorage(clock, 60)
-
-    assert await storage.acquire_sliding_window_entry("k", 2, 60, 2)
-    assert not await storage.acquire_sliding_window_entry("k", 2, 60, 1)
-    assert await storage.get("k") == 2
-    assert await storage.get_expiry("k") == START + 60
-    await storage.clear_sliding_window("k", 60)
-    assert await storage.get("k") == 0
-    assert await storage.check()
-    assert await storage.reset() == 0
+    assert windows.wait_s("ann", 10, 10) == 0.0
 
 
 @given(previous=st.integers(0, 100), current=st.integers(0, 100), left_s=st.floats(0.01, 60), room=st.integers(0, 99))
