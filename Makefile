@@ -48,7 +48,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 # What is measured beside the house lives in environments of its own: it is nobody's dependency here.
-LITELLM := litellm==1.106.2
+LITELLM := litellm==1.110.2
 PEER_BOTS := nanobot-ai==0.3.5
 
 bench: $(READY) .venv-peers/.$(LITELLM)

@@ -9,6 +9,7 @@ microseconds of the machine's monotonic clock when it was written, for the very 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import sys
@@ -112,7 +113,7 @@ async def _stream(writer: asyncio.StreamWriter, rhythm: Rhythm, model: str, arri
         await asyncio.sleep(rhythm.hold_ms / 1e3)
     size = len(head) + TOKEN_CHARS + len(tail)
     left = rhythm.chunks - 2
-    due = time.monotonic()
+    due = _beat(next(_STREAMS), rhythm.every_ms / 1e3)
     while left > 0:
         count = min(rhythm.burst, left)
         left -= count
@@ -125,6 +126,22 @@ async def _stream(writer: asyncio.StreamWriter, rhythm: Rhythm, model: str, arri
     usage = {"prompt_tokens": 100, "completion_tokens": rhythm.chunks, "total_tokens": 100 + rhythm.chunks}
     end = chunks.end("stop", usage, asked_for_usage=True)
     writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(end), end))
+
+
+_STREAMS = itertools.count()
+
+
+def _beat(number: int, every_s: float) -> float:
+    """When stream *number* begins to beat. Streams are out of step with each other, evenly, whoever asked and however
+    fast: in step they would be read together, and a quick start would seem to make each packet cheaper."""
+    if not every_s:
+        return time.monotonic()
+    behind_s = (number * _GOLDEN % 1) * every_s
+    return (time.monotonic() // every_s + 1) * every_s + behind_s
+
+
+_GOLDEN = 0.6180339887
+"""Multiples of it fill a circle evenly, however many there are."""
 
 
 async def main() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterable, Callable, Coroutine
 from typing import Any
+
+from benchmarks.remote import Command, rhythm
 
 TOKEN_CHARS = 13
 """As in llm_server.py, which is not imported here: LiteLLM's interpreter lacks what it needs."""
@@ -62,3 +65,29 @@ class Meter:
             "wall_s": self._wall_s,
             "on_time": on_time / counted if counted else 0.0,
         }
+
+
+def streaming(answer: Callable[[Meter, str], Coroutine[Any, Any, object]]) -> Command:
+    """The command `stream`: so many answers at once, each asked for and told to the meter by *answer*."""
+
+    async def stream(streams: int, chunks: int, burst: int, every_ms: float, hold_ms: float, lags: bool) -> Any:
+        meter = Meter(streams, chunks, lags=lags)
+        question = rhythm(chunks, burst, every_ms, hold_ms)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(streams):
+                group.create_task(answer(meter, question))
+        return meter.figures()
+
+    return stream
+
+
+async def gather(stream: AsyncIterable[Any], meter: Meter) -> str:
+    """The loop of the OpenAI SDK's own documentation, which everybody has who uses it or LiteLLM; gives the answer."""
+    parts: list[str] = []
+    async for chunk in stream:
+        if chunk.choices and (text := chunk.choices[0].delta.content):
+            if not parts:
+                meter.begin()
+            parts.append(text)
+            meter.text(text)
+    return "".join(parts)

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 Command = Callable[..., Awaitable[Any]]
@@ -27,6 +27,16 @@ async def obey(commands: Mapping[str, Command]) -> None:
         except Exception:
             answer = {"error": traceback.format_exc()}
         print(json.dumps(answer), file=answers)
+
+
+def run_on(loop: str, subject: Coroutine[Any, Any, None]) -> None:
+    """Run *subject* on "asyncio" or "uvloop"."""
+    if loop == "uvloop":
+        import uvloop
+
+        uvloop.run(subject)
+    else:
+        asyncio.run(subject)
 
 
 def rhythm(chunks: int, burst: int, every_ms: float, hold_ms: float) -> str:

@@ -1,6 +1,7 @@
-"""The least that Python can do: bytes read, the one field decoded, appended to a list. Arguments: asyncio or aiohttp.
+"""The least that Python can do: bytes read, the one field decoded, appended to a list.
 
-No errors, no usage, no timeouts; HTTP's own framing is skipped rather than parsed in the asyncio one.
+Arguments: how bytes are read ("streams" of asyncio, "aiohttp", "house": the house's own connections), then the loop
+("asyncio" or "uvloop"). No errors, no usage, no timeouts; "streams" skips HTTP's own framing rather than parse it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
-from typing import Any
 
 import aiohttp
 import msgspec
 
-from benchmarks.meter import Meter
-from benchmarks.remote import obey, rhythm
+from benchmarks.meter import Meter, streaming
+from benchmarks.remote import obey, run_on
+from core.providers.http_client import Connections, Origin
 
 
 class Delta(msgspec.Struct):
@@ -35,7 +36,7 @@ decode = msgspec.json.Decoder(Chunk).decode
 PATH = "/openai/v1/chat/completions"
 
 
-async def raw(port: int, body: bytes) -> AsyncIterator[bytes]:
+async def with_streams(port: int, body: bytes) -> AsyncIterator[bytes]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (PATH.encode(), len(body), body))
     while piece := await reader.read(65_536):
@@ -51,18 +52,31 @@ async def with_aiohttp(session: aiohttp.ClientSession, port: int, body: bytes) -
             yield piece
 
 
+async def with_house(connections: Connections, port: int, asked: bytes) -> AsyncIterator[bytes]:
+    headers = ((b"Host", b"x"),)
+    _, body = await connections.request(Origin(False, "127.0.0.1", port), "POST", PATH, headers, asked)
+    while piece := await body.read():
+        yield piece
+    body.close()
+
+
 async def main() -> None:
     port, kind = int(sys.argv[1]), sys.argv[3]
+    connections = Connections(None)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
 
         async def one(meter: Meter, question: str) -> str:
             asked = {"model": "m", "messages": [{"role": "user", "content": question}], "stream": True}
             body = json.dumps(asked).encode()
-            pieces = raw(port, body) if kind == "asyncio" else with_aiohttp(session, port, body)
+            ways = {
+                "streams": lambda: with_streams(port, body),
+                "aiohttp": lambda: with_aiohttp(session, port, body),
+                "house": lambda: with_house(connections, port, body),
+            }
             parts: list[str] = []
             pending = b""
-            async for piece in pieces:
+            async for piece in ways[kind]():
                 lines = (pending + piece).split(b"\n")
                 pending = lines.pop()
                 for line in lines:
@@ -74,16 +88,9 @@ async def main() -> None:
                         meter.text(text)
             return "".join(parts)
 
-        async def stream(streams: int, chunks: int, burst: int, every_ms: float, hold_ms: float, lags: bool) -> Any:
-            meter = Meter(streams, chunks, lags=lags)
-            question = rhythm(chunks, burst, every_ms, hold_ms)
-            async with asyncio.TaskGroup() as group:
-                for _ in range(streams):
-                    group.create_task(one(meter, question))
-            return meter.figures()
-
-        await obey({"stream": stream})
+        await obey({"stream": streaming(one)})
+    await connections.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run_on(sys.argv[4], main())

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import percentile
-from benchmarks.meter import TOKEN_CHARS, Meter
-from benchmarks.remote import obey, rhythm
+from benchmarks.meter import TOKEN_CHARS, Meter, streaming
+from benchmarks.remote import obey, rhythm, run_on
 from bot import mapping
 from bot.app import App, build
 from bot.config import Config
@@ -143,14 +143,13 @@ class House:
 
     # --- points 1, 2 and 8: the stream ---
 
-    async def stream(self, streams: int, chunks: int, burst: int, every_ms: float, hold_ms: float, lags: bool) -> Any:
+    async def stream(self, **wanted: Any) -> Any:
         """Chat service, onion and provider; the text goes into a Draft."""
-        meter = Meter(streams, chunks, lags=lags)
-        question = rhythm(chunks, burst, every_ms, hold_ms)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(streams):
-                group.create_task(self._answer(question, _into_draft(meter)))
-        return meter.figures()
+
+        async def one(meter: Meter, question: str) -> None:
+            await self._answer(question, _into_draft(meter))
+
+        return await streaming(one)(**wanted)
 
     async def _answer(self, question: str, send: Send, root: str = "") -> None:
         async def no_context() -> Sequence[Quote]:
@@ -414,9 +413,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[3] == "uvloop":
-        import uvloop
-
-        uvloop.run(main())
-    else:
-        asyncio.run(main())
+    run_on(sys.argv[3], main())

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Any
 
 import litellm
 
-from benchmarks.meter import Meter
-from benchmarks.remote import obey, rhythm
+from benchmarks.meter import Meter, gather, streaming
+from benchmarks.remote import obey
 
 
 async def main() -> None:
@@ -27,25 +26,10 @@ async def main() -> None:
     router = litellm.Router(model_list=[deployment], num_retries=0)
 
     async def one(meter: Meter, question: str) -> str:
-        parts: list[str] = []
         stream = await router.acompletion(model="answer", messages=[{"role": "user", "content": question}], stream=True)
-        async for chunk in stream:
-            if chunk.choices and (text := chunk.choices[0].delta.content):
-                if not parts:
-                    meter.begin()
-                parts.append(text)
-                meter.text(text)
-        return "".join(parts)
+        return await gather(stream, meter)
 
-    async def stream(streams: int, chunks: int, burst: int, every_ms: float, hold_ms: float, lags: bool) -> Any:
-        meter = Meter(streams, chunks, lags=lags)
-        question = rhythm(chunks, burst, every_ms, hold_ms)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(streams):
-                group.create_task(one(meter, question))
-        return meter.figures()
-
-    await obey({"stream": stream})
+    await obey({"stream": streaming(one)})
 
 
 if __name__ == "__main__":

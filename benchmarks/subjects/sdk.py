@@ -1,4 +1,4 @@
-"""The loops of the SDKs' own documentation: `async for chunk in stream`, reading delta.content.
+"""The SDKs as their documentation shows them.
 
 Arguments: groq, groq-aiohttp or openai.
 """
@@ -9,8 +9,8 @@ import asyncio
 import sys
 from typing import Any
 
-from benchmarks.meter import Meter
-from benchmarks.remote import obey, rhythm
+from benchmarks.meter import Meter, gather, streaming
+from benchmarks.remote import obey
 
 MODEL = "openai/gpt-oss-20b"
 
@@ -36,27 +36,12 @@ async def main() -> None:
     client = client_of(sys.argv[3], int(sys.argv[1]))
 
     async def one(meter: Meter, question: str) -> str:
-        parts: list[str] = []
         stream = await client.chat.completions.create(
             model=MODEL, messages=[{"role": "user", "content": question}], stream=True
         )
-        async for chunk in stream:
-            if chunk.choices and (text := chunk.choices[0].delta.content):
-                if not parts:
-                    meter.begin()
-                parts.append(text)
-                meter.text(text)
-        return "".join(parts)
+        return await gather(stream, meter)
 
-    async def stream(streams: int, chunks: int, burst: int, every_ms: float, hold_ms: float, lags: bool) -> Any:
-        meter = Meter(streams, chunks, lags=lags)
-        question = rhythm(chunks, burst, every_ms, hold_ms)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(streams):
-                group.create_task(one(meter, question))
-        return meter.figures()
-
-    await obey({"stream": stream})
+    await obey({"stream": streaming(one)})
 
 
 if __name__ == "__main__":
