@@ -91,15 +91,15 @@ class Completions:
             text = decoder.feed(data) if data else decoder.close()
             if text or decoder.tool_deltas or decoder.executed:
                 silence.rest()
-                await call.tell_of(decoder.executed.values())
-                decoder.executed.clear()
+                if decoder.executed:
+                    await call.tell_of(decoder.executed.values())
+                    decoder.executed.clear()
                 await call.tell(text, decoder.tool_deltas)
                 decoder.tool_deltas.clear()
-                silence.resume()
             if not data or decoder.fault is not None:
                 return lost
             if decoder.tokens > tokens:
-                tokens = decoder.tokens
+                tokens = decoder.tokens  # whatever was handed on was a token
                 silence.heard()
             if decoder.done:
                 silence.allow(self._timeouts.linger_s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 MAX_HEAD_BYTES: Final = 65_536
@@ -150,11 +151,14 @@ class AnswerReader:
         at = 0
         while not self.done and at < len(data):
             if self._left:
-                piece = data[at : at + self._left]
-                pieces.append(piece)
-                at += len(piece)
-                self._left -= len(piece)
-                self._between = not self._left
+                end = at + self._left
+                pieces.append(data[at:end])
+                self._left = max(0, end - len(data))
+                if data.startswith(b"\r\n", end):  # nearly always: one write, one chunk, one read
+                    at = end + 2
+                else:
+                    at = end
+                    self._between = not self._left
                 continue
             end = data.find(b"\r\n", at)
             if end < 0:
@@ -175,11 +179,18 @@ class AnswerReader:
             self._between = False
         elif self._trailers:
             self.done = not line
-        elif (size := _CHUNK_SIZE.fullmatch(line)) is None:
-            raise Malformed("a chunk without size")
         else:
-            self._left = int(size[1], 16)
+            self._left = _chunk_size(line)
             self._trailers = not self._left
+
+
+@lru_cache(1_024)
+def _chunk_size(line: bytes) -> int:
+    """A stream's chunks have few sizes, so they are mostly known already."""
+    size = _CHUNK_SIZE.fullmatch(line)
+    if size is None:
+        raise Malformed("a chunk without size")
+    return int(size[1], 16)
 
 
 def _head_of(raw: bytes) -> Head:

@@ -48,15 +48,12 @@ class Silence:
             self._timer.cancel()
             self._arm(limit_s)
 
-    def heard(self) -> None:
-        """A token came."""
-        self._heard_at = self._loop.time()
-
     def rest(self) -> None:
-        """A token came and is being handed on: do not count until `resume`."""
+        """A token came and is being handed on: do not count until `heard`."""
         self._waiting = False
 
-    def resume(self) -> None:
+    def heard(self) -> None:
+        """A token came, and whoever wanted it has it."""
         self._waiting = True
         self._heard_at = self._loop.time()
 

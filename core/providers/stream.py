@@ -176,23 +176,19 @@ class StreamDecoder:
                             break
             else:
                 self._read_lines(block, texts)
-        return self._answer_text(texts)
+        text = "".join(texts)
+        return text if self._filter is None else self._sieved(text, self._filter)
 
     def close(self) -> str:
         """Say that no more bytes come; returns text that was still held back."""
         texts: list[str] = []
         if self._pending and self.fault is None and not self.done:
             self._read_lines(self._pending + b"\n", texts)
-        text = self._answer_text(texts)
-        if self._filter is not None:
-            text += self._filter.close()
-        return text
-
-    def _answer_text(self, texts: list[str]) -> str:
         text = "".join(texts)
-        if self._filter is None or not text:
-            return text
-        answer, thought = self._filter.feed(text)
+        return text if self._filter is None else self._sieved(text, self._filter) + self._filter.close()
+
+    def _sieved(self, text: str, sieve: ThinkFilter) -> str:
+        answer, thought = sieve.feed(text) if text else ("", "")
         if thought:
             self.reasoning.append(thought)
         return answer

@@ -8,7 +8,7 @@ round asks for an answer without tools.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -248,7 +248,10 @@ class _Shown:
         self._send = send
         self._base = base
 
-    async def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event) -> Awaitable[None]:
+        return self._send(event) if type(event) is TextDelta else self._others(event)
+
+    async def _others(self, event: Event) -> None:
         match event:
             case ToolCallDelta():
                 return

@@ -56,7 +56,7 @@ def test_the_consumers_time_does_not_count(run_virtual: Run) -> None:
         with Silence(line, 3.0) as silence:
             silence.rest()
             await asyncio.sleep(20.0)
-            silence.resume()
+            silence.heard()
             await asyncio.sleep(20.0)
         return line.closed_at
 
