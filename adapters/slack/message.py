@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from adapters.slack.mrkdwn import blocks_to_markdown, tables_of, to_markdown
 from adapters.slack.seen import Me
@@ -77,8 +77,12 @@ def _attachment(file: Mapping[str, Any]) -> Attachment:
         # The id and nothing else: Slack Connect files have no address yet (file_access "check_file_info",
         # facts/slack.md 1.7), and an address may have changed by the time a restarted process asks.
         ref=str(file["id"]),
-        duration_s=duration_ms / 1000 if isinstance(duration_ms, int | float) else None,
+        duration_s=duration_ms / 1000 if _is_number(duration_ms) else None,
     )
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and abs(value) < 1e12  # infinity and its like cannot be stored
 
 
 def _kind(mime: str) -> AttachmentKind:

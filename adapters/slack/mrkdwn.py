@@ -13,6 +13,8 @@ from typing import Any
 _CODE = re.compile(r"```(?:.|\n)*?```|`[^`\n]+`")
 _ANGLE = re.compile(r"<([^<>\n]+)>")
 _BOLD = re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])")
+_DEEPEST = 8
+"""Levels of a list that are told apart; Slack's own editor knows nine."""
 _STRIKE = re.compile(r"(?<![\w~])~(?=\S)([^~\n]+?)(?<=\S)~(?![\w~])")
 
 
@@ -93,7 +95,7 @@ def _rich(element: Mapping[str, Any]) -> str:
         case "rich_text_quote":
             return "\n".join(f"> {line}" for line in _inline(inner).splitlines())
         case "rich_text_list":
-            indent = "    " * int(element.get("indent", 0))
+            indent = "    " * min(int(element.get("indent", 0)), _DEEPEST)
             ordered = element.get("style") == "ordered"
             first = int(element.get("offset", 0)) + 1
             return "\n".join(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -45,7 +46,7 @@ def parse(body: Payload, me: Me) -> Seen:
         if body.get("type") == "event_callback" or "event" in body:
             return _event(body, me)
         return parse_interaction(body, me)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
         return Ignored("malformed")
 
 
@@ -98,7 +99,7 @@ def _changed(event: Payload, body: Payload, me: Me) -> Seen:
     if not isinstance(seen, Asked):
         return seen
     # Asked when it was edited: the first words may be a week old, this wish is new.
-    asked = replace(seen, incoming=replace(seen.incoming, received_at=float(event.get("event_ts") or new["ts"])))
+    asked = replace(seen, incoming=replace(seen.incoming, received_at=_seconds(event.get("event_ts") or new["ts"])))
     return Edited(asked, newly_addressed=seen.addressed and me.user not in mentions(old))
 
 
@@ -134,7 +135,7 @@ def message_seen(message: Payload, channel: str, body: Payload, me: Me, *, chann
         user=UserKey("slack", me.workspace, user),
         conversation=ConversationKey("slack", me.workspace, channel, root),
         text=text,
-        received_at=float(ts),
+        received_at=_seconds(ts),
         attachments=attachments,
         quotes=quotes,
         direct=direct,
@@ -147,6 +148,14 @@ def message_seen(message: Payload, channel: str, body: Payload, me: Me, *, chann
         to_other=first_mention(text) not in {"", me.user},
         team=_author_team(message, body),
     )
+
+
+def _seconds(ts: Any) -> float:
+    """Raises ValueError for what is no moment: infinity cannot be stored."""
+    seconds = float(ts)
+    if not math.isfinite(seconds):
+        raise ValueError("no moment")
+    return seconds
 
 
 def _type_of(channel: str) -> str:

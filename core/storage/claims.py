@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+import structlog
 from sqlalchemy import (
     Connection,
     and_,
@@ -24,6 +26,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import NoResultFound
 
 from core.errors import StaleFence
 from core.runs import Claim, Duty, Pending, RunRules, Settlement, StopReason
@@ -34,6 +37,8 @@ from core.storage.prepared import Prepared, columns
 from core.storage.schema import is_open, messages, pages, replies, runs, turns, user_of, who
 from core.storage.seals import Seals
 from core.storage.sqlite import upsert
+
+log: Any = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +159,28 @@ def claim(c: Connection, seals: Seals, run_ids: Sequence[str], owner: Owner) -> 
     and on disk before any work begins."""
     deadline = {"deadline": owner.now + owner.rules.reply_deadline_s}
     rows = [c.execute(_CLAIM, _taking(run_id, owner) | deadline).one_or_none() for run_id in run_ids]
-    return [_claim_of(c, seals, row, owner) for row in rows if row is not None]
+    return [claimed for row in rows if row is not None and (claimed := _readable(c, seals, row, owner))]
 
 
 def hold(c: Connection, seals: Seals, run_ids: Sequence[str], owner: Owner) -> list[Claim]:
     """Take the right to show something for queued runs (their place) before they start. `claim` goes on from there."""
     rows = [c.execute(_HOLD, _taking(run_id, owner)).one_or_none() for run_id in run_ids]
-    return [_claim_of(c, seals, row, owner) for row in rows if row is not None]
+    return [claimed for row in rows if row is not None and (claimed := _readable(c, seals, row, owner))]
 
 
 def _taking(run_id: str, owner: Owner) -> dict[str, Any]:
     return {"id": run_id, "now": owner.now, "me": owner.name, "until": owner.now + owner.rules.lease_s}
+
+
+def _readable(c: Connection, seals: Seals, row: Any, owner: Owner) -> Claim | None:
+    """The claim, or None where its message cannot be read or is gone: one such row must not keep all others waiting."""
+    try:
+        return _claim_of(c, seals, row, owner)
+    except (msgspec.MsgspecError, NoResultFound) as error:
+        log.error("a stored message cannot be read; it is left alone", run_id=row.run_id, error=type(error).__name__)
+        ended = {"state": "quarantined", "error": "unreadable", "ended_at": owner.now, "owner": "", "lease_until": None}
+        c.execute(update(runs).where(_run.run_id == row.run_id).values(**ended))
+        return None
 
 
 def _claim_of(c: Connection, seals: Seals, row: Any, owner: Owner) -> Claim:

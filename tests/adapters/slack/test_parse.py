@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.slack.interactions import MessageLink, message_link
 from adapters.slack.parse import parse
@@ -31,6 +33,7 @@ from adapters.slack.seen import (
     StopPressed,
 )
 from core.incoming import ConversationKey, Incoming, UserKey
+from core.storage.codec import decode_incoming, storable
 
 ME = Me(team="T061EG9R6", enterprise="", user="U0LAN0Z89", bot="B0LAN0Z89")
 GRID = Me(team="T0SALES00", enterprise="E0GRID000", user="W0BOT0000", bot="B0BOT0000", org_install=True)
@@ -254,15 +257,55 @@ def test_about_me_from_the_home_tab() -> None:
     assert parse(body, ME) == AboutMe("U061F7AUR", "forget", Secret())
 
 
+ODD: tuple[Any, ...] = (
+    *(None, True, 7, -1, 10**30, 1e308, float("inf"), float("nan"), "", "x", "1e999", "\u0661", "9" * 5_000),
+    *("\ud800", "\0", "<@U0>", [], [[]], {}, {"type": "rich_text"}, [None], [{"a": 1}]),
+)
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in PAYLOADS.glob("*.json")))
 def test_nothing_breaks_the_parser(name: str) -> None:
-    """Whatever field is missing or of another type, the parser answers instead of raising."""
-    whole = payload(name)
-    for path in list(paths(whole)):
-        for put in (None, 7, []):
-            damaged = json.loads(json.dumps(whole))
+    """Whatever field is missing or of another type, the parser answers instead of raising, and what it takes for a
+    question can be stored and read again."""
+    whole = json.dumps(payload(name))
+    for path in list(paths(json.loads(whole))):
+        for put in ODD:
+            damaged = json.loads(whole)
             replace_at(damaged, path, put)
-            parse(damaged, ME)
+            seen = parse(damaged, ME)
+            asked = seen.asked if isinstance(seen, Edited) else seen
+            if incoming := getattr(asked, "incoming", None):
+                kept, body = storable(incoming)
+                assert decode_incoming(body) == kept
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=8)
+    | st.sampled_from(("rich_text", "rich_text_list", "rich_text_section", "text", "user", "table", "emoji", "d83d")),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
+        st.sampled_from(("type", "text", "elements", "style", "indent", "offset", "rows", "unicode", "user_id")),
+        inner, max_size=5,
+    ), max_leaves=30,
+))  # fmt: skip
+def test_no_block_breaks_the_parser(block: Any) -> None:
+    """Blocks of any shape, lone surrogates and infinite numbers among them."""
+    body = payload("message_rich_text")
+    body["event"]["blocks"] = [block, {"type": "rich_text", "elements": [block]}]
+
+    parse(body, ME)
+
+
+def test_a_list_of_enormous_depth_costs_nothing() -> None:
+    """Depth is a number in the payload, and would be four spaces for each."""
+    body = payload("message_rich_text")
+    line = {"type": "rich_text_section", "elements": [{"type": "text", "text": "deep"}]}
+    listed = {"type": "rich_text_list", "indent": 10**12, "style": "bullet", "elements": [line]}
+    body["event"]["blocks"] = [{"type": "rich_text", "elements": [listed]}]
+
+    seen = parse(body, ME)
+
+    assert isinstance(seen, Asked)
+    assert len(seen.incoming.text) < 100
 
 
 def paths(node: Any, at: tuple[Any, ...] = ()) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core.runs import Settlement
 from core.storage import Storage
 from tests.core.front_desk import message
@@ -19,3 +21,16 @@ async def test_queued_run_keeps_off_pages_that_are_written(storage: Storage) -> 
 
     assert while_it_writes == []
     assert [claim.run_id for claim in await storage.inbox.hold([revised.run_id])] == ["newer"]
+
+
+@pytest.mark.parametrize("spoil", ["UPDATE messages SET body = x'7b'", "DELETE FROM messages"])
+async def test_message_that_cannot_be_read_keeps_nobody_waiting(storage: Storage, spoil: str) -> None:
+    """Its run ends as unreadable; the others are claimed."""
+    for name in ("bad", "good"):
+        await storage.inbox.accept(message(name, message_id=name, root=name), None, name, f"r{name}", claim=False)
+    await storage._database.outside(lambda c: c.execute(f"{spoil} WHERE message_id = 'bad'"))
+
+    claims = await storage.inbox.claim(["bad", "good"])
+
+    assert [claim.run_id for claim in claims] == ["good"]
+    assert [run.run_id for run in await storage.inbox.pending(9)] == []
