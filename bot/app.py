@@ -67,6 +67,7 @@ from core.services.prompts import system_prompt
 from core.services.rows import NAME as ROWS
 from core.services.rows import RowLimits, Rows
 from core.services.rows import wanted as wants_rows
+from core.services.schema_keeper import SchemaKeeper
 from core.services.speaking import Speaking, SpeakingSettings
 from core.services.transcription import Transcription
 from core.services.transcripts import Transcripts
@@ -403,7 +404,7 @@ class App:
         application = build_web_app(
             web,
             adapter=self._page,
-            handler=self._stack,
+            handler=SchemaKeeper(self._stack),
             models=self._chat_models,
             readiness=Readiness(
                 intake_open=lambda: self.inbox.open,

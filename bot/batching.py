@@ -19,6 +19,7 @@ from core.requests import Reply
 from core.router import Router
 from core.services.batch import Answers, Batch, BatchLimits, Line, read_lines
 from core.services.batch import Progress as Counts
+from core.services.schema_keeper import SchemaKeeper
 from core.tokens import estimate_request
 from core.wording import sentence_for
 
@@ -85,7 +86,7 @@ async def _answer(
 ) -> int:
     stop = asyncio.Event()
     with shown(counts) as changed, interrupting(stop):
-        runner = Batch(handler, request_of, _rendering(clock), clock, limits=limits)
+        runner = Batch(SchemaKeeper(handler), request_of, _rendering(clock), clock, limits=limits)
         await runner.run(read_lines(source, model=model, limits=limits), answers, counts, changed=changed, stop=stop)
     return conclude(counts)
 

@@ -78,10 +78,13 @@ def parse_short(text: str) -> Schema:
 
 
 def schema_of(written: object) -> Schema:
-    """The JSON Schema that somebody wrote down: in the short form, as JSON text, or as the schema itself.
+    """The JSON Schema that somebody wrote down: in the short form, as JSON text, as the schema itself, or as a type of
+    msgspec's, a dataclass, or a pydantic model.
 
     Raises BadRequest where it is none of them.
     """
+    if isinstance(written, type):
+        written = _schema_of_type(written)
     if isinstance(written, str):
         if not written.lstrip().startswith("{"):
             return parse_short(written)
@@ -93,6 +96,18 @@ def schema_of(written: object) -> Schema:
         raise BadRequest("a schema is a list of fields (name, price:number) or a JSON Schema", param="schema")
     check(written)
     return written
+
+
+def _schema_of_type(kind: type) -> Schema:
+    """pydantic's models know their schema; msgspec knows that of its structs and of dataclasses."""
+    describe = getattr(kind, "model_json_schema", None)
+    try:
+        made: Schema = describe() if describe else msgspec.json.schema(kind)
+    except TypeError as error:
+        raise BadRequest(f"{kind.__name__} has no JSON Schema: {error}", param="schema") from error
+    name = str(made.get("$ref", "")).rpartition("/")[2]
+    # Strict modes want the object itself at the root, not a reference to it.
+    return {**made["$defs"][name], "$defs": made["$defs"]} if name else made
 
 
 def _object(properties: dict[str, Schema]) -> Schema:
@@ -109,15 +124,15 @@ def rows_of(schema: Mapping[str, Any]) -> Schema:
     return _object({"items": {"type": "array", "items": dict(schema)}})
 
 
-def check(schema: Mapping[str, Any]) -> None:
-    """Raises BadRequest when *schema* itself is no JSON Schema of an object, saying where."""
+def check(schema: Mapping[str, Any], *, of_object: bool = True) -> None:
+    """Raises BadRequest when *schema* itself is no JSON Schema, or none of an object, saying where."""
     import jsonschema  # a sixth of a start, and most houses never see a schema
 
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
         raise BadRequest(f"the schema is wrong at {_path(error)}: {error.message}", param="schema") from error
-    if schema.get("type") != "object":
+    if of_object and schema.get("type") != "object":
         raise BadRequest("the schema must describe an object", param="schema")
     if _has_remote_reference(schema):
         raise BadRequest("the schema may refer to its own parts only", param="schema")

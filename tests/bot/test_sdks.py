@@ -86,3 +86,30 @@ async def test_mistakes_are_errors_of_the_client(box: Box, api: FakeLlmApi, sdk:
 
     assert failed.value.status_code == 503
     assert failed.value.body["message"] if sdk is openai else failed.value.body["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_schema_of_a_caller_is_kept_to(box: Box, api: FakeLlmApi, stream: bool) -> None:
+    """response_format json_schema: what a model answers wrongly is repaired unseen, or the error names the field."""
+    schema = {"type": "object", "properties": {"price": {"type": "number"}}, "required": ["price"]}
+    asked: dict[str, Any] = {
+        "model": "auto",
+        "messages": HI,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "bill", "schema": schema}},
+    }
+    api.answers(
+        lambda body: Say('{"price": 3}' if "does not follow" in str(body["messages"]) else '{"price": "three"}')
+    )
+
+    async with openai.AsyncOpenAI(base_url=address(box, openai), api_key=KEY, max_retries=0) as client:
+        if stream:
+            parts = [part async for part in await client.chat.completions.create(**asked, stream=True)]
+            text = "".join(part.choices[0].delta.content or "" for part in parts if part.choices)
+        else:
+            text = (await client.chat.completions.create(**asked)).choices[0].message.content
+        api.answers(lambda body: Say('{"price": "three"}'))
+        asked["messages"] = [{"role": "user", "content": "Again"}]
+        with pytest.raises(openai.APIError, match=r"\$\.price"):
+            await client.chat.completions.create(**asked)
+
+    assert text == '{"price": 3}'

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,3 +110,37 @@ def test_unusable_schemas_are_refused(schema: dict[str, Any]) -> None:
     """Wrong types, non-objects and references to other places are refused before any model is asked."""
     with pytest.raises(BadRequest):
         schemas.check(schema)
+
+
+class Line(msgspec.Struct):
+    item: str
+    price: float | None = None
+
+
+class Bill(msgspec.Struct):
+    lines: list[Line]
+
+
+@dataclass
+class Person:
+    name: str
+
+
+class Model:
+    """As pydantic's models describe themselves."""
+
+    @classmethod
+    def model_json_schema(cls) -> dict[str, Any]:
+        return {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+
+
+def test_types_are_schemas() -> None:
+    """msgspec's types, dataclasses and pydantic models stand for their schemas, nested ones by reference within."""
+    bill = schemas.schema_of(Bill)
+
+    assert schemas.problems(bill, {"lines": [{"item": "lamp", "price": 3}]}) == []
+    assert schemas.problems(bill, {"lines": [{"price": 3}]}) == ["$.lines[0]: 'item' is a required property"]
+    assert schemas.strict(bill)["$defs"]["Line"]["required"] == ["item", "price"]
+    assert schemas.schema_of(Person)["required"] == schemas.schema_of(Model)["required"] == ["name"]
+    with pytest.raises(BadRequest):
+        schemas.schema_of(object)
