@@ -53,6 +53,10 @@ class Provider(Protocol):
 class SpeechToText(Protocol):
     """Asks one audio model once. Raises ProviderError."""
 
+    async def ready(self) -> None:
+        """Return when `transcribe` will not have to load anything first."""
+        ...
+
     async def transcribe(self, request: TranscribeRequest, model: ModelSpec) -> Transcript: ...
 
 

@@ -38,6 +38,9 @@ class LocalSpeech:
         self._model = model
         self._threads = threads
 
+    async def ready(self) -> None:
+        """The model is loaded by the worker, with its first recording."""
+
     async def transcribe(self, request: TranscribeRequest, model: ModelSpec) -> Transcript:
         limits = SpeechLimits(
             self._model,

@@ -47,6 +47,10 @@ class OpenAIProvider:
         """Raises ProviderError."""
         return await self._http.models()
 
+    async def ready(self) -> None:
+        """Load the SDK, which hears and speaks; chat needs none. Raises KeyRejected."""
+        await self._sdk.ready()
+
     async def transcribe(self, request: TranscribeRequest, model: ModelSpec) -> Transcript:
         return await transcribed(self._sdk, self.name, request, model)
 

@@ -50,6 +50,10 @@ class SdkCaller:
                     self._opened = await asyncio.to_thread(self._open_client)
         return self._opened
 
+    async def ready(self) -> None:
+        """Import the SDK now, so that the first request does not wait for it. Raises KeyRejected."""
+        await self._open()
+
     async def fetch(self, ask: Callable[[Any], Any], model: ModelSpec | None, *, limit_s: float) -> bytes:
         """Return the whole body of what *ask* sends: it is handed the client and returns a streaming response.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -110,7 +111,7 @@ class Transcription:
             transcript = replace(msgspec.json.decode(stored, type=Transcript), usage=Usage(), from_cache=True)
             self._record(request, started_at, started, "cached", transcript, [])
             return transcript
-        sound = await self._measure(request, name)
+        sound, _ = await asyncio.gather(self._measure(request, name), self._warm_up(models))
         if sound.loud_s < self._limits.min_loud_s:
             return Transcript("", request.language or "", sound.duration_s, "", "", Usage())
         request = replace(request, duration_s=sound.duration_s)
@@ -136,6 +137,12 @@ class Transcription:
         if not isinstance(sound, Sound):
             raise Unreadable(name, "it is no recording")
         return sound
+
+    async def _warm_up(self, models: Sequence[ModelSpec]) -> None:
+        """Have the first one's engine loaded meanwhile. What is wrong with it shows when it is asked."""
+        for spec in models[:1]:
+            with contextlib.suppress(ProviderError):
+                await self._engines[spec.provider].ready()
 
     async def _ask(
         self, models: Sequence[ModelSpec], request: TranscribeRequest, sound: Sound, attempts: list[Attempt]

@@ -43,6 +43,10 @@ class FakeSpeech:
     def __init__(self, *answers: str | list[Segment] | ProviderError) -> None:
         self._answers = list(answers)
         self.heard: list[TranscribeRequest] = []
+        self.loaded = False
+
+    async def ready(self) -> None:
+        self.loaded = True
 
     async def transcribe(self, request: TranscribeRequest, model: ModelSpec) -> Transcript:
         kind = sniff(request.audio)

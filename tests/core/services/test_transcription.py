@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from core.errors import ConnectionFailed, LimitReached, NoModelLeft, OverLimit, Overloaded, TooLarge, Unreadable
-from core.files.values import SoundLimits
+from core.files.values import Job, Result, SoundLimits
 from core.incoming import UserKey
 from core.models import ModelSpec
 from core.requests import Segment, TranscribeRequest, Transcript, Usage
@@ -25,10 +25,14 @@ def request(audio: bytes, **changes: object) -> TranscribeRequest:
 
 
 def service(
-    clock: FakeClock, groq: FakeSpeech, openai: FakeSpeech | None = None, limits: TranscriptionLimits = SHORT
+    clock: FakeClock,
+    groq: FakeSpeech,
+    openai: FakeSpeech | None = None,
+    limits: TranscriptionLimits = SHORT,
+    reader: DirectReader = DirectReader(),
 ) -> Transcription:
     engines = {"groq": groq} | ({"openai": openai} if openai else {})
-    return Transcription(engines, lambda _: [TURBO, LARGE, BACKUP], DirectReader(), MemoryCache(), clock, limits=limits)
+    return Transcription(engines, lambda _: [TURBO, LARGE, BACKUP], reader, MemoryCache(), clock, limits=limits)
 
 
 async def test_clip_is_heard_by_the_first_model(clock: FakeClock) -> None:
@@ -198,6 +202,23 @@ async def test_refusal_of_the_guard_comes_before_the_upload(clock: FakeClock) ->
         await hearing.transcribe(request(samples.tone(2.0)))
 
     assert groq.heard == []
+
+
+async def test_engine_is_loaded_while_the_recording_is_measured(clock: FakeClock) -> None:
+    """An SDK takes its time to import; a worker decodes meanwhile."""
+    groq = FakeSpeech("hello")
+    seen: list[bool] = []
+
+    class Looking(DirectReader):
+        async def run(self, job: Job, *, deadline_s: float | None = None) -> Result:
+            await asyncio.sleep(0)
+            seen.append(groq.loaded)
+            return await super().run(job)
+
+    await service(clock, groq, reader=Looking()).transcribe(request(samples.tone(2.0)))
+
+    assert seen[0]
+    assert len(groq.heard) == 1
 
 
 async def test_deadline_ends_the_listening(clock: FakeClock) -> None:
