@@ -22,7 +22,8 @@ COST_BOUND = 0.35
 """Where a stream was cut before it could report, our estimate of its tokens lies within this share, plus
 `COST_FLOOR`, of what the provider had sent."""
 COST_FLOOR_TOKENS = 40
-_ON_ITS_WAY_S = 0.1
+_ON_ITS_WAY_S = 1.0
+"""A request that comes so soon after a refusal was let out before it: sixty people at once keep the loop busy."""
 _TRIES_WITHIN_S = 3.0
 COST_FLOOR_USD = 0.0005
 """The same for what is booked in money, where a request that brought nothing may have been charged for or not."""

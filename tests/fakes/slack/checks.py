@@ -41,7 +41,12 @@ def pings_in(text: str) -> list[str]:
 
 
 def words_of(blocks: list[JSON], text: str) -> str:
-    parts = [text]
+    return "\n".join(parts_of(blocks, text))
+
+
+def parts_of(blocks: list[JSON], *texts: str) -> list[str]:
+    """Every text that Slack reads by itself: no order to ping reaches from one field or block into the next."""
+    parts = list(texts)
     for block in blocks:
         match block["type"]:
             case "markdown":
@@ -50,7 +55,7 @@ def words_of(blocks: list[JSON], text: str) -> str:
                 parts.append(block["text"]["text"])
             case "context":
                 parts += [element["text"] for element in block["elements"]]
-    return "\n".join(parts)
+    return parts
 
 
 def check_blocks(blocks: Any) -> None:

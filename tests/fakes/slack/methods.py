@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tests.fakes.slack.checks import Refused, check_blocks, check_view, pings_in, words_of
+from tests.fakes.slack.checks import Refused, check_blocks, check_view, parts_of, pings_in
 from tests.fakes.slack.world import JSON, Message, Place, Stream
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Methods:
         message.blocks = list(given.get("blocks", ()))
         message.metadata = given.get("metadata", {})
         message.stream = None
-        self._look_for_pings(words_of(message.blocks, ""))
+        self._look_for_pings(*parts_of(message.blocks))
         self._slack.session(place.id, stream.thread, given.get("session_status", "active"))
         self._slack.on_own(message)
         return {"channel": place.id, "ts": message.ts, "message": message.as_json()}
@@ -376,11 +376,12 @@ class Methods:
         message.markdown = given.get("markdown_text", "")
         if "metadata" in given:
             message.metadata = given["metadata"]
-        self._look_for_pings(words_of(message.blocks, f"{message.text}\n{message.markdown}"))
+        self._look_for_pings(*parts_of(message.blocks, message.text, message.markdown))
         self._note(message)
 
-    def _look_for_pings(self, text: str) -> None:
-        self._slack.pings += pings_in(text)
+    def _look_for_pings(self, *parts: str) -> None:
+        for part in parts:
+            self._slack.pings += pings_in(part)
 
     def _note(self, message: Message) -> None:
         message.history.append((self._slack.now(), message.shown))

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from aiohttp import web
 
-from tests.fakes.slack.checks import Refused, check_blocks, pings_in, words_of
+from tests.fakes.slack.checks import Refused, check_blocks, parts_of, pings_in
 from tests.fakes.slack.deliveries import Deliveries, Delivery
 from tests.fakes.slack.methods import Methods
 from tests.fakes.slack.rates import Rates
@@ -528,7 +528,8 @@ class FakeSlack:
             message.deleted = True
         message.text, message.blocks = given.get("text", ""), given.get("blocks", [])
         message.history.append((self.now(), message.shown))
-        self.pings += pings_in(words_of(message.blocks, message.text))
+        for part in parts_of(message.blocks, message.text):
+            self.pings += pings_in(part)
         return web.Response(text="ok")
 
 
