@@ -39,6 +39,7 @@ from core.audio_route import audio_route
 from core.clock import Clock, SystemClock
 from core.errors import ProviderError, SettingsError
 from core.fallback import Signals
+from core.files.values import ReadLimits
 from core.files.workshop import Workshop
 from core.fitting import fit
 from core.inbox import Inbox
@@ -56,11 +57,11 @@ from core.requests import ChatRequest, Text, Turn
 from core.router import Router
 from core.services.actions import Actions
 from core.services.answering import Answering
-from core.services.attachments import Attachments
+from core.services.attachments import AttachmentLimits, Attachments
 from core.services.chat import ChatService
 from core.services.commands import DeskCommands
 from core.services.digest import Digest
-from core.services.extracting import Extracting, wanted
+from core.services.extracting import READ_CHARS, Extracting, wanted
 from core.services.extraction import Extraction
 from core.services.leave import Leave
 from core.services.prompts import system_prompt
@@ -276,7 +277,7 @@ class App:
         )
         leave = Leave(tools, storage.suspensions, storage.history, reader, self._scale, {ROWS: rows})
         self._schemas = mapping.schemas(config)
-        self._extracting = Extracting(Extraction(self._stack), lambda: self._schemas, reader, self._scale)
+        self._extracting = Extracting(Extraction(self._stack), lambda: self._schemas, self._whole_reader, self._scale)
         answering = Answering(
             Actions(
                 self.chat,
@@ -337,17 +338,19 @@ class App:
             signals=self._signals,
             observers=self._observers,
         )
-        return Attachments(
+        reader = partial(
+            Attachments,
             self._fetch,
             self._workshop,
             self.listening,
             storage.blobs,
             self.clock,
-            digest=Digest(self._stack),
             sees=self._sees,
             letters=letters_are_read(),
             captions=self._captions,
         )
+        self._whole_reader = reader(limits=AttachmentLimits(text=ReadLimits(max_chars=READ_CHARS)))
+        return reader(digest=Digest(self._stack))
 
     def _open_voice(self) -> Speaking | None:
         """Who answers voice clips aloud; None unless that is wished."""

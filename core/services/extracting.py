@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,8 @@ from core.incoming import WHOLE_THREAD, Incoming
 from core.ports import MAX_CHOICE_CHARS, MAX_CHOICES, AttachmentReader
 from core.requests import ExtractRequest, Part, Reply, Text, Turn, Usage
 from core.services.chat import Answered, Context, ReplyFile
-from core.services.extraction import Extraction
+from core.services.digest import split
+from core.services.extraction import Extracted, Extraction
 from core.services.quoting import quoted
 from core.services.schema import Schema, parse_short, rows_of, schema_of
 from core.tokens import TokenScale
@@ -35,6 +37,12 @@ PRESETS: Mapping[str, tuple[str, str]] = {
 """Name -> (description, short form): what everybody may ask for without writing a schema."""
 
 SHOWN_ROWS = 20
+WHOLE_CHARS = 24_000
+"""Of text that is read at once, as documents are (core/services/attachments.py)."""
+PART_CHARS = 20_000
+READ_CHARS = 1_000_000
+"""Of one file: fifty parts."""
+_AT_ONCE = 4
 _CELL_CHARS = 120
 _WORD = "extract"
 
@@ -74,6 +82,7 @@ class Extracting:
 
     Args:
         saved: Schemas of tern.toml by name, as they are now.
+        reader: Hands over whole documents; notes on them would lose rows.
     """
 
     def __init__(
@@ -110,22 +119,44 @@ class Extracting:
             return await self._ask_which(send)
         schema = self._schema(asked)
         material = await self._material(incoming, context, send, deadline_at)
-        await send(Notice("tool", {"label": "Extracting"}))
-        request = ExtractRequest(
-            run_id, incoming.user, (Turn("user", material),), rows_of(schema), deadline_at=deadline_at
-        )
-        try:
-            extracted = await self._extraction.extract(request)
-        except OutputMalformed as error:
-            raise NoModelLeft((error,)) from error
-        rows: list[dict[str, Any]] = extracted.value["items"]
+        request = ExtractRequest(run_id, incoming.user, (), rows_of(schema), deadline_at=deadline_at)
+        found = await self._in_parts(request, in_parts(material), send)
+        rows: list[dict[str, Any]] = [row for extracted in found for row in extracted.value["items"]]
         text = table(rows, list(schema.get("properties", {})))
         await send(TextDelta(text))
-        reply = Reply(text, extracted.model, extracted.provider, extracted.usage)
+        usage = sum((extracted.usage for extracted in found), Usage())
+        reply = Reply(text, found[-1].model, found[-1].provider, usage)
         question = Turn("user", (Text(incoming.text or f"extract {asked}"),))
         turns = (question, Turn("assistant", (Text(text),)))
         files = (ReplyFile("extracted.json", as_json(rows)), ReplyFile("extracted.csv", as_csv(rows))) if rows else ()
         return Answered(reply, tuple((turn, self._scale.tokens([turn])) for turn in turns), files)
+
+    async def _in_parts(
+        self, request: ExtractRequest, parts: Sequence[tuple[Part, ...]], send: Send
+    ) -> list[Extracted]:
+        """What each part holds, in their order. Half a reading is not passed off as a whole one: all or an error."""
+        room, finished = asyncio.Semaphore(_AT_ONCE), 0
+
+        async def one(number: int, part: tuple[Part, ...]) -> Extracted:
+            nonlocal finished
+            async with room:
+                own_id = request.request_id if number == 1 else f"{request.request_id}.part{number}"
+                extracted = await self._extraction.extract(
+                    replace(request, request_id=own_id, turns=(Turn("user", part),))
+                )
+            finished += 1
+            if len(parts) > 1:
+                await send(Notice("tool", {"label": f"Extracting: {finished} of {len(parts)} parts"}))
+            return extracted
+
+        await send(Notice("tool", {"label": "Extracting"}))
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(number, part)) for number, part in enumerate(parts, start=1)]
+        except ExceptionGroup as failures:
+            first = failures.exceptions[0]
+            raise NoModelLeft((first,)) if isinstance(first, OutputMalformed) else first from failures
+        return [task.result() for task in tasks]
 
     async def _ask_which(self, send: Send) -> Answered:
         """The choice is a button under the answer, so it is as durable as the answer."""
@@ -162,6 +193,14 @@ class Extracting:
         if not parts:
             raise BadRequest("there is nothing to extract from: reply to a message, or attach a file")
         return tuple(parts)
+
+
+def in_parts(material: tuple[Part, ...]) -> list[tuple[Part, ...]]:
+    """*material* as it is, or, where it is long text, in parts that fit any context with their answer."""
+    texts = [part.text for part in material if isinstance(part, Text)]
+    if len(texts) < len(material) or sum(map(len, texts)) <= WHOLE_CHARS:
+        return [material]
+    return [(Text(piece),) for piece in split("\n\n".join(texts), PART_CHARS)]
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

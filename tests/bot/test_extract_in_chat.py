@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from core.incoming import Incoming, Quote
+from core.incoming import Attachment, Incoming, Quote
 from core.ports import ShownTurn
 from tests.bot.box import ANN, CHAT, Box, keyed, open_box
 from tests.fakes.llm_api import FakeLlmApi, Say
@@ -70,3 +71,29 @@ async def test_invalid_everywhere_names_the_field(tmp_path: Path, groq: FakeLlmA
     assert turn.state == "failed"
     assert "did not keep to the form" in turn.facts["sentence"]
     assert "$.items[0].price" in turn.facts["sentence"]
+
+
+async def test_long_document_is_extracted_in_parts(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """A file that no context has room for is read in parts, side by side; its rows come back in its order."""
+    lines = [f"Lamp{number:04} costs {number}." for number in range(3_000)]
+    content = "\n".join(lines).encode()
+
+    def rows(body: dict[str, Any]) -> Say:
+        found = re.findall(r"Lamp(\d{4})", body["messages"][1]["content"])
+        return Say(
+            json.dumps({"items": [{"name": f"Lamp{found[0]}", "price": 1}, {"name": f"Lamp{found[-1]}", "price": 2}]})
+        )
+
+    groq.answers(rows)
+    groq.limits = {model: {"RPM": 10**6, "RPD": 10**8, "TPM": 10**9} for model in groq.models}
+    async with open_box(tmp_path, keyed(groq)) as box:
+        ref = await box.app.storage.blobs.put(content, mime="text/plain", owner=ANN)
+        file = Attachment("text", "text/plain", "bill.txt", len(content), ref)
+        turn = await asks(box, "extract name, price:number", attachments=(file,))
+        whole = {one["name"]: await box.app.storage.blobs.get(one["ref"]) for one in turn.facts["files"]}
+
+    names = [row["name"] for row in json.loads(whole["extracted.json"])]
+    assert len(groq.asked()) > 2
+    assert len(names) == 2 * len(groq.asked())
+    assert (names[0], names[-1]) == ("Lamp0000", "Lamp2999")
+    assert names == sorted(names)
