@@ -141,10 +141,16 @@ class Body:
                 self._connection.pause()
         self._wake()
 
+    def end(self) -> None:
+        """The other side has said all that it wanted to say."""
+        if self._reader.close():
+            self._wake()
+        else:
+            self.lose(ConnectionError("closed by the other side"))
+
     def lose(self, error: ConnectionError) -> None:
-        """Nothing more comes."""
-        if not self._reader.close() and self._lost is None:
-            self._lost = error
+        """Nothing more comes, and the answer is not whole unless it was already."""
+        self._lost = self._lost or error
         self._wake()
 
     async def _news(self) -> None:
@@ -166,6 +172,7 @@ class Connection(asyncio.Protocol):
         self._body: Body | None = None
         self.transport: asyncio.Transport
         self.closed = False
+        self._paused = False
         self.idle_since = 0.0
 
     def ask(self, method: str, request: bytes) -> Body:
@@ -179,7 +186,7 @@ class Connection(asyncio.Protocol):
         self._body = None
         # A server that answers before it has read everything (413) leaves us with half a request unsent.
         if reusable and not self.closed and not self.transport.get_write_buffer_size():
-            self.transport.resume_reading()
+            self.resume()
             self.idle_since = time.monotonic()
             self._pool.keep(self._origin, self)
         else:
@@ -194,10 +201,15 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
     def pause(self) -> None:
-        self.transport.pause_reading()
+        # uvloop minds being told twice, or after the end.
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
 
     def resume(self) -> None:
-        self.transport.resume_reading()
+        if self._paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+        self._paused = False
 
     # --- asyncio.Protocol ---
 
@@ -216,8 +228,12 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
         self._pool.drop(self._origin, self)
-        if self._body is not None:
-            self._body.lose(ConnectionError(str(error) if error else "closed by the other side"))
+        if self._body is None:
+            return
+        if error is None:
+            self._body.end()
+        else:
+            self._body.lose(ConnectionError(str(error)))
 
 
 class Connections:
@@ -285,7 +301,8 @@ class Connections:
         idle = self._idle.get(origin, [])
         while idle:
             connection = idle.pop()
-            if not connection.closed and time.monotonic() - connection.idle_since < KEEPALIVE_S:
+            gone = connection.closed or connection.transport.is_closing()
+            if not gone and time.monotonic() - connection.idle_since < KEEPALIVE_S:
                 return connection
             connection.abort()
         return None

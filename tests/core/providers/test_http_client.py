@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -157,6 +159,40 @@ async def test_a_connection_that_breaks_is_an_error(sent: bytes) -> None:
 
     async with server(serve) as origin, connections() as pool:
         with pytest.raises(ConnectionError):
+            await fetched(pool, origin)
+
+
+@pytest.mark.parametrize("broken", [True, False])
+async def test_an_open_ended_answer_must_end_in_peace(broken: bool) -> None:
+    """Without a length the end of the connection is the end of the answer, but a reset one is a broken answer."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asked(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nhello")
+        await writer.drain()
+        if broken:
+            sock: socket.socket = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async with server(serve) as origin, connections() as pool:
+        if broken:
+            with pytest.raises(ConnectionError):
+                await fetched(pool, origin)
+        else:
+            assert await fetched(pool, origin) == (200, b"hello")
+
+
+async def test_a_body_that_cannot_be_unpacked_is_an_error() -> None:
+    """Also where only the connection's end would end it."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asked(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n")
+        await writer.drain()
+        writer.write(b"hello")
+
+    async with server(serve) as origin, connections() as pool:
+        with pytest.raises(ConnectionError, match="unpacked"):
             await fetched(pool, origin)
 
 
