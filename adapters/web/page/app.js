@@ -288,7 +288,9 @@ async function begin() {
     return;
   }
   byId("connection").textContent = "";
-  open(/^#c\/([\w-]{8,64})$/.exec(location.hash)?.[1] ?? null);
+  const id = /^#c\/([\w-]{8,64})$/.exec(location.hash)?.[1] ?? null;
+  if (id && id === current) connect(); // signed in again: what could not be sent yet stays in sight
+  else open(id);
 }
 
 window.addEventListener("hashchange", () => {
