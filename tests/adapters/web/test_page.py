@@ -321,7 +321,12 @@ async def test_help_usage_export_and_forget_me(stage):
     await stage.page.get_by_role("button", name="Forget me").click()
     await stage.page.locator("#panel").get_by_role("button", name="Forget me").click()
     await expect(stage.page.locator(".toast")).to_contain_text("Forgotten")
-    assert [call[0] for call in stage.house.commands.calls] == ["usage", "export", "forget"]
+    assert [call[0] for call in stage.house.commands.calls] == [
+        "usage",
+        "export",
+        "forget",
+        "forget",
+    ]  # on the page, and over the API
 
 
 async def test_enter_sends_and_shift_enter_breaks_the_line(stage):
