@@ -411,19 +411,22 @@ class FakeSlack:
         given = await _arguments(request)
         came_at = self.now()
         self.calls.append((method, given, came_at))
+        fault = self.faults[method].popleft() if self.faults[method] else None
+        carried_out = fault is None or fault.after_doing
+        # Counted as it comes: a call that is slow to be answered is not measured against those that came after it.
+        wait_s = self.rates.take(method, given.get("channel", ""), came_at) if carried_out else 0
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
-        fault = self.faults[method].popleft() if self.faults[method] else None
         if fault and fault.delay_s:
             await asyncio.sleep(fault.delay_s)
-        if fault and not fault.after_doing:
+        if fault and not carried_out:
             return self._failed(request, fault)
-        answer = self._answer(method, given, request, came_at)
+        answer = self._answer(method, given, request, wait_s)
         if fault:
             return self._failed(request, fault)
         return answer
 
-    def _answer(self, method: str, given: JSON, request: web.Request, came_at: float) -> web.Response:
+    def _answer(self, method: str, given: JSON, request: web.Request, wait_s: int) -> web.Response:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ") or given.pop("token", "")
         given.pop("token", None)
         wanted = self.valid_app_token if method == "apps.connections.open" else self.valid_bot_token
@@ -431,7 +434,7 @@ class FakeSlack:
             return _error("not_authed")
         if token != wanted:
             return _error(self.token_error)
-        if wait_s := self.rates.take(method, given.get("channel", ""), came_at):
+        if wait_s:
             return web.json_response(
                 {"ok": False, "error": "ratelimited"}, status=429, headers={"Retry-After": str(wait_s)}
             )
