@@ -98,7 +98,7 @@ class LiveReply:
         self._draft = Draft(notice_line)
         self._limits = surface.limits
         self._composer = Composer(self._draft, self._limits, reply_id, controls=controls)
-        self._seat = pacer.seat(self._limits, self._unseen_chars)
+        self._seat = pacer.seat(self._limits, lambda: self._draft.chars, self._unseen_chars)
         self._group = asyncio.TaskGroup()
         self._changed = asyncio.Event()
         self._visible = asyncio.Event()

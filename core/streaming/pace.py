@@ -3,12 +3,15 @@
 A reply owes its reader one last write. Everything before that is for lag: the time between a character's arrival and
 its being seen. Text that comes evenly for T seconds and is shown by N writes has a mean lag of (sum of squared gaps)
 / 2T, least where all gaps are equal: T / 2N. So the calls that a bucket can carry are spread evenly over the time that
-the answer will go on. Nobody knows that time; `Habit` guesses it from earlier answers and from how long this one has
-lasted already. That spends the burst on short answers and glides into the bucket's steady rate on long ones.
+the answer will go on, and shared with the answers that grow beside it and those still to come.
 
-benchmarks/best_schedule.py computes what a scheduler that knew the future would reach. Weakness: a first answer that
-is fifty times longer than expected spends most of a large bucket (Slack's minute) early and grows in steps of several
-seconds later; the ones after it know better.
+Nobody knows that time. `Habit` guesses it from how long answers usually are, how fast this one comes and how much of it
+has come already; `Lane` guesses how many others will come from those of the last minutes. That spends the burst on
+short answers and glides into the bucket's steady rate on long ones; in a busy place it leaves calls for the next.
+
+benchmarks/best_schedule.py computes what a scheduler that knew the future would reach. Weakness: where answers come
+seldom, a long one spends most of a large bucket (Slack's minute), and another that is asked right after it grows in
+steps of seconds, as does one that is many times longer than any before it. Last words are in time all the same.
 """
 
 from __future__ import annotations
@@ -31,24 +34,42 @@ LATE_S = 0.5
 fifth of its rate all the time; half of that buys most of it back."""
 
 
+_FARTHEST_S = 20.0
+"""Nothing is saved for what may come later than so long after an answer's usual end."""
+
+_REMEMBERED = 10
+_LEAST_SPREAD = 0.2
+
+_WATCHED_S = 300.0
+"""How long a lane remembers the answers that came."""
+
+
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """How long answers take here from their first character to their last, as learned from those before."""
+    """How long answers are here, in characters, as learned from those before."""
 
-    typical_s: float = 1.0
-    """400 tokens at 400 a second, to begin with."""
-    spread: float = 1.0
-    """Standard deviation of the durations' logarithms: 1 means that a factor of e is nothing special."""
+    typical_chars: float = 1_500.0
+    spread: float = 1.1
+    """Standard deviation of the lengths' logarithms: 1 means that a factor of e is nothing special."""
+    weight: float = 0.3
+    """How many answers this stands for. The first guess counts little."""
 
-    def after(self, took_s: float) -> Habit:
-        """The habit after one more answer; moving means of logarithms, because durations differ by factors."""
-        apart = math.log(min(max(took_s, 0.1), 120.0) / self.typical_s)
-        return Habit(self.typical_s * math.exp(0.2 * apart), math.sqrt(0.8 * self.spread**2 + 0.2 * apart**2))
+    def after(self, chars: int) -> Habit:
+        """The habit after one more answer: mean and deviation of logarithms, because lengths differ by factors; of all
+        answers at first, of about the last ten later."""
+        weight = min(self.weight + 1.0, _REMEMBERED)
+        share = 1.0 / weight
+        apart = math.log(max(chars, 1) / self.typical_chars)
+        variance = (1.0 - share) * (self.spread**2 + share * apart**2)
+        return Habit(self.typical_chars * math.exp(share * apart), max(_LEAST_SPREAD, math.sqrt(variance)), weight)
 
-    def rest_s(self, age_s: float) -> float:
-        """How long an answer of that age is expected to go on: for the rest of a typical one, or in proportion to how
-        long it has lasted already (what has lasted will last), the more so the less answers are alike."""
-        return max(self.typical_s - age_s, (0.3 + 4.0 * self.spread) * age_s)
+    def rest_s(self, age_s: float, chars_per_s: float) -> float:
+        """How long an answer of that age and speed is to be planned for: for what is missing from a typical one, and
+        in proportion to how long it has lasted already (what has lasted will last), the more so the less answers are
+        alike. Close to the best plan for lognormal lengths, which spends calls as the square root of the chance that
+        the answer is still growing."""
+        missing_s = max(0.0, self.typical_chars / chars_per_s - age_s)
+        return missing_s + min(1.5 * self.spread * age_s, _FARTHEST_S)
 
 
 @dataclass(eq=False, slots=True)
@@ -58,21 +79,22 @@ class Lane:
     bucket: Bucket
     growing: int = 0
     """Replies that stand unfinished on the platform: each will draw on the bucket once more at its end."""
-    _ended: deque[tuple[float, float]] = field(default_factory=deque)
-    """(begin, end) of the replies that ended within one period of the bucket, by their end."""
+    _begun: deque[float] = field(default_factory=deque)
+    """When the replies that ended lately had begun, in the order of their ends."""
 
-    def end(self, began_at: float, now: float) -> None:
+    def end(self, began_at: float) -> None:
         self.growing -= 1
-        self._ended.append((began_at, now))
+        self._begun.append(began_at)
 
     def to_come(self, now: float) -> float:
-        """How many more replies are expected in one period of the bucket, if they come as they came."""
-        while self._ended and self._ended[0][1] <= now - self.bucket.per_s:
-            self._ended.popleft()
-        if not self._ended:
+        """How many more replies are expected in one period of the bucket, if they come as they came lately."""
+        while self._begun and self._begun[0] <= now - _WATCHED_S:
+            self._begun.popleft()
+        if not self._begun:
             return 0.0
-        watched_s = min(self.bucket.per_s, now - min(began_at for began_at, _ in self._ended))
-        return len(self._ended) * self.bucket.per_s / max(watched_s, MIN_GAP_S)
+        # Two that came within a second are no sign of a hundred a minute.
+        watched_s = max(now - min(self._begun), self.bucket.per_s / 20)
+        return len(self._begun) * self.bucket.per_s / watched_s
 
 
 @dataclass(eq=False, slots=True)
@@ -85,7 +107,10 @@ class Seat:
     lane: Lane | None
     """Of its edits; None where they are unlimited."""
     min_interval_s: float
+    chars: Callable[[], int]
+    """How much text has come."""
     unseen_chars: Callable[[], int]
+    """How much of it nobody can see."""
     began_at: float
     begun: bool = False
     """Whether its first character has come, at `began_at`."""
@@ -95,6 +120,10 @@ class Seat:
     """When its text was complete; from then on every write is one of the last."""
     left_at: float = -math.inf
     """When its newest write left."""
+
+    def chars_per_s(self, now: float) -> float:
+        """How fast its text comes; a common speed at first, when nothing can be told yet."""
+        return (self.chars() + 30) / (max(0.0, now - self.began_at) + 0.05)
 
     @property
     def buckets(self) -> tuple[Bucket, ...]:
@@ -127,7 +156,7 @@ def may_go_at(seat: Seat, now: float, habit: Habit) -> float:
     for bucket in seat.buckets:
         kept = reserve(bucket, seat.lane.to_come(now) if seat.lane and seat.lane.bucket is bucket else 0.0)
         at = max(at, bucket.free_at(now), bucket.free_at(now, 1 + kept) - LATE_S)
-    return max(at, _evenly_at(seat, habit))
+    return max(at, _evenly_at(seat, now, habit))
 
 
 def reserve(bucket: Bucket, to_come: float) -> int:
@@ -135,15 +164,16 @@ def reserve(bucket: Bucket, to_come: float) -> int:
     return min(bucket.capacity // 2, max(1, bucket.capacity // 10, round(to_come)))
 
 
-def _evenly_at(seat: Seat, habit: Habit) -> float:
+def _evenly_at(seat: Seat, now: float, habit: Habit) -> float:
     """When the next edit is due if the free calls are spread over what the answer still has to go."""
-    if seat.lane is None:
+    lane = seat.lane
+    if lane is None:
         return -math.inf
-    bucket = seat.lane.bucket
+    bucket = lane.bucket
     since = max(bucket.last_left_at, seat.left_at)
-    rest_s = habit.rest_s(max(0.0, since - seat.began_at))
-    last_words = seat.lane.growing * min(1.0, bucket.per_s / max(rest_s, MIN_GAP_S))
-    share = seat.lane.growing / (seat.lane.growing + seat.lane.to_come(since)) if seat.lane.growing else 1.0
+    rest_s = habit.rest_s(max(0.0, since - seat.began_at), seat.chars_per_s(now))
+    last_words = lane.growing * min(1.0, bucket.per_s / max(rest_s, MIN_GAP_S))
+    share = lane.growing / (lane.growing + lane.to_come(since)) if lane.growing else 1.0
     calls = (bucket.calls_within(since, rest_s) - last_words) * share
     return since + rest_s / (max(0.0, calls) + 1)
 

@@ -54,8 +54,15 @@ class Pacer:
         self._waiters: dict[str, list[_Waiter]] = {}
         """By the key of their lane."""
 
-    def seat(self, limits: SurfaceLimits, unseen_chars: Callable[[], int] = int) -> Seat:
-        """Give a reply its place; `leave` ends it. *unseen_chars*: how much text has come that nobody can see."""
+    def seat(
+        self, limits: SurfaceLimits, chars: Callable[[], int] = int, unseen_chars: Callable[[], int] = int
+    ) -> Seat:
+        """Give a reply its place; `leave` ends it.
+
+        Args:
+            chars: How much text has come.
+            unseen_chars: How much of it nobody can see.
+        """
         edit = self._of(limits.edit)
         contended = scarcest(edit)
         return Seat(
@@ -64,6 +71,7 @@ class Pacer:
             finish=edit if limits.finish is None else self._of(limits.finish),
             lane=self._lanes.setdefault(contended.key, Lane(contended)) if contended else None,
             min_interval_s=limits.min_interval_s,
+            chars=chars,
             unseen_chars=unseen_chars,
             began_at=self._clock.monotonic(),
         )
@@ -102,13 +110,13 @@ class Pacer:
         if seat.complete_at is None:
             seat.complete_at = self._clock.monotonic()
             if seat.begun:
-                self._habit = self._habit.after(seat.complete_at - seat.began_at)
+                self._habit = self._habit.after(seat.chars())
             self._reconsider(seat.post + seat.edit + seat.finish)
 
     def leave(self, seat: Seat) -> None:
         """The reply has nothing left to write."""
         if seat.lane and seat.posted:
-            seat.lane.end(seat.began_at, self._clock.monotonic())
+            seat.lane.end(seat.began_at)
         seat.posted = False
         self._reconsider(seat.post + seat.edit)
 

@@ -130,7 +130,9 @@ def test_a_surface_that_changes_its_ways_is_paced_by_its_new_buckets(run_virtual
         live = stage.reply()
         async with live:
             await stage.say(live, "one two three")
-            stage.surface._limits = replace(DISCORD_LIKE, edit=(Rate("slow", 1, 60.0),))
+            slow = Rate("slow", 1, 60.0)
+            stage.surface._limits = replace(DISCORD_LIKE, edit=(slow,))
+            stage.pacer.count(slow)
             await stage.say(live, "and so on " * 20)
             await live.finish()
 
