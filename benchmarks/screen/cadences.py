@@ -63,6 +63,8 @@ class Writer:
     async def show(self, text: str) -> None:
         size = self._surface.limits.max_chars
         pages = [text[start : start + size] for start in range(0, len(text), size)]
+        if not pages[-1].strip():
+            del pages[-1]  # platforms refuse a page of blanks
         for number, page in enumerate(pages):
             if number >= len(self._refs):
                 await self._sdk.call(self._surface.limits.post, lambda n=number, p=page: self._post(n, p))  # type: ignore[misc]

@@ -12,10 +12,11 @@ from core.ports import PostedPage, Rate, ReplyLedger, Shown, Surface, SurfaceLim
 
 DISCORD_LIKE = SurfaceLimits(
     max_chars=1_900,
-    post=(Rate("place:post", 5, 5.0), Rate("global", 50, 1.0)),
-    edit=(Rate("place:edit", 5, 5.0), Rate("global", 50, 1.0)),
+    post=(Rate("place:post", 5, 5.0), Rate("global", 45, 1.0)),
+    edit=(Rate("place:edit", 5, 5.0), Rate("global", 45, 1.0)),
 )
-"""Five calls in five seconds for each channel and kind, fifty a second over all (facts/discord.md 1.11)."""
+"""Five calls in five seconds for each channel and kind, fifty a second over all (facts/discord.md 1.11), of which the
+adapter leaves five to what is no write."""
 
 SLACK_LIKE = SurfaceLimits(
     max_chars=12_000,
@@ -23,6 +24,14 @@ SLACK_LIKE = SurfaceLimits(
     edit=(Rate("workspace:chat.update", 50, 60.0),),
 )
 """One post a second in a channel, fifty edits a minute in a workspace (facts/slack.md 1.3)."""
+
+SLACK_STREAM_LIKE = SurfaceLimits(
+    max_chars=9_000,
+    post=(Rate("workspace:chat.startStream", 20, 60.0),),
+    edit=(Rate("workspace:chat.appendStream", 100, 60.0),),
+    finish=(Rate("workspace:chat.stopStream", 20, 60.0),),
+)
+"""A stream in a direct message: tiers 2, 4 and 2 (facts/slack.md 1.2)."""
 
 
 class FakePlatform:
