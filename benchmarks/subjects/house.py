@@ -241,9 +241,9 @@ class House:
 
         self._screen.seen, self._screen.gone = seen, gone
         cpu_from = time.process_time()
-        # Ten tokens each 1.5 s: the last of a thousand has begun long before the first one ends, although each costs
-        # one core 20 ms. Slower would be taken for a stalled model.
-        question = rhythm(tokens, 10, 1_500, 0)
+        # Seven tokens a second: the last of a thousand has begun long before the first one ends, although each costs
+        # one core 20 ms. Longer pauses would be taken for a stalled model where the machine is busy.
+        question = rhythm(tokens, 5, 750, 0)
         for _ in range(answers):
             await self._app.inbox.accept(incoming(question))
         await half.wait()
