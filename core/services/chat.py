@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -136,8 +135,8 @@ class ChatService:
             RequestError, NoModelLeft: As the handler; BadRequest also for an empty message or an unknown persona.
             StorageError: If the history cannot be read.
         """
-        # Side by side: each is a hop to a thread, and the asker waits for both.
-        preferences, (past, own) = await asyncio.gather(self._preferences.get(incoming.user), self._past(incoming))
+        preferences = await self._preferences.get(incoming.user)
+        past, own = await self._past(incoming)
         place = f"{incoming.conversation.platform}:{incoming.conversation.channel}"
         channel = self.personas.channel(place)
         persona = self.personas.choose(incoming.options.get("persona", ""), preferences.persona, channel.persona)
