@@ -118,6 +118,8 @@ class LiveReply:
         self._shown: dict[int, Shown] = {}
         self._unsure: set[int] = set()
         """Pages that may stand on the platform without our knowing."""
+        self._announced: set[int] = set()
+        """Pages whose row says that they may stand there."""
         self._seen_chars = 0
         self._writes = 0
         self._edits = 0
@@ -270,6 +272,7 @@ class LiveReply:
     async def _write(self) -> None:
         try:
             await self._recall()
+            await self._announce_first()
             while not self._gone and (step := await self._next_step()):
                 self._follow_limits()
                 slot = await self._pacer.turn(self._seat, step.kind)
@@ -304,6 +307,22 @@ class LiveReply:
                 self._refs[posted.page] = posted.ref
         if self._refs:
             self._pacer.posted(self._seat)
+
+    async def _announce_first(self) -> None:
+        """Commit the first page's row while the model still thinks: its first words then wait for no disk.
+
+        Where that fails, the post itself tries again, with patience.
+        """
+        if self._refs or self._unsure:
+            return
+        with contextlib.suppress(StorageError):
+            await self._announce(0)
+
+    async def _announce(self, page: int) -> None:
+        """Let the ledger say that *page* may stand on the platform from now on."""
+        if page not in self._announced:
+            await self._ledger.posting(page, self._nonce(page))
+            self._announced.add(page)
 
     async def _next_step(self) -> _Step | None:
         """Wait until there is something to do; None when there never will be."""
@@ -393,7 +412,7 @@ class LiveReply:
         page, nonce = step.page, self._nonce(step.page)
         ref = await self._surface.find(page, nonce) if page in self._unsure else None
         if ref is None:
-            await self._ledger.posting(page, nonce)
+            await self._announce(page)
             if step.do == "post":
                 ref = await self._surface.post(page, step.shown, nonce)
                 self._shown[page] = step.shown
@@ -411,6 +430,7 @@ class LiveReply:
         self._refs.pop(page, None)
         self._shown.pop(page, None)
         self._unsure.discard(page)
+        self._announced.discard(page)
         await self._ledger.removed(page)
 
     def _nonce(self, page: int) -> str:

@@ -80,7 +80,13 @@ async def test_a_mention_is_answered(tmp_path: Path, slack: FakeSlack, groq: Fak
 
 async def test_a_direct_conversation(tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi) -> None:
     """A direct message is streamed; the next one in its thread comes with what was said before."""
-    groq.plays("openai/gpt-oss-20b", Say("Your name is Ada."), Say("Ada, as you said."))
+    # A model that answers before the ledger has its row is posted at once, complete; real ones think first.
+    thinking_s = 0.3
+    groq.plays(
+        "openai/gpt-oss-20b",
+        Say("Your name is Ada.", first_after_s=thinking_s),
+        Say("Ada, as you said.", first_after_s=thinking_s),
+    )
     async with open_house(tmp_path, slack, groq):
         first = slack.say("U1", "I am Ada.", channel="D1")
         await answered(slack, "D1")

@@ -373,6 +373,22 @@ def test_the_ledger_knows_of_a_post_before_the_platform(run_virtual: Run, stage:
     assert stage.ledger.rows == {0: PostedPage(0, "r1-0", "m0")}
 
 
+def test_the_first_page_is_announced_while_the_model_thinks(run_virtual: Run, stage: Stage):
+    """The first words wait for no commit: the ledger has had the page's row since before they came."""
+    before_text: list[PostedPage] = []
+
+    async def scene() -> None:
+        async with stage.reply() as live:
+            await stage.clock.sleep(0.1)
+            before_text.extend(await stage.ledger.pages())
+            await live.send(TextDelta("Hi"))
+            await live.finish()
+
+    run_virtual(scene())
+    assert before_text == [PostedPage(0, "r1-0", None)]
+    assert (stage.surface.posts, stage.surface.finds) == (1, 0)
+
+
 def test_a_page_that_an_earlier_process_posted_is_edited(run_virtual: Run, stage: Stage):
     """After a restart the same message gets the full answer."""
 
