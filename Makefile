@@ -49,7 +49,8 @@ lint: $(READY)
 
 # What is measured beside the house lives in environments of its own: it is nobody's dependency here.
 LITELLM := litellm==1.110.2
-PEER_BOTS := nanobot-ai==0.3.5
+NANOBOT := nanobot-ai==0.3.5
+HERMES := hermes-agent==0.19.0
 
 bench: $(READY) .venv-peers/.$(LITELLM)
 	$(BIN)/python -m benchmarks
@@ -57,14 +58,17 @@ bench: $(READY) .venv-peers/.$(LITELLM)
 bench-quick: $(READY)
 	$(BIN)/python -m benchmarks --quick
 
-bench-peers: $(READY) .venv-bots/.$(PEER_BOTS)
+bench-peers: $(READY) .venv-bots/.$(NANOBOT) .venv-hermes/.$(HERMES)
 	$(BIN)/python -m benchmarks --peers
 
 .venv-peers/.$(LITELLM):
 	@$(PYTHON) -m venv .venv-peers && .venv-peers/bin/pip install --quiet --disable-pip-version-check $(LITELLM) && touch $@
 
-.venv-bots/.$(PEER_BOTS):
-	@$(PYTHON) -m venv .venv-bots && .venv-bots/bin/pip install --quiet --disable-pip-version-check $(PEER_BOTS) discord.py==2.7.1 && touch $@
+.venv-bots/.$(NANOBOT):
+	@$(PYTHON) -m venv .venv-bots && .venv-bots/bin/pip install --quiet --disable-pip-version-check $(NANOBOT) discord.py==2.7.1 && touch $@
+
+.venv-hermes/.$(HERMES):
+	@$(PYTHON) -m venv .venv-hermes && .venv-hermes/bin/pip install --quiet --disable-pip-version-check $(HERMES) discord.py==2.7.1 && touch $@
 
 torture: $(READY)
 	$(BIN)/python -m tests.torture

@@ -25,14 +25,15 @@ def report(sections: Sequence[Section], *, loads: tuple[float, float], took_s: f
         f"Written by `make bench`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, in {took_s / 60:.1f} minutes. Figures "
         f"are medians of {rounds} interleaved rounds with the least and the greatest in brackets; ratios are taken "
         "round by round.",
-        *_machine(loads),
+        *machine(loads),
         f"## Goals: {met} of {known} met",
         Table(("point", "goal", "measured", ""), rows).markdown(),
     ]
     return "\n\n".join([*head, *(section.markdown() for section in sections)]) + "\n"
 
 
-def _machine(loads: tuple[float, float]) -> list[str]:
+def machine(loads: tuple[float, float]) -> list[str]:
+    """On what this was measured, in Markdown; *loads*: before and after."""
     cores = os.cpu_count() or 1
     lines = [
         f"- {_cpu()}, {cores} cores, {_memory_gb():.0f} GB, {platform.system()} {platform.release().split('-')[0]}, "

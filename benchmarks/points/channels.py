@@ -37,22 +37,8 @@ class Crowds:
     crowds: tuple[Crowd, ...]
 
     def table(self) -> Table:
-        rows = tuple(
-            (
-                f"{crowd.channels}",
-                f"{median(crowd.first_s):.2f} / {max(crowd.first_s):.2f} s",
-                f"{median(crowd.last_s):.1f} / {max(crowd.last_s):.1f} s",
-                f"{crowd.writes:,}",
-                f"{crowd.refusals}",
-            )
-            for crowd in self.crowds
-        )
         head = ("channels at once", "first text, median / slowest", "last word, median / slowest", "calls", "429s")
-        caption = (
-            f"### Real time: each channel asks once, {TOKENS} tokens at {1000 // EVERY_MS} a second, first token after "
-            f"{FIRST_TOKEN_S:g} s, {LATENCY_S * 1e3:.0f} ms latency"
-        )
-        return Table(head, rows, caption)
+        return Table(head, tuple(row(crowd) for crowd in self.crowds), f"### Real time: {caption()}")
 
     def goals(self) -> list[Goal]:
         most = self.crowds[-1]
@@ -67,6 +53,23 @@ class Crowds:
             ),
             Goal("no 429 through discord.py", str(refusals), refusals == 0),
         ]
+
+
+def row(crowd: Crowd) -> tuple[str, ...]:
+    return (
+        f"{crowd.channels}",
+        f"{median(crowd.first_s):.2f} / {max(crowd.first_s):.2f} s",
+        f"{median(crowd.last_s):.1f} / {max(crowd.last_s):.1f} s",
+        f"{crowd.writes:,}",
+        f"{crowd.refusals}",
+    )
+
+
+def caption() -> str:
+    return (
+        f"each channel asks once, {TOKENS} tokens at {1000 // EVERY_MS} a second, first token after "
+        f"{FIRST_TOKEN_S:g} s, {LATENCY_S * 1e3:.0f} ms latency"
+    )
 
 
 async def measure_tern(bench: Bench) -> Crowds:
