@@ -25,6 +25,9 @@ from core.errors import SurfaceBusy
 
 log = logging.getLogger(__name__)
 
+YOUNG_S = 1.0
+"""Headers that took longer to come are not learned from: others went out and came back meanwhile."""
+
 PATIENCE_S = 60.0
 """Longest wait for one call; its task is left to the library, whose socket fails by itself (client.py)."""
 
@@ -148,16 +151,24 @@ class Calls:
     def trace(self) -> aiohttp.TraceConfig:
         """The trace to hand to `discord.Client(http_trace=...)`, new for each client."""
         config = aiohttp.TraceConfig()
+        config.on_request_start.append(self._leaves)
         config.on_request_end.append(self._headers_came)
         config.on_response_chunk_received.append(self._body_came)
         return config
+
+    async def _leaves(
+        self, _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestStartParams
+    ) -> None:
+        context.left_at = self._clock.monotonic()
 
     async def _headers_came(
         self, _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
     ) -> None:
         call = _current.get()
         context.status = params.response.status
-        if call is not None and params.response.status != 429:
+        # Of a response that hung it is not known how old its figures are: what was counted meanwhile is newer.
+        young = self._clock.monotonic() - context.left_at < YOUNG_S
+        if call is not None and young and params.response.status != 429:
             self._buckets.read(call.kind, call.place, params.response.headers)
 
     async def _body_came(

@@ -45,6 +45,8 @@ class Ear:
 
     def count(self, rate: Rate) -> None: ...
 
+    async def take(self, rate: Rate) -> None: ...
+
 
 @dataclass
 class Bot:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from adapters.discord import calls
 from adapters.discord.message import snowflake_at
 from adapters.discord.surface import TYPING_AFTER_S
 from core import wording
@@ -90,6 +91,17 @@ async def test_headers_reach_the_pacer(bot: Bot) -> None:
     await surface.post(0, words("hi"), "nonce0")
 
     assert (surface.limits.post[0].key, 4, 5) in [(key, left, size) for key, left, _, size in bot.ear.heard]
+
+
+async def test_headers_of_a_response_that_hung_are_not_told(bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was left of a bucket long ago says nothing now: the pacer's own count is newer."""
+    monkeypatch.setattr(calls, "YOUNG_S", 0.05)
+    surface = await bot.ask()
+    bot.discord.faults.append(Fault("POST", r"/messages$", "hang", after_s=0.1))
+
+    await surface.post(0, words("hi"), "nonce0")
+
+    assert surface.limits.post[0].key not in [key for key, *_ in bot.ear.heard]
 
 
 async def test_one_bucket_for_posts_and_edits_is_noticed(bot: Bot) -> None:
