@@ -28,6 +28,13 @@ from tests.torture.trial import CONFIG, crowd_of, ended, quiet
 from tests.torture.world import Trial, Worlds, open_house, open_worlds
 
 LOOK_EVERY_S = 5.0
+
+ROOM = {"RPM": 100_000, "RPD": 10**9, "TPM": 100_000_000}
+"""Of every model: a thousand people who never rest would use up a developer's plan in seconds, and the question is what
+the house and the platforms do."""
+
+LEFT_WITHIN_S = 1_800.0
+"""How long, after the last question, answers may take to come: their deadline is half of it."""
 OUT = Path(__file__).parent.parent.parent / "benchmarks"
 
 
@@ -70,6 +77,8 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
     began = time.monotonic()
     plan = Plan(seed, CALM)
     async with open_worlds(plan) as worlds:
+        for api in (worlds.groq, worlds.openai):
+            api.limits = dict.fromkeys(api.models, ROOM)
         trial = Trial(plan, worlds, folder)
         async with open_house(trial, CONFIG, level="info") as house:
             loop = asyncio.get_running_loop()
@@ -78,7 +87,7 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
             looks: list[Look] = []
             async with asyncio.TaskGroup() as group:
                 alive = group.create_task(signs_of_life(worlds))
-                living = group.create_task(crowd.live(within_s=seconds * 10))
+                living = group.create_task(crowd.live(within_s=seconds + LEFT_WITHIN_S))
                 while loop.time() < start + seconds:
                     before = loop.time()
                     await asyncio.sleep(LOOK_EVERY_S)
