@@ -205,7 +205,8 @@ def quote(message: DiscordMessage, me: int) -> Quote:
 
 def _forwarded(forward: Forward, message: DiscordMessage) -> Quote:
     return Quote(
-        message_id=str(message.id),
+        # Not the question's own id, under which it would be taken for the question itself and left out.
+        message_id=f"{message.id}:forwarded",
         speaker_id="",
         speaker="forwarded",
         text="\n\n".join(filter(None, (forward.content, *forward.embeds))),

@@ -187,6 +187,18 @@ async def test_same_question_twice_from_discord_is_answered_once(home: Home) -> 
     assert len(home.groq.asked()) == 1
 
 
+async def test_forwarded_words_reach_the_model(home: Home) -> None:
+    """What somebody forwards in a direct message is what the model reads."""
+    dm = home.discord.dm(home.ada)
+    home.groq.plays("*", Say("A lamp."))
+    source = await home.discord.say(home.channel, home.discord.person("Bob"), "The lamp is broken.")
+
+    await home.discord.say(dm, home.ada, forward=source)
+    await until(lambda: any("A lamp." in message.content for message in home.discord.said(dm)), 20)
+
+    assert "The lamp is broken." in str(home.groq.asked()[-1].body)
+
+
 async def test_voice_clip_is_heard_and_answered(home: Home) -> None:
     """A voice message in a direct message is a question asked aloud; what was heard is shown with the answer."""
     dm = home.discord.dm(home.ada)
