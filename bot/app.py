@@ -423,7 +423,7 @@ class App:
             reader=self._workshop,
         )
         try:
-            server = await self._opened.enter_async_context(WebServer(application, web))
+            server = await self._opened.enter_async_context(WebServer(application, web, self.clock))
         except OSError as error:
             raise SettingsError([_cannot_listen(error, web.host, web.port)]) from error
         self.url = server.url

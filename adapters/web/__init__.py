@@ -20,7 +20,7 @@ Wiring, for bot/app.py:
         banner=lambda: core.wording.LOCAL_MODEL if no_key else "",
         extra_routes=slack.routes(),           # mounted without keys
     )
-    async with WebServer(app, settings) as server:
+    async with WebServer(app, settings, clock) as server:
         print(server.url)
 
 The path of a message from the page:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.clock import Clock
+
 LOOK_EVERY_S = 5.0
 
 
@@ -46,12 +48,11 @@ class Patience:
         self._first_request_s = first_request_s
         self._known: dict[Connection, _Known] = {}
 
-    async def watch(self) -> None:
+    async def watch(self, clock: Clock) -> None:
         """Until cancelled."""
-        clock = asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            self.look(clock())
+            await clock.sleep(LOOK_EVERY_S)
+            self.look(clock.monotonic())
 
     def heard(self, connection: Connection) -> None:
         """A whole head came: from now on aiohttp's own limit between requests holds."""

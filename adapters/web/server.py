@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from adapters.web.patience import Patience
 from adapters.web.settings import WebSettings
+from core.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +39,9 @@ _protocol_log.addFilter(_Untold())
 class WebServer:
     """Serves an application while the block runs. Raises OSError when the address cannot be bound."""
 
-    def __init__(self, app: web.Application, settings: WebSettings) -> None:
+    def __init__(self, app: web.Application, settings: WebSettings, clock: Clock) -> None:
         self._settings = settings
+        self._clock = clock
         self._tasks = asyncio.TaskGroup()
         self._watching: asyncio.Task[None] | None = None
         self._patience = Patience(
@@ -74,7 +76,7 @@ class WebServer:
             await self._runner.cleanup()
             raise
         await self._tasks.__aenter__()
-        self._watching = self._tasks.create_task(self._patience.watch(), name="web patience")
+        self._watching = self._tasks.create_task(self._patience.watch(self._clock), name="web patience")
         port = self._runner.addresses[0][1]
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         self.url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104 (a comparison)

@@ -214,7 +214,7 @@ async def a_house(
             new_id=new_id,
         )
         # the socket is always on loopback; what the settings say decides who may come in
-        async with WebServer(app, replace(settings, host="127.0.0.1")) as server:
+        async with WebServer(app, replace(settings, host="127.0.0.1"), SystemClock()) as server:
             house.url, house.server = server.url, server
             running = asyncio.create_task(adapter.run(house.intake, house.commands))
             await asyncio.sleep(0)
