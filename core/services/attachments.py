@@ -116,8 +116,11 @@ class Attachments:
         """Return the parts of all attachments, the question's own first, then those of quoted messages, in order."""
         found = everything_attached(incoming)
         taken, left = found[: self._limits.max_files], found[self._limits.max_files :]
-        for item in left:
-            await send(_declined(item, f"I read at most {self._limits.max_files} files of one message"))
+        too_many = f"I read at most {self._limits.max_files} files of one message"
+        for item in left[:_NAMED]:
+            await send(_declined(item, too_many))
+        if more := len(left[_NAMED:]):
+            await send(Notice("declined", {"name": f"{more} more", "reason": too_many}))
         room = asyncio.Semaphore(self._limits.at_once)
 
         async def one(item: Attachment, number: int) -> tuple[Part, ...]:
@@ -355,6 +358,10 @@ def _place(incoming: Incoming) -> str:
 
 def _file(opening: str, item: Attachment, text: str) -> Text:
     return Text(f"{opening.format(name=_safe(item.name))}{text.replace('</file>', '< /file>')}{_CLOSE_FILE}")
+
+
+_NAMED = 3
+"""Files too many that are named; a thousand of them would fill pages."""
 
 
 def _declined(item: Attachment, why: str) -> Notice:
