@@ -73,6 +73,7 @@ bench-peers: $(READY) .venv-bots/.$(NANOBOT) .venv-hermes/.$(HERMES)
 torture: $(READY)
 	$(BIN)/python -m tests.torture
 	$(BIN)/python -m tests.torture.batch_trial
+	$(BIN)/python -m tests.torture.storage_trial
 
 # --universal: one lock for every platform and Python that we support, with markers where they differ.
 lock:
