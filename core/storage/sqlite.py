@@ -30,7 +30,7 @@ _PROGRESS_STEPS = 100_000
 """Virtual machine instructions between two looks at the clock while checking: some milliseconds."""
 
 
-def open_engine(path: Path, *, writer: bool, busy_s: float = BUSY_S) -> Engine:
+def open_engine(path: Path, *, writer: bool, busy_s: float | None = None) -> Engine:
     """An engine on one file, whose statements wait *busy_s* for another process.
 
     The writer's transactions take the write lock at once (BEGIN IMMEDIATE): a transaction that began reading and then
@@ -43,7 +43,11 @@ def open_engine(path: Path, *, writer: bool, busy_s: float = BUSY_S) -> Engine:
         max_overflow=0,
         pool_reset_on_return="rollback",
         query_cache_size=500,
-        connect_args={"check_same_thread": False, "timeout": busy_s, "cached_statements": 256},
+        connect_args={
+            "check_same_thread": False,
+            "timeout": BUSY_S if busy_s is None else busy_s,
+            "cached_statements": 256,
+        },
     )
 
     @event.listens_for(engine, "connect")
