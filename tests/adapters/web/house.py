@@ -20,6 +20,7 @@ from core.incoming import ConversationKey, Incoming, UserKey
 from core.models import ModelSpec
 from core.ports import AdapterHealth, ConversationSummary, ShownTurn
 from core.requests import ChatRequest, Finish, Reply, ToolCall, Usage
+from tests.fakes.clock import LoopClock
 from tests.fakes.desk import FakeCommands, FakeIntake
 from tests.fakes.provider import a_model
 
@@ -214,7 +215,7 @@ async def a_house(
             new_id=new_id,
         )
         # the socket is always on loopback; what the settings say decides who may come in
-        async with WebServer(app, replace(settings, host="127.0.0.1"), SystemClock()) as server:
+        async with WebServer(app, replace(settings, host="127.0.0.1"), LoopClock()) as server:
             house.url, house.server = server.url, server
             running = asyncio.create_task(adapter.run(house.intake, house.commands))
             await asyncio.sleep(0)
