@@ -47,8 +47,9 @@ def highlight(code: str, language: str) -> str:
         def write(self, piece: str) -> None:
             pieces.append(piece)
 
-    _FORMATTER.format(lexer.get_tokens(code), _Pieces())
-    html = "".join(pieces)
+    rest = code.lstrip("\ufeff")
+    _FORMATTER.format(lexer.get_tokens(rest), _Pieces())
+    html = code[: len(code) - len(rest)] + "".join(pieces)  # Pygments would take a byte order mark away
     return html if code.endswith("\n") else html.removesuffix("\n")  # Pygments ends every text with a line end
 
 

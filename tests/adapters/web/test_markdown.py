@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adapters.web.growing import GrowingHtml
@@ -219,6 +219,8 @@ def test_a_paragraph_beyond_the_bound_keeps_every_character():
 
 @pytest.mark.parametrize("language", ["python", "rust", "no-such-language", "", "html", "diff"])
 @given(code=st.text(max_size=200))
+@example(code="\ufeff")
+@example(code="\ufeff\ufeffx = 1\n")
 @settings(max_examples=40, deadline=None)
 def test_colours_lose_no_character_of_code(language, code):
     """Highlighted code reads exactly as it was written, whatever the language."""
