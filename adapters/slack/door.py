@@ -124,7 +124,7 @@ class Door:
         if incoming is None:
             return
         incoming = await self._described(incoming)
-        receipt = await (desk.intake.revise(incoming) if known else desk.intake.accept(incoming))
+        receipt = await desk.intake.revise(incoming)  # as `accept` where it is not known, and it may be known by now
         await self._received(receipt, incoming)
 
     def _may_come(self, message_id: str) -> bool:

@@ -176,6 +176,21 @@ async def test_an_edit_may_come_before_its_question(house: House) -> None:
     assert [incoming.text for incoming in house.intake.duplicates] == ["2+2?"]
 
 
+async def test_an_edit_may_overtake_its_question_at_the_door(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slack's deliveries are taken side by side: a question that is accepted while its edit is looked at is revised."""
+    message = house.slack.say("U1", "<@U0TERN> 2+2?")
+    await house.settle()
+
+    async def not_yet(*key: str) -> bool:
+        return False
+
+    monkeypatch.setattr(house.intake, "seen", not_yet)
+    house.slack.edit(message, "<@U0TERN> 2+3?")
+    await house.settle()
+
+    assert [incoming.text for incoming in house.intake.revised] == ["2+3?"]
+
+
 async def test_an_edit_of_an_old_question_that_nobody_knows_is_left_alone(house: House) -> None:
     """What was asked of the bot before it listened is not asked by an edit."""
     message = house.slack.say("U1", "<@U0TERN> 2+2?", silently=True)
