@@ -132,7 +132,7 @@ class HttpCaller:
         except OSError as error:
             raise self._failed(error, model) from error
         try:
-            if head.status >= 400:
+            if not 200 <= head.status < 300:
                 raise await self._refusal(head, body, model)
             yield Answer(_told(head), body)
         finally:
@@ -146,6 +146,9 @@ class HttpCaller:
             said = await body.read_all()
         except ConnectionError as error:
             return self._failed(error, model)
+        if head.status < 400:
+            # Following it would hand the key and people's words to a place that nobody configured.
+            said = f"The address has moved to {headers.get('location', 'somewhere else')}".encode()
         return error_for(head.status, said, headers, provider=self._provider, model=model.id if model else "")
 
     def _failed(self, error: Exception, model: ModelSpec | None) -> ConnectionFailed:

@@ -11,6 +11,7 @@ from core.errors import (
     ConnectionFailed,
     KeyRejected,
     ProviderError,
+    RequestRejected,
     Stalled,
     StreamBroken,
 )
@@ -326,6 +327,16 @@ async def test_status_200_with_something_else(
         await groq(ask(), MODEL, heard.send)
 
     assert caught.value.cause_kind == kind
+
+
+async def test_a_redirect_is_told_and_not_followed(groq: GroqProvider, groq_api: FakeLlmApi, heard: Heard) -> None:
+    """Neither the key nor people's words go to an address that nobody configured."""
+    groq_api.plays(SMALL, Fail(308, "", {"Location": "https://elsewhere.example/v1"}))
+
+    with pytest.raises(RequestRejected, match="moved to https://elsewhere"):
+        await groq(ask(), MODEL, heard.send)
+
+    assert len(groq_api.requests) == 1
 
 
 async def test_an_answer_without_a_word_is_broken(groq: GroqProvider, groq_api: FakeLlmApi, heard: Heard) -> None:
