@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from core.errors import ProviderError, Stalled
@@ -54,19 +55,16 @@ class Completions:
         call.thoughts = decoder.reasoning
         sent_at = asyncio.get_running_loop().time()
         try:
-            async with (
-                asyncio.timeout(limits.first_token_s) as deadline,
-                self._caller.chat(chat_body(call.request, call.model, self._flavour), call.model) as answer,
-            ):
-                deadline.reschedule(None)
-                call.request_id = answer.headers.get("x-request-id", "")
-                left_s = limits.first_token_s - (asyncio.get_running_loop().time() - sent_at)
-                with Silence(answer.body, left_s) as silence:
-                    lost = await self._read(answer.body, decoder, call, silence)
+            async with asyncio.timeout(limits.first_token_s) as deadline:
+                answer = await self._caller.chat(chat_body(call.request, call.model, self._flavour), call.model)
         except TimeoutError as error:
             if not deadline.expired():
                 raise
             raise call.stalled(limits.first_token_s, first=True) from error
+        call.request_id = answer.request_id
+        left_s = limits.first_token_s - (asyncio.get_running_loop().time() - sent_at)
+        with closing(answer.body) as body, Silence(body, left_s) as silence:
+            lost = await self._read(body, decoder, call, silence)
         call.finish, call.reported, call.calls = decoder.finish, decoder.usage, decoder.tool_calls
         call.request_id = decoder.provider_request_id or call.request_id
         if decoder.finish is not None:
@@ -98,6 +96,7 @@ class Completions:
                 decoder.tool_deltas.clear()
             if not data or decoder.fault is not None:
                 return lost
+            data = b""  # it would be held while the next read waits
             if decoder.tokens > tokens:
                 tokens = decoder.tokens  # whatever was handed on was a token
                 silence.heard()
@@ -112,12 +111,11 @@ class Completions:
         """Ask without streaming and deliver the answer as one delta."""
         limit_s = self._timeouts.whole_s(call.model, call.request.max_output_tokens or call.model.max_output)
         try:
-            async with (
-                asyncio.timeout(limit_s) as deadline,
-                self._caller.chat(chat_body(call.request, call.model, self._flavour), call.model) as answer,
-            ):
-                call.request_id = answer.headers.get("x-request-id", "")
-                raw = await answer.body.read_all()
+            async with asyncio.timeout(limit_s) as deadline:
+                answer = await self._caller.chat(chat_body(call.request, call.model, self._flavour), call.model)
+                call.request_id = answer.request_id
+                with closing(answer.body) as body:
+                    raw = await body.read_all()
         except TimeoutError as error:
             if not deadline.expired():
                 raise

@@ -9,8 +9,8 @@ seconds at the moment that Groq fails.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -45,20 +45,23 @@ def ignore_headers(model: ModelSpec, headers: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with status 200 whose body is still coming. Whoever opened it closes it."""
+    """An answer with status 200 whose body is still coming. Whoever opened it closes the body."""
 
-    headers: Mapping[str, str]
+    request_id: str
+    """The provider's; "" where it named none. The other headers are heard by OnHeaders and not kept."""
     body: Body
 
 
 class Caller(Protocol):
-    """How a chat request gets to a provider. Raises ProviderError; leaving the context closes the connection."""
+    """How a chat request gets to a provider. Raises ProviderError."""
 
     async def ready(self) -> None:
         """Return when `chat` will not have to load anything first."""
         ...
 
-    def chat(self, body: Mapping[str, Any], model: ModelSpec) -> AbstractAsyncContextManager[Answer]: ...
+    async def chat(self, body: Mapping[str, Any], model: ModelSpec) -> Answer:
+        """Send *body* and wait for the head of the answer. Nothing of the request is held while the answer comes."""
+        ...
 
 
 class HttpCaller:
@@ -94,21 +97,17 @@ class HttpCaller:
         """Read the trusted certificates, once and in a thread. Raises KeyRejected."""
         await self._open()
 
-    @asynccontextmanager
-    async def chat(self, body: Mapping[str, Any], model: ModelSpec) -> AsyncIterator[Answer]:
-        async with self._request("POST", "/chat/completions", model, msgspec.json.encode(body)) as answer:
-            self._on_headers(model, answer.headers)
-            yield answer
+    async def chat(self, body: Mapping[str, Any], model: ModelSpec) -> Answer:
+        return await self._request("POST", "/chat/completions", model, msgspec.json.encode(body))
 
     async def models(self) -> Sequence[RemoteModel]:
         """What GET /models lists. Raises ProviderError."""
         await self.ready()
         try:
-            async with (
-                asyncio.timeout(LIST_TIMEOUT_S) as deadline,
-                self._request("GET", "/models", None, b"") as answer,
-            ):
-                return read_models(await answer.body.read_all())
+            async with asyncio.timeout(LIST_TIMEOUT_S) as deadline:
+                answer = await self._request("GET", "/models", None, b"")
+                with closing(answer.body) as body:
+                    return read_models(await body.read_all())
         except ConnectionError as error:
             raise broken("closed", provider=self._provider, model="", detail=str(error)) from error
         except TimeoutError as error:
@@ -121,8 +120,7 @@ class HttpCaller:
         if self._opened is not None:
             await self._opened[0].close()
 
-    @asynccontextmanager
-    async def _request(self, method: str, path: str, model: ModelSpec | None, content: bytes) -> AsyncIterator[Answer]:
+    async def _request(self, method: str, path: str, model: ModelSpec | None, content: bytes) -> Answer:
         connections, headers = await self._open()
         typed = ((b"Content-Type", b"application/json"),) if content else ()
         try:
@@ -132,24 +130,25 @@ class HttpCaller:
         except OSError as error:
             raise self._failed(error, model) from error
         try:
+            told = _told(head)
+            if model is not None:
+                self._on_headers(model, told)
             if not 200 <= head.status < 300:
-                raise await self._refusal(head, body, model)
-            yield Answer(_told(head), body)
-        finally:
+                raise await self._refusal(head.status, told, body, model)
+        except BaseException:
             body.close()
+            raise
+        return Answer(told.get("x-request-id", ""), body)
 
-    async def _refusal(self, head: Head, body: Body, model: ModelSpec | None) -> Exception:
-        headers = _told(head)
-        if model is not None:
-            self._on_headers(model, headers)
+    async def _refusal(self, status: int, told: Mapping[str, str], body: Body, model: ModelSpec | None) -> Exception:
         try:
             said = await body.read_all()
         except ConnectionError as error:
             return self._failed(error, model)
-        if head.status < 400:
+        if status < 400:
             # Following it would hand the key and people's words to a place that nobody configured.
-            said = f"The address has moved to {headers.get('location', 'somewhere else')}".encode()
-        return error_for(head.status, said, headers, provider=self._provider, model=model.id if model else "")
+            said = f"The address has moved to {told.get('location', 'somewhere else')}".encode()
+        return error_for(status, said, told, provider=self._provider, model=model.id if model else "")
 
     def _failed(self, error: Exception, model: ModelSpec | None) -> ConnectionFailed:
         detail = f"{type(error).__name__}: {error}".removesuffix(": ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -89,6 +89,11 @@ class AnswerReader:
             return self._inflate.decompress(body)
         except zlib.error as error:
             raise Malformed(f"a body that cannot be unpacked: {error}") from error
+
+    def forget_headers(self) -> None:
+        """They have been read; the answer may grow for a minute."""
+        if self.head is not None:
+            self.head = replace(self.head, headers=())
 
     def close(self) -> bool:
         """The connection was closed: return whether the answer is whole."""

@@ -78,12 +78,13 @@ class Body:
         self._waiter: asyncio.Future[None] | None = None
 
     async def head(self) -> Head:
-        """Wait for status and headers. Raises ConnectionError."""
-        while self._reader.head is None:
+        """Wait for status and headers, which are handed out once. Raises ConnectionError."""
+        while (head := self._reader.head) is None:
             if self._lost is not None:
                 raise self._lost
             await self._news()
-        return self._reader.head
+        self._reader.forget_headers()
+        return head
 
     async def read(self) -> bytes:
         """Return everything that has arrived, waiting for at least one byte; b"" at the end.

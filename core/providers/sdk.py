@@ -16,7 +16,8 @@ from typing import Any
 from core.errors import ConnectionFailed, Stalled
 from core.models import ModelSpec
 from core.providers.failures import broken, error_for
-from core.providers.http import Answer, OnHeaders, lower
+from core.providers.http import OnHeaders, lower
+from core.providers.http_client import Body
 from core.providers.transport import body_of
 
 
@@ -64,8 +65,8 @@ class SdkCaller:
         name = model.id if model else ""
         await self._open()
         try:
-            async with asyncio.timeout(limit_s) as deadline, self._opened_answer(ask, model) as answer:
-                return await answer.body.read_all()
+            async with asyncio.timeout(limit_s) as deadline, self._opened_body(ask, model) as body:
+                return await body.read_all()
         except ConnectionError as error:
             raise broken("closed", provider=self._provider, model=name, detail=str(error)) from error
         except TimeoutError as error:
@@ -81,19 +82,18 @@ class SdkCaller:
             await self._opened.client.close()
 
     @asynccontextmanager
-    async def _opened_answer(self, ask: Callable[[Any], Any], model: ModelSpec | None) -> AsyncIterator[Answer]:
+    async def _opened_body(self, ask: Callable[[Any], Any], model: ModelSpec | None) -> AsyncIterator[Body]:
         opened = await self._open()
         asking = ask(opened.client)
         try:
             response = await asking.__aenter__()
         except Exception as error:
             raise self._translated(opened, error, model) from error
-        headers = lower(response.headers)
         if model is not None:
-            self._on_headers(model, headers)
+            self._on_headers(model, lower(response.headers))
         body = body_of(response.http_response)
         try:
-            yield Answer(headers, body)
+            yield body
         finally:
             body.close()
             await asking.__aexit__(None, None, None)
