@@ -90,8 +90,8 @@ class Settings:
             discord_message_content=reader.flag("DISCORD_MESSAGE_CONTENT", default=False),
             local_model=reader.checked("LOCAL_MODEL", _local_model),
             database_url=reader.checked("DATABASE_URL", _database_url),
-            data_dir=reader.path("DATA_DIR", default=Path("data")),
-            tern_config=reader.path("TERN_CONFIG", default=Path("tern.toml")),
+            data_dir=Path(reader.checked("DATA_DIR", lambda value: str(_path(value))) or "data"),
+            tern_config=Path(reader.checked("TERN_CONFIG", _config_file) or "tern.toml"),
             host=reader.text("HOST") or "127.0.0.1",
             port=reader.port("PORT", default=8080),
             api_keys=tuple(key for key in re.split(r"[,\s]+", reader.text("API_KEYS")) if key),
@@ -100,8 +100,6 @@ class Settings:
             log_format=cast(LogFormat, reader.choice("LOG_FORMAT", ("auto", "console", "json"))),
             https_proxy=reader.url("HTTPS_PROXY", also="https_proxy"),
         )
-        if "TERN_CONFIG" in environ and environ["TERN_CONFIG"].strip() and not settings.tern_config.is_file():
-            reader.problems.append(f"TERN_CONFIG names {settings.tern_config}, which is not a file")
         if reader.problems:
             raise SettingsError(reader.problems)
         return settings
@@ -196,7 +194,11 @@ def near_misses(environ: Mapping[str, str]) -> list[str]:
 
 
 class _Reader:
-    """Reads one variable at a time and collects what is wrong. Never repeats a secret's value."""
+    """Reads one variable at a time and collects what is wrong. Never repeats a secret's value.
+
+    A *check* answers with the value to use, or raises ValueError with what to do, in words of our own: the library's
+    may repeat what they could not read.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -213,8 +215,9 @@ class _Reader:
         return value
 
     def checked(self, name: str, check: Callable[[str], str]) -> str:
-        """*check* returns the value to use or raises ValueError with what to do."""
         value = self.text(name)
+        if not value.isprintable():
+            return ""
         try:
             return check(value) if value else ""
         except ValueError as error:
@@ -223,24 +226,15 @@ class _Reader:
 
     def url(self, name: str, *, schemes: tuple[str, ...] = ("https", "http"), also: str = "") -> str:
         value = self.text(name) or (self.text(also) if also else "")
-        try:
-            parts = urlsplit(value)
-            valid = not value or (parts.scheme in schemes and bool(parts.hostname))
-        except ValueError:
-            valid = False
-        if not valid:
+        if value and not _is_url(value, schemes):
             self.problems.append(f"{name} must be a URL that begins with {schemes[0]}://")
         return value.rstrip("/")
-
-    def path(self, name: str, *, default: Path) -> Path:
-        value = self.text(name)
-        return Path(value).expanduser() if value else default
 
     def port(self, name: str, *, default: int) -> int:
         value = self.text(name)
         if not value:
             return default
-        if not value.isdecimal() or int(value) > 65_535:
+        if not re.fullmatch(r"\d{1,5}", value) or int(value) > 65_535:
             self.problems.append(f"{name} must be a number from 0 to 65535, not {value!r}")
             return default
         return int(value)
@@ -267,17 +261,51 @@ def _local_model(value: str) -> str:
     if value.lower() in {"off", "none", "false", "0", "no"}:
         return "off"
     if value.startswith(("http://", "https://")):
-        if not urlsplit(value).hostname:
+        if not _is_url(value, ("http", "https")):
             raise ValueError("must be a whole URL, for example http://127.0.0.1:11434/v1")
         return value
-    path = Path(value).expanduser()
-    if not path.is_file():
-        raise ValueError(f"names {path}, which is not a file; give a GGUF file, a URL, or off")
+    path = _path(value)
+    if not _is_file(path):
+        # Not repeated: a URL with a mistake in its first letters ends here, with the key it may carry.
+        raise ValueError("is not a file; give the path of a GGUF file, a URL, or off")
     return str(path)
+
+
+def _config_file(value: str) -> str:
+    path = _path(value)
+    if not _is_file(path):
+        raise ValueError(f"names {path}, which is not a file")
+    return str(path)
+
+
+def _path(value: str) -> Path:
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        raise ValueError("begins with ~ and the name of nobody here; give the path in full") from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # longer than any file's name
+        return False
+
+
+def _is_url(value: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in schemes and bool(parts.hostname) and (parts.port is None or parts.port >= 0)
+    except ValueError:  # a port that is no number among others; it is first looked at when it is asked for
+        return False
 
 
 def _database_url(value: str) -> str:
     scheme, found, _ = value.partition("://")
+    try:
+        urlsplit(value)
+    except ValueError:  # not chained: it holds the password
+        raise ValueError("cannot be taken apart; write / ? # [ ] of a password as %2F %3F %23 %5B %5D") from None
     if not found or not re.fullmatch(r"[a-z0-9]+(\+[a-z0-9]+)?", scheme):
         raise ValueError("must be a URL, for example sqlite:///data/tern.db")
     return value

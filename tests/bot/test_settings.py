@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from bot.settings import NAMES, Settings, environment, near_misses, parse_dotenv, public
 from core.errors import SettingsError
@@ -51,6 +55,10 @@ def test_all_problems_are_reported_together() -> None:
         ("OPENAI_API_KEY", "gsk_secret", "a Groq key"),
         ("DISCORD_BOT_TOKEN", "Bot secret", '"Bot " before it'),
         ("GROQ_API_KEY", "gsk_a\x00secret", "control character"),
+        ("GROQ_BASE_URL", "http://localhost:port", "begins with https://"),
+        ("LOCAL_MODEL", "htp://key:secret@localhost/v1", "not a file"),
+        ("LOCAL_MODEL", "http://key:secret@\u2100/v1", "whole URL"),
+        ("DATABASE_URL", "postgresql://tern:secret[1]@db/tern", "%5B"),
     ],
 )
 def test_wrong_value_says_what_to_do(name: str, value: str, expected: str) -> None:
@@ -147,6 +155,78 @@ def test_real_environment_beats_dotenv(tmp_path: Path, monkeypatch: pytest.Monke
 
     assert settings.groq_api_key == ""
     assert settings.port == 9000
+
+
+PIECES = (
+    *(
+        "http://",
+        "https://",
+        "htp://",
+        "sqlite://",
+        "wss://",
+        "//",
+        "/",
+        "..",
+        "~",
+        "~nobody",
+        "[",
+        "]",
+        "::1",
+        "@",
+        ":",
+    ),
+    *("?", "#", "%", "\0", "\n", " ", "\ud800", "\u2100", "\u200b", "\u0663", "\xb2", "\xe9", "9" * 5_000, "x" * 300),
+    *("xapp-", "gsk_", "Bot ", "true", "8080", "host", "off"),
+)
+SECRET = "hunter2"
+HIDDEN = frozenset(each.name.upper() for each in fields(Settings) if not each.repr)
+
+
+@given(st.dictionaries(
+    st.sampled_from((*NAMES, "https_proxy")),
+    st.lists(st.sampled_from(PIECES) | st.just(SECRET) | st.text(st.characters(codec=None), max_size=3), max_size=5)
+    .map("".join), max_size=6,
+))  # fmt: skip
+@example({"DATA_DIR": "~nobody"})
+@example({"TERN_CONFIG": "x" * 300})
+@example({"TERN_CONFIG": "\0"})
+@example({"TERN_CONFIG": "\ud800"})
+@example({"LOCAL_MODEL": "x" * 300})
+@example({"LOCAL_MODEL": "http://[hunter2"})
+@example({"PORT": "9" * 5_000})
+@example({"DATABASE_URL": "https://user:hunter2@a\u2100"})
+def test_any_environment_is_settings_or_sentences(environ: dict[str, str]) -> None:
+    """Whatever stands in the variables, they are read, or every problem is a line that can be printed, begins with the
+    variable's name and repeats nothing of a hidden one."""
+    told = {name: value for name, value in environ.items() if name in HIDDEN or SECRET not in value}
+
+    found: Settings | None = None
+    said: tuple[str, ...] = ()
+    try:
+        found = Settings.from_env(told)
+    except SettingsError as error:
+        said = error.problems
+
+    assert (found is None) == bool(said)
+    for problem in said:
+        assert problem.startswith((*NAMES, "https_proxy"))
+        assert len(problem.encode().splitlines()) == 1
+        assert SECRET not in problem
+    if found is not None:
+        assert SECRET not in f"{found!r}{public(found)}"
+        assert all(found.secrets())
+
+
+@given(st.lists(st.sampled_from((*PIECES, SECRET, "A=", "export ", "'", '"', "=")) | st.text(max_size=3)).map("".join))
+def test_any_dotenv_is_read_or_named_by_line(text: str) -> None:
+    """Whatever stands in .env; no line is repeated, for it may hold a secret."""
+    said: tuple[str, ...] = ()
+    try:
+        parse_dotenv(text)
+    except SettingsError as error:
+        said = error.problems
+
+    assert all(re.fullmatch(r"\.env, line \d+: expected NAME=value", problem) for problem in said)
 
 
 def test_misspelt_name_gets_a_hint() -> None:
