@@ -8,6 +8,7 @@ only thing that changes by itself, the date, stands last and changes once a day.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -62,13 +63,14 @@ def system_prompt(incoming: Incoming, persona: Persona, bot_name: str, now: floa
     """The system turn's text. *now* is epoch seconds; the date is the asker's, where the platform tells the zone."""
     place = _PLACES.get(incoming.conversation.platform, "a chat")
     reader = "one person, in private" if incoming.direct else "a conversation that several people read"
+    return _system_prompt(bot_name, persona.prompt.strip(), place, reader, _date(now, incoming.tz))
+
+
+@lru_cache(64)
+def _system_prompt(bot_name: str, persona: str, place: str, reader: str, date: str) -> str:
+    """One string for all answers that are told the same: each of them holds it while it grows."""
     return "\n\n".join(
-        (
-            _GENERAL.format(name=bot_name),
-            persona.prompt.strip(),
-            f"You are writing in {place}, to {reader}.",
-            f"Today is {_date(now, incoming.tz)}.",
-        )
+        (_GENERAL.format(name=bot_name), persona, f"You are writing in {place}, to {reader}.", f"Today is {date}.")
     )
 
 
