@@ -69,6 +69,13 @@ class LiveReply:
         SurfaceBusy: From `finish` and `conclude`, when the platform refused for `patience_s`.
     """
 
+    # A dictionary of so many attributes would take 1.6 KB for each growing answer.
+    __slots__ = ("_announced", "_asked_mono", "_changed", "_clock", "_closing", "_composer", "_deaf", "_draft",
+                 "_edits", "_ended_at", "_ending", "_failure", "_files", "_first_shown_at", "_gone", "_group",
+                 "_last_text_at", "_ledger", "_limits", "_pacer", "_patience_s", "_platform", "_refs", "_refused",
+                 "_reply_id", "_request_id", "_seat", "_seen_chars", "_shown", "_signal", "_surface",
+                 "_text_shown_at", "_unsure", "_visible", "_writer", "_writes", "_written")  # fmt: skip
+
     def __init__(
         self,
         surface: Surface,
