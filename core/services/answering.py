@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -229,10 +229,7 @@ class Answering:
 
     async def _answer(self, job: _Job) -> None:
         listener = _Listener(job.live.send, self._clock, self._clock.monotonic())
-        async with asyncio.TaskGroup() as group:
-            limit = group.create_task(self._stop_at_deadline(job))
-            came = await self._unless_stopped(job.stop, self._ask(job, listener))
-            limit.cancel()
+        came = await self._unless_stopped(job.stop, self._ask(job, listener), self._stop_at_deadline(job))
         match came:
             case Answered():
                 await self._finish(job, came, listener)
@@ -366,14 +363,19 @@ class Answering:
 
     # --- means ---
 
-    async def _unless_stopped(self, stop: Stop, work: Any) -> Any:
-        """Await *work*, which raises nothing but cancellation; None when a stop comes first."""
+    async def _unless_stopped(
+        self, stop: Stop, work: Coroutine[Any, Any, Any], *watches: Coroutine[Any, Any, None]
+    ) -> Any:
+        """Await *work*, which raises nothing but cancellation; None when a stop comes first. *watches* end with it."""
+
+        async def end_when_stopped() -> None:
+            await stop.wanted()
+            working.cancel()
+
         async with asyncio.TaskGroup() as group:
             working = group.create_task(work)
-            stopping = group.create_task(stop.wanted())
-            await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-            working.cancel()
-            stopping.cancel()
+            beside = [group.create_task(watch) for watch in (end_when_stopped(), *watches)]
+            working.add_done_callback(lambda _: [task.cancel() for task in beside])
         return None if working.cancelled() else working.result()
 
     async def _stop_at_deadline(self, job: _Job) -> None:
