@@ -228,6 +228,10 @@ class Config:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise SettingsError([_syntax_problem(name, str(error), last_line=text.count("\n") + 1)]) from error
+        except ValueError as error:  # Python takes no number of more than 4,300 digits, and tomllib passes that on
+            raise SettingsError([f"{name}: not valid TOML: a number has too many digits"]) from error
+        except RecursionError as error:
+            raise SettingsError([f"{name}: lists or tables stand too deep in each other"]) from error
         lines = lines_of(text)
         reader = _Reader()
         config: Config = reader.value(cls, table, ())
@@ -334,8 +338,10 @@ class _Reader:
     def _plain(self, wanted: Any, given: Any, path: tuple[str, ...]) -> Any:
         if wanted is Any:
             return given
-        if wanted is float and isinstance(given, int) and not isinstance(given, bool):
-            given = float(given)
+        if type(given) is int and wanted in (int, float):
+            if given >= _TOO_LARGE:
+                return self._wrong(path, f"{_PLAIN[wanted]} below 2^63", given)
+            given = wanted(given)
         if type(given) is not wanted:
             return self._wrong(path, _PLAIN[wanted], given)
         if wanted in (int, float) and not (math.isfinite(given) and given >= 0):
@@ -360,8 +366,15 @@ class _Reader:
         return wanted(**values)
 
     def _wrong(self, path: tuple[str, ...], wanted: str, given: Any) -> None:
-        self.mistakes.append((path, f'"{path[-1]}" must be {wanted}, not {_shown(given)}'))
+        given_instead = "" if path[:2] == _MAY_HOLD_KEYS else f", not {_shown(given)}"
+        self.mistakes.append((path, f'"{path[-1]}" must be {wanted}{given_instead}'))
 
+
+_MAY_HOLD_KEYS = ("mcp", "servers")
+"""A server's command, address and environment may; nothing of them is repeated."""
+
+_TOO_LARGE = 2**63
+"""What TOML asks of a reader, and the database can hold."""
 
 _PLAIN = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -383,6 +396,8 @@ def _shown(given: Any) -> str:
             return "a table"
         case list():
             return "a list"
+        case int() if abs(given) >= _TOO_LARGE:
+            return "a number this long"
         case str():
             return f'"{given[:40]}"'
         case _:

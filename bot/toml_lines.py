@@ -24,7 +24,7 @@ def lines_of(text: str) -> dict[Path, int]:
     found: dict[Path, int] = {}
     table: Path = ()
     open_quotes = ""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # splitlines also splits at what TOML takes for text
         if not open_quotes:
             if header := _HEADER.match(line):
                 table = _split(header["path"])
@@ -48,9 +48,12 @@ def line_of(path: Path, lines: dict[Path, int]) -> int | None:
 
 
 def _split(dotted: str) -> Path:
-    """Let tomllib itself take `a."b.c"` apart."""
+    """Let tomllib itself take `a."b.c"` apart; () for what only looked like a key, inside a longer text."""
     path = []
-    rest: Any = tomllib.loads(f"{dotted} = 0")
+    try:
+        rest: Any = tomllib.loads(f"{dotted} = 0")
+    except tomllib.TOMLDecodeError:
+        return ()
     while isinstance(rest, dict):
         ((key, rest),) = rest.items()
         path.append(key)

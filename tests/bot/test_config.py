@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from bot.config import Config, PersonaConfig
+from bot.config import Config, McpServerConfig, PersonaConfig
 from bot.toml_lines import lines_of
 from core.errors import SettingsError
 
@@ -72,6 +78,93 @@ def test_mistake_has_its_line_and_reason(text: str, expected: str) -> None:
     (problem,) = problems(text)
 
     assert expected in problem
+
+
+PIECES = (
+    *("[bot]", "[limits]", "[[limits]]", "[discord]", "[slack]", "[schemas]", "[models.x]", "[mcp.servers.x]"),
+    *("[personas.x]", "[channels.'discord:\xb2']", "[channels.'slack:C1']", "[voice]", "[tools]", "[x"),
+    *("name = ", "drain_s = ", "requests_per_minute = ", "cost_per_day_usd = ", "allow_guilds = ", "prompt = ", "x = "),
+    *("allow = ", "suggested_prompts = ", "thread_follow_ups = ", "everywhere = ", "env = ", "command = ", "a.b = "),
+    *("1", "-1", "inf", "nan", "1e400", "true", "1979-05-27", "07:32:00", "'x'", '"\\u0000"', "'''", '"""', "'", '"'),
+    *("9" * 400, "9" * 5_000, "0x" + "f" * 400, "0x" + "f" * 5_000, "[", "]", "{", "}", ",", ".", "#", '"\\q" = '),
+    *("[" * 2_000, "{a=" * 400, "\r", "\0", "\x0c", "\u2028", "\x85", "\n"),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(PIECES) | st.text(max_size=4), st.sampled_from(("", "\n"))).map("".join), max_size=12
+    ).map("".join)
+)
+@example("x = " + "[" * 2_000)
+@example("[bot]\ndrain_s = " + "9" * 400)
+@example("[bot]\nname = 0x" + "f" * 5_000)
+@example("[limits]\nrequests_per_minute = " + "9" * 5_000)
+@example("[limits]\nrequests_per_minute = 0x" + "f" * 400)
+@example("[bot]\nname = \"'''\"\nx = '''\n\"\\q\" = 1\n'''")
+def test_any_text_is_a_config_or_sentences(text: str) -> None:
+    """Whatever stands in the file, it is read, or every mistake is a sentence under the file's name."""
+    said: tuple[str, ...] = ()
+    try:
+        Config.read(text)
+    except SettingsError as error:
+        said = error.problems
+
+    assert all(problem.startswith("tern.toml") and problem.encode() for problem in said)
+
+
+def toml(value: Any) -> str:
+    """*value* as TOML writes it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return json.dumps(ascii(value))
+        case list():
+            return f"[{', '.join(map(toml, value))}]"
+        case dict():
+            return "{" + ", ".join(f"{toml(key)} = {toml(each)}" for key, each in value.items()) + "}"
+        case _:
+            return str(value)
+
+
+VALUES = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.sampled_from((2**63, -(10**400), 1e308)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = [
+    f"{table.name}.{key.name}"
+    for table in fields(Config)
+    if is_dataclass(section := getattr(Config(), table.name))
+    for key in fields(section)
+]
+KEYS += [f"personas.x.{key.name}" for key in fields(PersonaConfig)]
+KEYS += [f"mcp.servers.x.{key.name}" for key in fields(McpServerConfig)]
+KEYS += ["schemas.x", "models.x", "models.x.price", "channels.'slack:C1'.tools", "channels.'discord:1'.allow"]
+
+
+@given(st.sampled_from(KEYS), VALUES)
+def test_any_value_of_any_key_is_taken_or_named(key: str, value: Any) -> None:
+    """A value of any kind and depth under every key that there is: the config has it, or a mistake has its line."""
+    said: tuple[str, ...] = ()
+    try:
+        Config.read(f"{key} = {toml(value)}\n")
+    except SettingsError as error:
+        said = error.problems
+
+    assert all(problem.startswith("tern.toml, line 1: ") and problem.encode() for problem in said)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["env = 'TOKEN=hunter2'", "env = {TOKEN = ['hunter2']}", "command = 'run --key hunter2'", "env = {TOKEN = 42}"],
+)
+def test_keys_of_a_tool_server_are_not_repeated(line: str) -> None:
+    """What starts a server or opens it may hold its keys: a mistake there names the place only."""
+    told = "".join(problems(f"[mcp.servers.x]\n{line}\n"))
+
+    assert not re.search("hunter2|42", told)
 
 
 def test_all_mistakes_are_reported_in_the_order_of_their_lines() -> None:
