@@ -194,9 +194,10 @@ class ModelAdmission:
             if kind == "TPM":
                 self._recognise_plan(model, limit)
             window = self._window(model, kind, limit, "header")
+            # The headers may be older than requests that went out meanwhile, and answers overtake each other: what is
+            # used lies between what they say and that plus what is in flight. Our own count says where.
             in_flight = sum(one.amount(kind) for one in self._open.values() if one.model == model.id)
-            window.level = max(limit - remaining, in_flight if kind == "TPM" else 0)
-            window.at = self._clock.monotonic()
+            window.level = min(max(window.level, limit - remaining), limit - remaining + in_flight)
 
     def learn(self, model: ModelSpec, error: ProviderError) -> None:
         """See Admission."""
@@ -214,8 +215,8 @@ class ModelAdmission:
                 wait_s = UNSTATED_WAIT_S if error.retry_after_s is None else error.retry_after_s
                 if limit:
                     window = self._window(model, error.limit_kind, limit, "learned")
-                    window.drain(now)
-                    window.level = max(window.level, limit if error.used is None else error.used)
+                    # The text rounds what is used.
+                    window.level = max(window.level, limit if error.used is None else error.used + 1)
                     window.blocked_until = now + wait_s
             case _:
                 pass
@@ -283,9 +284,8 @@ class ModelAdmission:
 
     def _window(self, model: ModelSpec, kind: str, limit: int, source: Source) -> _Window:
         windows = self._windows(model)
-        window = windows.get(kind)
-        if window is None:
-            window = windows[kind] = _Window(kind, limit, source, at=self._clock.monotonic())
+        window = windows.setdefault(kind, _Window(kind, limit, source))
+        window.drain(self._clock.monotonic())
         window.limit = limit
         window.source = source
         return window

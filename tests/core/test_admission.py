@@ -166,6 +166,37 @@ def test_headers_do_not_forget_what_is_in_flight(admission: ModelAdmission) -> N
     assert isinstance(admission.admit(SMALL, prompt_tokens=1_000, output_tokens=1_000), Later)
 
 
+def test_headers_do_not_know_of_what_went_out_meanwhile(admission: ModelAdmission, clock: FakeClock) -> None:
+    """They count what was used before, not the request that is still on its way: the minute has to carry both."""
+    windows = Windows(lambda model: FREE_PLAN, clock.monotonic)
+    for prompt in (1_500, 1_500):
+        ticket = admitted(admission, SMALL, prompt, 500).ticket
+        assert windows.take(SMALL.id, prompt=prompt, output=500) is None
+        admission.settle(ticket, Usage(prompt_tokens=prompt, output_tokens=500))
+    headers = windows.headers(SMALL.id)
+    admitted(admission, SMALL, 3_000, 500)
+
+    admission.read_headers(SMALL, headers)
+
+    assert isinstance(admission.admit(SMALL, prompt_tokens=1_000, output_tokens=512), Later)
+
+
+def test_headers_correct_a_count_that_is_too_high(admission: ModelAdmission) -> None:
+    """Of a request that was stopped it is not known what it cost; the provider knows."""
+    admission.settle(admitted(admission, SMALL, 4_000, 4_000).ticket, None)
+
+    admission.read_headers(SMALL, {**FREE, "x-ratelimit-remaining-tokens": "6000"})
+
+    assert admitted(admission, SMALL, 1_000, 5_000).max_output_tokens == 5_000
+
+
+def test_a_filling_that_was_rounded_down_is_not_run_into(admission: ModelAdmission) -> None:
+    """Used 7000 may be 7000.4: a request that fits to the token does not."""
+    admission.learn(LUNA, limit_reached("TPM", 8_000, 0.0, used=7_000))
+
+    assert isinstance(admission.admit(LUNA, prompt_tokens=488, output_tokens=512), Later)
+
+
 def test_openai_counts_requests_by_the_minute(admission: ModelAdmission) -> None:
     """The same header name, another window."""
     admission.read_headers(LUNA, {**FREE, "x-ratelimit-remaining-requests": "0"})
