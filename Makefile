@@ -51,6 +51,8 @@ lint: $(READY)
 LITELLM := litellm==1.110.2
 NANOBOT := nanobot-ai==0.3.5
 HERMES := hermes-agent==0.19.0
+# The newest whose proxy installs: later ones ask for packages that are not on PyPI (tried 2026-11-27).
+PROXY := 1.106.2
 
 bench: $(READY) .venv-peers/.$(LITELLM)
 	$(BIN)/python -m benchmarks
@@ -58,7 +60,7 @@ bench: $(READY) .venv-peers/.$(LITELLM)
 bench-quick: $(READY)
 	$(BIN)/python -m benchmarks --quick
 
-bench-peers: $(READY) .venv-bots/.$(NANOBOT) .venv-hermes/.$(HERMES)
+bench-peers: $(READY) .venv-bots/.$(NANOBOT) .venv-hermes/.$(HERMES) .venv-proxy/.litellm-$(PROXY)
 	$(BIN)/python -m benchmarks --peers
 
 .venv-peers/.$(LITELLM):
@@ -69,6 +71,9 @@ bench-peers: $(READY) .venv-bots/.$(NANOBOT) .venv-hermes/.$(HERMES)
 
 .venv-hermes/.$(HERMES):
 	@$(PYTHON) -m venv .venv-hermes && .venv-hermes/bin/pip install --quiet --disable-pip-version-check $(HERMES) discord.py==2.7.1 && touch $@
+
+.venv-proxy/.litellm-$(PROXY):
+	@$(PYTHON) -m venv .venv-proxy && .venv-proxy/bin/pip install --quiet --disable-pip-version-check 'litellm[proxy]==$(PROXY)' && touch $@
 
 torture: $(READY)
 	$(BIN)/python -m tests.torture

@@ -28,6 +28,10 @@ class Bot:
         self._began = began
 
     @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
     def rss_mb(self) -> float:
         return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * _PAGE / 1e6
 
@@ -75,11 +79,12 @@ async def until(condition: Callable[[], object], *, within_s: float = 30.0) -> N
 
 
 @asynccontextmanager
-async def bot(bench: Bench, *environs: Mapping[str, str], home: str = "") -> AsyncIterator[Bot]:
+async def bot(bench: Bench, *environs: Mapping[str, str], home: str = "", settings: str = "") -> AsyncIterator[Bot]:
     """A bot with Groq's key and whatever the *environs* add; killed in the end.
 
     Args:
         home: Name of its data folder, so that a later one finds the same; "" for a new one.
+        settings: Added to its tern.toml.
     """
     folder = bench.folder / (home or f"bot-{os.urandom(4).hex()}")
     folder.mkdir(exist_ok=True)
@@ -87,7 +92,7 @@ async def bot(bench: Bench, *environs: Mapping[str, str], home: str = "") -> Asy
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     config = folder / "tern.toml"
-    config.write_text('[models."openai/gpt-oss-20b"]\nlimits = { TPM = 100000000 }\n')
+    config.write_text('[models."openai/gpt-oss-20b"]\nlimits = { TPM = 100000000 }\n' + settings)
     environ = {
         "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder), "LANG": "C.UTF-8",
         "GROQ_API_KEY": "k", "GROQ_BASE_URL": bench.base_url, "LOCAL_MODEL": "off", "DATA_DIR": str(folder),

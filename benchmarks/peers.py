@@ -1,5 +1,5 @@
 """Whole bots from PyPI on the tests' fake Discord beside Tern: `make bench-peers`, written to benchmarks/PEERS.md.
-LiteLLM is no bot: `make bench` measures its Router beside the house.
+LiteLLM is no bot: its proxy is asked beside our API (gateways.py), and `make bench` measures its Router.
 
 None of them has a setting for Discord's address, but all use discord.py, whose two constants are set before they
 start; nothing else in them is touched. Each streams as its own documentation says, with the fake model as its only
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks import gateways
 from benchmarks.bench import ROOT, Bench, llm_server
 from benchmarks.bot import until
 from benchmarks.figures import Section, Table
@@ -133,12 +134,13 @@ async def measure() -> None:
                 for size in SIZES:
                     rows.append((peer.name, *await _measured(bench, peer, size)))
                     print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
+            streams = await gateways.measure(bench, version(gateways.PROXY.with_name("python"), "litellm"))
     head = ("", "channels at once", "first text, median / slowest", "last word, median / slowest", "calls", "429s")
     section = Section(
-        "Whole bots on the strict fake Discord",
+        "Whole bots on the strict fake Discord, one after the other",
         "Five posts and five edits in five seconds a channel, fifty calls a second over all, each bot in its own "
-        "process and asked once before it is measured. " + caption(),
-        (Table(head, tuple(rows)),),
+        "process and asked once before it is measured: " + caption(),
+        (Table(head, tuple(rows)), streams),
         (),
         (),
     )
