@@ -339,8 +339,8 @@ class _Reader:
         if wanted is Any:
             return given
         if type(given) is int and wanted in (int, float):
-            if given >= _TOO_LARGE:
-                return self._wrong(path, f"{_PLAIN[wanted]} below 2^63", given)
+            if abs(given) >= _TOO_LARGE:
+                return self._wrong(path, f"{_PLAIN[wanted]} of 0 or more, below 2^63", given)
             given = wanted(given)
         if type(given) is not wanted:
             return self._wrong(path, _PLAIN[wanted], given)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.config import Config
-from bot.settings import Settings
+from bot.settings import Settings, config_file
 from bot.toml_lines import line_of, lines_of
 from core.errors import SettingsError
 from core.registry import Registry, load_registry
@@ -33,7 +33,7 @@ def load(environ: Mapping[str, str]) -> Loaded:
         settings = Settings.from_env(environ)
     except SettingsError as error:
         problems += error.problems
-    path = Path(environ.get("TERN_CONFIG", "").strip() or Settings().tern_config).expanduser()
+    path = _config_path(environ)
     try:
         config = Config.load(path)
         registry = registry_of(config, path)
@@ -42,6 +42,15 @@ def load(environ: Mapping[str, str]) -> Loaded:
     if problems or registry is None:
         raise SettingsError(problems)
     return Loaded(settings, config, registry)
+
+
+def _config_path(environ: Mapping[str, str]) -> Path:
+    """Where tern.toml is, also while other settings are wrong; the usual place where TERN_CONFIG is itself."""
+    named = environ.get("TERN_CONFIG", "").strip()
+    try:
+        return Path(config_file(named)) if named else Settings().tern_config
+    except ValueError:
+        return Settings().tern_config
 
 
 def registry_of(config: Config, path: Path) -> Registry:

@@ -91,7 +91,7 @@ class Settings:
             local_model=reader.checked("LOCAL_MODEL", _local_model),
             database_url=reader.checked("DATABASE_URL", _database_url),
             data_dir=Path(reader.checked("DATA_DIR", lambda value: str(_path(value))) or "data"),
-            tern_config=Path(reader.checked("TERN_CONFIG", _config_file) or "tern.toml"),
+            tern_config=Path(reader.checked("TERN_CONFIG", config_file) or "tern.toml"),
             host=reader.text("HOST") or "127.0.0.1",
             port=reader.port("PORT", default=8080),
             api_keys=tuple(key for key in re.split(r"[,\s]+", reader.text("API_KEYS")) if key),
@@ -271,7 +271,8 @@ def _local_model(value: str) -> str:
     return str(path)
 
 
-def _config_file(value: str) -> str:
+def config_file(value: str) -> str:
+    """The path that TERN_CONFIG names. Raises ValueError with what is wrong with it."""
     path = _path(value)
     if not _is_file(path):
         raise ValueError(f"names {path}, which is not a file")

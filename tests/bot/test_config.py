@@ -145,6 +145,7 @@ KEYS += ["schemas.x", "models.x", "models.x.price", "channels.'slack:C1'.tools",
 
 
 @given(st.sampled_from(KEYS), VALUES)
+@example("bot.daily_spend_usd", -(10**400))
 def test_any_value_of_any_key_is_taken_or_named(key: str, value: Any) -> None:
     """A value of any kind and depth under every key that there is: the config has it, or a mistake has its line."""
     said: tuple[str, ...] = ()

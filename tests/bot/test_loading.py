@@ -47,3 +47,12 @@ def test_model_of_ones_own_is_known(tmp_path: Path) -> None:
     loaded = load({"TERN_CONFIG": str(path)})
 
     assert loaded.registry.get("llama4:12b").context_window == 32_768
+
+
+@pytest.mark.parametrize("path", ["~nobody", "x" * 300, "a\0b", "\ud800"])
+def test_tern_config_that_names_no_file_is_one_sentence(path: str) -> None:
+    """The path cannot even be looked at: that is told, and nothing else goes wrong."""
+    with pytest.raises(SettingsError) as caught:
+        load({"TERN_CONFIG": path})
+
+    assert [problem.split()[0] for problem in caught.value.problems] == ["TERN_CONFIG"]
