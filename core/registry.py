@@ -258,7 +258,8 @@ def load_registry(overrides: Mapping[str, Mapping[str, Any]] | None = None) -> R
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**below, **above}
     for name in _MERGED & above.keys() & below.keys():
-        merged[name] = {**below[name], **above[name]}
+        if isinstance(above[name], Mapping):  # what is none of these is told by `_build`
+            merged[name] = {**below[name], **above[name]}
     return merged
 
 
