@@ -11,13 +11,15 @@ import html
 import re
 import unicodedata
 
+from core.well_formed import well_formed
+
 _OPENING = re.compile(r"<|&(?:amp;)*(?:lt|#0*60|#x0*3c);?", re.IGNORECASE)
 """An opening angle bracket, bare or as an entity, however often encoded."""
 
 _AT = re.compile(r"@|&(?:amp;)*(?:commat|#0*64|#x0*40);?", re.IGNORECASE)
 
 _ORDER = re.compile(r"\s*(?:!\s*(?i:channel|here|everyone|group|subteam)(?![a-z])|[@#][UWBCGDS][A-Z0-9]*\s*(?=[|>]))")
-_EVERYONE = re.compile(r"(?i:channel|here|everyone|group)(?!\w)")
+_EVERYONE = re.compile(r"(?i:channel|here|everyone|group)(?![^\W_])")
 
 _MAY_BECOME_ORDER = re.compile(r"\s*(?:!\s*\w{0,8}|[@#][A-Z0-9]{0,24}\s*)?")
 _UNFINISHED = re.compile(r"(?:&[#\w;&]{0,16}|@\w{0,8})\Z")
@@ -31,8 +33,10 @@ _SKIPPED = frozenset("\\*_~`")
 def disarm(text: str) -> str:
     """Return *text* with every order to ping made inert: its "<" becomes the look-alike "‹", "@here" gets a joiner.
 
-    A zero-width character or an entity in place of "<" would not do: a later parser may take out either.
+    A zero-width character or an entity in place of "<" would not do: a later parser may take out either. Half a
+    character (a lone surrogate) becomes "?", which can be sent.
     """
+    text = well_formed(text)
     if "<" not in text and "@" not in text and "&" not in text:
         return text
     text = _replace(text, _OPENING, _ORDER, "‹")

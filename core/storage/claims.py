@@ -31,12 +31,13 @@ from sqlalchemy.exc import NoResultFound
 from core.errors import StaleFence
 from core.runs import Claim, Duty, Pending, RunRules, Settlement, StopReason
 from core.storage.arrivals import erase_message, wanting
-from core.storage.codec import decode_incoming, encode, turn_columns, well_formed
+from core.storage.codec import decode_incoming, encode, turn_columns
 from core.storage.lookups import capability
 from core.storage.prepared import Prepared, columns
 from core.storage.schema import is_open, messages, pages, replies, runs, turns, user_of, who
 from core.storage.seals import Seals
 from core.storage.sqlite import upsert
+from core.well_formed import well_formed
 
 log: Any = structlog.get_logger(__name__)
 

@@ -11,6 +11,7 @@ import msgspec
 from core.errors import StorageTooNew
 from core.incoming import FORMAT, Incoming
 from core.requests import Image, Part, Reasoning, Role, Text, ToolCall, ToolResult, Turn
+from core.well_formed import well_formed
 
 _PARTS: dict[str, type[Part]] = {
     "text": Text,
@@ -25,11 +26,6 @@ _encoder = msgspec.json.Encoder()
 _incoming = msgspec.json.Decoder(Incoming)
 _facts = msgspec.json.Decoder(dict[str, Any])
 _parts = msgspec.json.Decoder(list[tuple[str, dict[str, Any]]])
-
-
-def well_formed(text: str) -> str:
-    """Replace lone surrogates by "?": JSON from a platform may hold them, UTF-8 cannot."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _well_formed(value: Any) -> Any:

@@ -6,8 +6,8 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-from adapters.web.api.wire import clean
 from core.requests import Segment, Transcript
+from core.well_formed import well_formed
 
 Format = Literal["json", "text", "verbose_json", "srt", "vtt"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -17,14 +17,14 @@ def written(transcript: Transcript, shape: Format, *, task: str, words: bool) ->
     """Return (body, MIME type) of *transcript*."""
     match shape:
         case "text":
-            return clean(f"{transcript.text}\n").encode(), "text/plain"
+            return well_formed(f"{transcript.text}\n").encode(), "text/plain"
         case "srt":
-            return clean(srt(transcript)).encode(), "application/x-subrip"
+            return well_formed(srt(transcript)).encode(), "application/x-subrip"
         case "vtt":
-            return clean(vtt(transcript)).encode(), "text/vtt"
+            return well_formed(vtt(transcript)).encode(), "text/vtt"
         case "json":
             body = {
-                "text": clean(transcript.text),
+                "text": well_formed(transcript.text),
                 "usage": {"type": "duration", "seconds": round(transcript.duration_s)},
                 "x_tern": _about(transcript),
             }
@@ -67,14 +67,14 @@ def _verbose(transcript: Transcript, task: str, *, words: bool) -> dict[str, Any
         "task": task,
         "language": transcript.language,
         "duration": round(transcript.duration_s, 3),
-        "text": clean(transcript.text),
+        "text": well_formed(transcript.text),
         "segments": [
             {
                 "id": number,
                 "seek": 0,
                 "start": round(segment.start_s, 3),
                 "end": round(segment.end_s, 3),
-                "text": clean(segment.text),
+                "text": well_formed(segment.text),
                 "tokens": [],
                 "temperature": 0.0,
                 "avg_logprob": segment.avg_logprob,
@@ -88,7 +88,7 @@ def _verbose(transcript: Transcript, task: str, *, words: bool) -> dict[str, Any
     }
     if words:
         body["words"] = [
-            {"word": clean(word.text.strip()), "start": round(word.start_s, 3), "end": round(word.end_s, 3)}
+            {"word": well_formed(word.text.strip()), "start": round(word.start_s, 3), "end": round(word.end_s, 3)}
             for word in transcript.words
         ]
     return body

@@ -13,15 +13,11 @@ import msgspec
 from core.events import ToolCallDelta
 from core.models import ModelSpec
 from core.requests import Finish, Reply, ToolCall, Usage
+from core.well_formed import well_formed
 
 encode = msgspec.json.encode
 
 DONE = b"data: [DONE]\n\n"
-
-
-def clean(text: str) -> str:
-    """*text* without lone surrogates, which no UTF-8 stream can carry."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class ChunkWriter:
@@ -54,7 +50,7 @@ class ChunkWriter:
         try:
             content = encode(text)
         except UnicodeEncodeError:
-            content = encode(clean(text))
+            content = encode(well_formed(text))
         return self._chunk(b'"content":' + content)
 
     def tool_call(self, delta: ToolCallDelta) -> bytes:
@@ -88,9 +84,9 @@ class ChunkWriter:
 
 def completion(reply: Reply, *, request_id: str, created: int) -> dict[str, Any]:
     """A whole answer, unstreamed."""
-    message: dict[str, Any] = {"role": "assistant", "content": clean(reply.text), "refusal": None}
+    message: dict[str, Any] = {"role": "assistant", "content": well_formed(reply.text), "refusal": None}
     if reply.tool_calls:
-        message["content"] = clean(reply.text) or None
+        message["content"] = well_formed(reply.text) or None
         message["tool_calls"] = [tool_call_json(call) for call in reply.tool_calls]
     return {
         "id": f"chatcmpl-{request_id}",
@@ -131,7 +127,11 @@ def about(reply: Reply) -> dict[str, Any]:
 
 
 def tool_call_json(call: ToolCall) -> dict[str, Any]:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": clean(call.arguments)}}
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": well_formed(call.arguments)},
+    }
 
 
 def models_json(models: Sequence[ModelSpec]) -> dict[str, Any]:
