@@ -149,11 +149,15 @@ _LINK = re.compile(r"!?\[([^\]\n]*)\]\((https?://[^\s)]+)\)")
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
 _BOLD = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _BULLET = re.compile(r"^([ \t]*)[-*+][ \t]+", re.MULTILINE)
+_PADDING = 3
+"""A table's text may grow to this many times its length by padding. One wide cell among many rows would make it
+megabytes, and more than the 50 blocks that a message may have."""
 
 
 def to_mrkdwn(markdown: str) -> str:
     """Markdown in Slack's older dialect, as near as it comes: bold, links, headings, bullets, tables as text."""
-    markdown = disarm(markdown)  # whole: an order may reach across code and prose
+    # CommonMark 2.3 has no zero bytes; here one marks where a link stands.
+    markdown = disarm(markdown).replace("\0", "\ufffd")  # whole: an order may reach across code and prose
     out: list[str] = []
     end = 0
     for code in _CODE.finditer(markdown):
@@ -189,10 +193,13 @@ def _prose(markdown: str) -> str:
 
 
 def aligned(table: str) -> str:
-    """A Markdown table with its columns padded, for a code block."""
+    """A Markdown table for a code block, its columns padded where that does not blow it up."""
     rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.strip().splitlines()]
     rows = [row for row in rows if not all(re.fullmatch(r":?-+:?", cell) for cell in row)]
-    widths = [max(len(row[i]) if i < len(row) else 0 for row in rows) for i in range(max(map(len, rows)))]
+    columns = max(map(len, rows), default=0)
+    widths = [max(len(row[i]) if i < len(row) else 0 for row in rows) for i in range(columns)]
+    if len(rows) * sum(widths) > _PADDING * len(table) + MAX_SECTION_CHARS:
+        widths = [0] * columns
     return "\n".join(" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) for row in rows)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from adapters.slack.mrkdwn import to_markdown
 from adapters.slack.render import (
+    MAX_PAGE_CHARS,
     aligned,
     around,
     blocks,
@@ -19,7 +23,7 @@ from adapters.slack.render import (
     to_mrkdwn,
 )
 from core.ports import Controls, Shown
-from tests.fakes.slack.checks import check_blocks
+from tests.fakes.slack.checks import check_blocks, parts_of, pings_in
 
 GROWING = Controls("r-17", stop=True)
 FINISHED = Controls("r-17", finished=True)
@@ -102,6 +106,74 @@ def test_plain_sections_fit_and_lose_nothing(text: str) -> None:
     """Every section is within Slack's 3,000 characters."""
     for piece in in_sections(to_mrkdwn(text)):
         assert 0 < len(piece) <= 3_000
+
+
+WORDS = st.integers(0, 999).map(lambda number: f"w{number}")
+MARKS = st.sampled_from((
+    *("\n", "\n\n", " ", "```", "```py\n", "\n```\n", "~~~", "`", "``", "|", "| a | b |\n", "|---|---|\n", "# ", "**"),
+    *("__", "*", "_", "~~", "- ", "> ", "<", ">", "&", "&lt;", "[x](https://e.org/a?b=1&c=<2>|3)", "![i](https://e.org)"),
+    *("@here", "@channel ", "<!here>", "<@U1>", "\0", "\x000\0", "\ud800", "\ude00", "\u202e", "\u200b", "\\"),
+    *("\u0301" * 30, "\r", "\u2028", "\U0001f600", "[" * 50, "> " * 50, "&" * 500, "a" * 3_000, "https://e.org/x"),
+))  # fmt: skip
+ANSWERS = st.lists(WORDS | MARKS, max_size=40).map(" ".join) | st.lists(WORDS | MARKS, max_size=40).map("".join)
+
+
+def words_in(text: str) -> list[str]:
+    return re.findall(r"w\d+", text)
+
+
+def without_info(markdown: str) -> str:
+    """What stands behind an opening fence names a language; it is no part of the text."""
+    return re.sub(r"^(`{3,}|~{3,})[^\n]*", r"\1", markdown, flags=re.MULTILINE)
+
+
+@given(ANSWERS)
+@example("\x001\0")
+@example("[x](https://e.org)\x000\0")
+@example("|---|---|\n|---|---|\n")
+@example("\ud800")
+def test_whatever_a_model_writes_slack_takes_and_nobody_is_pinged(text: str) -> None:
+    """In both forms: within Slack's limits, encodable, no order in any disguise, fences closed, no word lost."""
+    shown = Shown(text, final=True, status="s", footer="f", controls=FINISHED)
+    for built in (blocks(shown), plainer(shown)):
+        if page_length(text) <= MAX_PAGE_CHARS and not (built and built[0]["type"] == "markdown" and "|" in text):
+            check_blocks(built)
+        parts = parts_of(built, fallback_text(shown))
+        assert "".join(parts).encode()
+        assert [ping for part in parts for ping in pings_in(part)] == []
+    assert stream_length(text) >= page_length(text) / 2
+    pieces = in_sections(to_mrkdwn(text))
+    assert all(piece.count("```") % 2 == 0 for piece in pieces[:-1])
+    assert words_in("\n".join(pieces)) == words_in(without_info(text))
+
+
+@given(st.integers(0, 3_000), st.integers(0, 1_500))
+@example(3_000, 1_300)
+def test_one_wide_cell_does_not_blow_a_table_up(width: int, rows: int) -> None:
+    """The plainer form of any page fits into the 50 blocks of a message."""
+    text = f"|{'x' * width}|b|\n|-|-|\n" + "|w1|b|\n" * rows
+
+    if page_length(text) <= MAX_PAGE_CHARS:
+        built = plainer(Shown(text, final=True))
+        check_blocks(built)
+        assert len(words_in(str(built))) == rows
+
+
+PLAIN = st.text(st.sampled_from("abc 123.,;:()'\"!?<>&é字😀"), min_size=1, max_size=12).map(lambda text: f"x{text}x")
+PIECES = st.one_of(
+    PLAIN,
+    PLAIN.map(lambda text: f"**{text}**"),
+    PLAIN.map(lambda text: f"~~{text}~~"),
+    PLAIN.map(lambda text: f"`{text}`"),
+    st.just("[label](https://example.org/?a=1&b=2)"),
+    PLAIN.map(lambda text: f"\n```\n{text}\n```\n"),
+)
+
+
+@given(st.lists(PIECES, min_size=1, max_size=8).map(" ".join))
+def test_what_was_posted_is_read_back(markdown: str) -> None:
+    """The bot's own page, met again as a message of its thread, is the Markdown it was."""
+    assert to_markdown(to_mrkdwn(markdown)) == markdown
 
 
 def test_plain_pages_are_taken_by_slack() -> None:
