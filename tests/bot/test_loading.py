@@ -36,6 +36,15 @@ def test_wrong_model_entry_has_its_line(tmp_path: Path) -> None:
     assert "mine" in second
 
 
+def test_price_that_is_no_table_has_its_line(tmp_path: Path) -> None:
+    """A table that would be laid over ours may be a number in the file: that is told."""
+    path = tmp_path / "tern.toml"
+    path.write_text('[models."openai/gpt-oss-20b"]\nprice = 5\n')
+
+    with pytest.raises(SettingsError, match=r"line 2.*price"):
+        load({"TERN_CONFIG": str(path)})
+
+
 def test_model_of_ones_own_is_known(tmp_path: Path) -> None:
     """A complete entry of a model that we never heard of is taken as it is."""
     path = tmp_path / "tern.toml"
