@@ -6,6 +6,7 @@ The first half is the onion (requests to models), the second the desk (messages 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -282,11 +283,12 @@ class SurfaceObserver(Protocol):
 
     def learn(self, key: str, *, remaining: int | None, reset_after_s: float, capacity: int | None = None) -> None: ...
 
-    def count(self, rate: Rate) -> None:
-        """A call of that bucket left without leave: a step that another one made necessary at once."""
+    def count(self, rate: Rate) -> AbstractContextManager[None]:
+        """Around a call of that bucket without leave, up to its answer: a step that another one made necessary at once.
+        A `SurfaceBusy` that leaves it is the bucket's refusal."""
         ...
 
-    async def take(self, rate: Rate) -> None:
+    def take(self, rate: Rate) -> AbstractAsyncContextManager[None]:
         """As `count`, once the bucket carries the call: for a step that may wait."""
         ...
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -138,10 +139,9 @@ class StreamedSurface(EditedSurface):
     async def post(self, page: int, shown: Shown, nonce: str) -> str:
         await self._finish_others()
         if self._edited or shown.final or shown.footer or shown.plain:
-            if not self._edited:
-                await self._api.take(post_rate(self._place))
+            has_leave = self._edited
             self._appends = False
-            return await self._post_message(page, shown, nonce)
+            return await self._post_message(page, shown, nonce, has_leave=has_leave)
         try:
             return await self._start_stream(page, shown, nonce)
         except SurfaceBusy as error:
@@ -157,11 +157,11 @@ class StreamedSurface(EditedSurface):
             self._streaming.gone(code)
         logger.info("no stream for this answer (%s), it is edited", error)
         self._edited, self._appends = True, False
-        await self._api.take(post_rate(self._place))
-        return await self._post_message(page, shown, nonce)
+        return await self._post_message(page, shown, nonce, has_leave=False)
 
-    async def _post_message(self, page: int, shown: Shown, nonce: str) -> str:
-        ref = await super().post(page, shown, nonce)
+    async def _post_message(self, page: int, shown: Shown, nonce: str, *, has_leave: bool) -> str:
+        async with nullcontext() if has_leave else self._api.take(post_rate(self._place)):
+            ref = await super().post(page, shown, nonce)
         self._known[ref] = nonce
         return ref
 
@@ -227,18 +227,19 @@ class StreamedSurface(EditedSurface):
         """Replace the whole text. A message that still streams, ours or a dead process's, is stopped first."""
         if self._open.pop(ref, None):
             await self._stop_quietly(ref)
-        if self._appends:
-            await self._api.take(update_rate(self._place.workspace))
-            self._appends = bool(self._open)
+        has_leave = not self._appends
+        self._appends = self._appends and bool(self._open)
+        rate = update_rate(self._place.workspace)
         try:
-            await super().edit(ref, page, shown)
+            async with nullcontext() if has_leave else self._api.take(rate):
+                await super().edit(ref, page, shown)
         except SurfaceGone as error:
             if code_behind(error) != "streaming_state_conflict":
                 raise
             await self._stop_surely(ref)
-            await self._api.take(update_rate(self._place.workspace))
             try:
-                await super().edit(ref, page, shown)
+                async with self._api.take(rate):
+                    await super().edit(ref, page, shown)
             except SurfaceGone as again:
                 if code_behind(again) != "streaming_state_conflict":
                     raise
@@ -267,20 +268,22 @@ class StreamedSurface(EditedSurface):
 
     async def _stop_surely(self, ref: str) -> None:
         """Stop what the message still streams. Raises SurfaceBusy where that has to be tried again."""
-        self._api.count(self._stop)
         try:
-            await self._api.write(
-                self._stop.key, lambda: self._api.writes.chat_stopStream(channel=self._place.channel, ts=ref)
-            )
+            with self._api.count(self._stop):
+                await self._api.write(
+                    self._stop.key, lambda: self._api.writes.chat_stopStream(channel=self._place.channel, ts=ref)
+                )
         except (SurfaceGone, SurfaceRejected) as error:
             logger.info("nothing to stop: %s", error)
 
     async def _stop_quietly(self, ref: str, suffix: str = "") -> bool:
-        self._api.count(self._stop)
-        return await self._api.quietly(
-            "stopping a stream",
-            lambda: self._api.writes.chat_stopStream(channel=self._place.channel, ts=ref, markdown_text=suffix or None),
-        )
+        with self._api.count(self._stop):
+            return await self._api.quietly(
+                "stopping a stream",
+                lambda: self._api.writes.chat_stopStream(
+                    channel=self._place.channel, ts=ref, markdown_text=suffix or None
+                ),
+            )
 
     async def _finish_others(self) -> None:
         """A page that is followed by another is complete: send what closes it and stop its stream."""

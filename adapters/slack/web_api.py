@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
 
 import aiohttp
@@ -119,13 +120,13 @@ class WebApi:
         self.delivered_at = self._clock.now()
         return answer
 
-    def count(self, rate: Rate) -> None:
-        """A write goes out that nobody asked the pacer for."""
-        self._pacer.count(rate)
+    def count(self, rate: Rate) -> AbstractContextManager[None]:
+        """Around a write that nobody asked the pacer for."""
+        return self._pacer.count(rate)
 
-    async def take(self, rate: Rate) -> None:
-        """Wait until such a write may go out although nobody asked the pacer for it."""
-        await self._pacer.take(rate)
+    def take(self, rate: Rate) -> AbstractAsyncContextManager[None]:
+        """Around such a write; entering waits until it may go out."""
+        return self._pacer.take(rate)
 
     async def quietly(self, what: str, call: Callable[[], Awaitable[AsyncSlackResponse]]) -> bool:
         """Make a call that nobody waits for, such as a status line; says whether it worked, never raises."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from core.clock import Clock
+from core.errors import SurfaceBusy
 from core.ports import Rate, SurfaceLimits
 from core.streaming.buckets import Bucket
 from core.streaming.pace import Habit, Kind, Lane, Seat, may_go_at, scarcest, urgency
@@ -191,20 +193,31 @@ class Pacer:
             bucket.learn(now, remaining=remaining, reset_after_s=reset_after_s, capacity=capacity)
             self._reconsider([bucket])
 
-    def count(self, rate: Rate) -> None:
-        """A call left that nobody asked for leave for; what comes after it is paced by it."""
-        now = self._clock.monotonic()
+    @contextmanager
+    def count(self, rate: Rate) -> Iterator[None]:
+        """Around a call that nobody asked for leave for; what comes after it is paced by it. Like every call it counts
+        from its answer: the platform counts it when it comes, which is later than when it leaves."""
+        left_at = self._clock.monotonic()
         (bucket,) = self._of([rate])
-        bucket.spend(now)
-        bucket.landed(now, now)
+        bucket.spend(left_at)
+        try:
+            yield
+        except SurfaceBusy as error:
+            if error.too_many:
+                bucket.refuse(self._clock.monotonic(), error.retry_after_s)
+            raise
+        finally:
+            bucket.landed(left_at, self._clock.monotonic())
 
-    async def take(self, rate: Rate) -> None:
+    @asynccontextmanager
+    async def take(self, rate: Rate) -> AsyncIterator[None]:
         """Wait until that bucket carries a call that no seat asked for, and count it. Takes no part in the queue: it
         is for the second step of a write that has its leave already."""
         (bucket,) = self._of([rate])
         while (wait_s := bucket.free_at(self._clock.monotonic()) - self._clock.monotonic()) > 0:
             await self._clock.sleep(wait_s)
-        self.count(rate)
+        with self.count(rate):
+            yield
 
     # --- letting out ---
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -43,9 +43,11 @@ class Ear:
     def learn(self, key: str, *, remaining: int | None, reset_after_s: float, capacity: int | None = None) -> None:
         self.heard.append((key, remaining, reset_after_s, capacity))
 
-    def count(self, rate: Rate) -> None: ...
+    def count(self, rate: Rate) -> AbstractContextManager[None]:
+        return nullcontext()
 
-    async def take(self, rate: Rate) -> None: ...
+    def take(self, rate: Rate) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
 
 @dataclass

@@ -140,7 +140,8 @@ async def test_a_stream_that_breaks_waits_for_its_edit(slack: FakeSlack) -> None
         asked = await house.asked(channel="D1")
         for _ in range(50):
             slack.rates.take("chat.update", "", slack.now())
-            house.pacer.count(update_rate(":T1"))
+            with house.pacer.count(update_rate(":T1")):
+                pass
         slack.fault("chat.appendStream", Fault(error="message_not_in_streaming_state"))
         await house.answer(asked, HELLO, every_s=0.2)
 

@@ -132,7 +132,8 @@ def test_a_surface_that_changes_its_ways_is_paced_by_its_new_buckets(run_virtual
             await stage.say(live, "one two three")
             slow = Rate("slow", 1, 60.0)
             stage.surface._limits = replace(DISCORD_LIKE, edit=(slow,))
-            stage.pacer.count(slow)
+            with stage.pacer.count(slow):
+                pass
             await stage.say(live, "and so on " * 20)
             await live.finish()
 

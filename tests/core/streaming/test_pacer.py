@@ -9,6 +9,7 @@ from statistics import mean
 import pytest
 
 from benchmarks.best_schedule import best_mean_lag_s
+from core.errors import SurfaceBusy
 from core.events import TextDelta
 from core.ports import Rate, SurfaceLimits
 from core.streaming.buckets import Bucket
@@ -403,11 +404,47 @@ def test_a_call_without_leave_counts(run_virtual, loop_clock: LoopClock):
     async def scene() -> float:
         pacer = Pacer(loop_clock)
         rate = Rate("p", 1, 5.0)
-        pacer.count(rate)
+        with pacer.count(rate):
+            pass
         await pacer.turn(pacer.seat(replace(ONE, post=(rate,))), "post")
         return loop_clock.monotonic()
 
     assert run_virtual(scene()) == pytest.approx(5.0, abs=0.01)
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["count", "take"])
+def test_a_call_without_leave_counts_from_its_answer(run_virtual, loop_clock: LoopClock, at_once: bool):
+    """The platform counts it when it comes, which may be any time up to its answer: until then it is on its way, and
+    what follows it leaves a whole period after its answer, so that it cannot come too early."""
+
+    async def scene() -> float:
+        pacer = Pacer(loop_clock)
+        rate = Rate("p", 1, 5.0)
+        if at_once:
+            with pacer.count(rate):
+                await loop_clock.sleep(0.08)
+        else:
+            async with pacer.take(rate):
+                await loop_clock.sleep(0.08)
+        await pacer.turn(pacer.seat(replace(ONE, post=(rate,))), "post")
+        return loop_clock.monotonic()
+
+    assert run_virtual(scene()) == pytest.approx(5.08, abs=0.002)
+
+
+def test_a_refusal_without_leave_is_learned_from(run_virtual, loop_clock: LoopClock):
+    """What the platform says to a second step holds for the bucket of that step, not only for the one of the first."""
+
+    async def scene() -> float:
+        pacer = Pacer(loop_clock)
+        rate = Rate("p", 5, 5.0)
+        with pytest.raises(SurfaceBusy):
+            async with pacer.take(rate):
+                raise SurfaceBusy("too many", retry_after_s=3.0, too_many=True)
+        await pacer.turn(pacer.seat(replace(ONE, post=(rate,))), "post")
+        return loop_clock.monotonic()
+
+    assert run_virtual(scene()) == pytest.approx(3.0, abs=0.01)
 
 
 def test_a_step_that_may_wait_waits(run_virtual, loop_clock: LoopClock):
@@ -418,8 +455,8 @@ def test_a_step_that_may_wait_waits(run_virtual, loop_clock: LoopClock):
         rate = Rate("p", 1, 5.0)
         at = []
         for _ in range(2):
-            await pacer.take(rate)
-            at.append(loop_clock.monotonic())
+            async with pacer.take(rate):
+                at.append(loop_clock.monotonic())
         await pacer.turn(pacer.seat(replace(ONE, post=(rate,))), "post")
         return [*at, loop_clock.monotonic()]
 
