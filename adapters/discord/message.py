@@ -34,8 +34,11 @@ class DiscordFile:
 
     @property
     def path(self) -> str:
-        """The part of the address that does not expire."""
-        return urlsplit(self.url).path
+        """The part of the address that does not expire; "" for what is no address."""
+        try:
+            return urlsplit(self.url).path
+        except ValueError:
+            return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,12 +222,17 @@ def attachments(files: tuple[DiscordFile, ...], message: DiscordMessage | None) 
             kind=kind_of(file),
             mime=mime_of(file),
             name=file.name,
-            size_bytes=file.size_bytes,
+            size_bytes=file.size_bytes if _storable(file.size_bytes) else 0,
             ref=f"{where}:{file.path}",
-            duration_s=file.duration_s,
+            duration_s=file.duration_s if file.duration_s is not None and _storable(file.duration_s) else None,
         )
         for file in files
     )
+
+
+def _storable(number: float) -> bool:
+    """Infinity and its like cannot be stored, nor a number that no database column holds."""
+    return 0 <= number < 1e12
 
 
 def mime_of(file: DiscordFile) -> str:
