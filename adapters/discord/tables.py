@@ -109,6 +109,8 @@ def _row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> st
 
 
 def _as_list(table: Table) -> list[str]:
+    if not table.rows:
+        return [" | ".join(table.header)]
     lines = []
     for row in table.rows:
         first, *rest = row
