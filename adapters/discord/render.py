@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from adapters.discord.tables import Table, is_row, show_table, starts_table
 from core.errors import SurfaceRejected
+from core.well_formed import well_formed
 
 MAX_UNITS = 1_900
 """UTF-16 units of one message. The limit is 2,000; how Discord counts is not documented (facts/discord.md 6), so stay
@@ -34,7 +35,7 @@ _IMAGE = re.compile(r"!\[([^\]\n]*)\]\(\s*<?([^)\s>]+)>?(?:\s+[\"'][^)]*)?\s*\)"
 _LINK = re.compile(r"(?<!!)\[([^\]\n]+)\]\(\s*<?([^)\s>]+)>?(?:\s+[\"'][^)]*)?\s*\)")
 _STRONG_UNDERSCORES = re.compile(r"(?<![\w\\])__(?=\S)(.+?)(?<=\S)__(?!\w)")
 _BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_PING = re.compile(r"@(?=everyone\b|here\b)")
+_PING = re.compile(r"@(?=(?:everyone|here)(?![^\W_]))")
 _ROLE = re.compile(r"<@(?=&\d)")
 _ADDRESS = re.compile(r"(?<![<\w])(https?://[^\s<>()\[\]|*]+[^\s<>()\[\]|*.,;:!?\"'])")
 _ZERO_WIDTH = "\u200b"
@@ -76,11 +77,11 @@ def message_text(
     Raises:
         SurfaceRejected: The page is too long; cut here, words would be lost without a sound.
     """
-    body = text.strip() if plain else render(text, final=final)
+    body = well_formed(text).strip() if plain else render(text, final=final)
     body = quiet(body) if quiet_links else body
     if units(body) > PAGE_UNITS:
         raise SurfaceRejected(f"a page of {units(body)} characters", too_long=True)
-    line = " ".join((footer or status).split())
+    line = " ".join(well_formed(footer or status).split())
     if line:
         line = "-# " + clip(_inline(line), LINE_UNITS - 4)
     return "\n".join(part for part in (body, line) if part) or "-# \u2026"
@@ -108,7 +109,7 @@ def render(markdown: str, *, final: bool = True) -> str:
         final: False while the text still grows: a last line that may become a table is held back, so that no row of
             bars flashes up and vanishes.
     """
-    lines = markdown.replace("\r\n", "\n").split("\n")
+    lines = well_formed(markdown).replace("\r\n", "\n").split("\n")
     out: list[str] = []
     at = 0
     while at < len(lines):

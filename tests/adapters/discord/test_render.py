@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.discord.render import MAX_UNITS, PAGE_UNITS, RULE, clip, measure, message_text, quiet, render, units
@@ -174,6 +176,63 @@ PIECES = st.sampled_from(
         "- ",
     ]
 )
+
+
+WORDS = st.integers(0, 999).map(lambda number: f"w{number}")
+MARKS = st.sampled_from(
+    [
+        *(
+            "\n",
+            "\n\n",
+            " ",
+            "```\n",
+            "```py\n",
+            "~~~\n",
+            "````\n",
+            "`",
+            "``",
+            "|",
+            "|---|---|\n",
+            "|-|\n",
+            "# ",
+            "#### ",
+        ),
+        *("**", "__", "*", "_", "~~", "- ", "- [ ] ", "> ", ">>> ", "||", "---\n", "===\n", "<", ">", "\\", "<br>"),
+        *("@everyone", "@here", "<@&12>", "<@12>", "https://e.org/x", "\0", "\ud800", "\ude00", "\u202e", "\u200b"),
+        *("\u0301" * 30, "\r", "\r\n", "\u2028", "\x0b", "\U0001f600", "[" * 50, "> " * 50, "a" * 300, "(", ")", "["),
+    ]
+)
+
+
+def without_info(markdown: str) -> str:
+    """What stands behind an opening fence names a language; it is no part of the text."""
+    return re.sub(r"^(\s*(?:`{3,}|~{3,}))[^\n]*", r"\1", markdown, flags=re.MULTILINE)
+
+
+@given(st.lists(WORDS | MARKS, max_size=40).map(" ".join) | st.lists(WORDS | MARKS, max_size=40).map("".join))
+@example("_@everyone_")
+@example("\ud800")
+def test_whatever_a_model_writes_is_shown_whole_and_pings_nobody(markdown: str) -> None:
+    """Encodable, nothing that looks like a ping of many, fences closed, no word lost; quiet links change no word."""
+    shown = render(markdown)
+
+    for text in (shown, quiet(shown)):
+        text.encode()  # raises for what no wire carries
+        prose = re.sub(r"```.*?```|(`+).*?\1", "", text, flags=re.DOTALL)  # in code nothing is a mention
+        assert not re.search(r"@(everyone|here)(?![^\W_])|<@&\d", prose)
+        assert text.count("```") % 2 == 0
+        words = iter(re.findall(r"w\d+", text))
+        assert all(word in words for word in re.findall(r"w\d+", without_info(markdown)))
+    assert measure(markdown) == units(shown)
+    if units(shown) <= PAGE_UNITS:
+        assert units(message_text(markdown, status=markdown, footer="f")) <= MAX_UNITS
+
+
+def test_a_wide_table_without_rows_shows_its_header() -> None:
+    """Too wide for columns, and nothing yet that could stand in a list."""
+    markdown = f"| {'first ' * 8}| {'second ' * 8}|\n|---|---|"
+
+    assert render(markdown).split() == ["first"] * 8 + ["|"] + ["second"] * 8
 
 
 @given(st.lists(PIECES, max_size=60).map("".join))
