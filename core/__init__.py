@@ -21,4 +21,5 @@ Beside the fallback: consequences.py (what follows from each error), cooldowns.p
 off in the middle), attempts.py (what every call cost). wording.py has all that the program itself says to a reader.
 
 Values: incoming.py requests.py events.py errors.py models.py runs.py. Seams: ports.py. Facts as data: models.toml.
+Text that UTF-8 can carry: well_formed.py.
 """
