@@ -98,6 +98,7 @@ class SlackAdapter:
                 asyncio.TaskGroup() as tasks,
             ):
                 self._api.use(session)
+                self._people.use(tasks)
                 self._files = Files(self._settings, self._api, fetcher)
                 me = self._me = await self._introduce()
                 desk = Desk(
@@ -117,6 +118,7 @@ class SlackAdapter:
             self._state = "down"
             self._app = self._door = self._files = None
             self._api.use(None)
+            self._people.use(None)
 
     async def _introduce(self) -> Me:
         try:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from adapters.slack.desk import NAME_WITHIN_S, Desk
+from adapters.slack.desk import Desk
 from adapters.slack.failures import Foreign
 from adapters.slack.home import about_me_buttons
 from adapters.slack.interactions import MessageLink, message_link
@@ -74,7 +74,7 @@ class CommandDesk:
     async def _accept(self, incoming: Incoming, response_url: Secret) -> None:
         """Slack delivers neither commands nor shortcuts twice: where storing fails the person is told at once."""
         desk = self._desk
-        incoming = await desk.people.described(incoming, within_s=NAME_WITHIN_S)
+        incoming = await desk.people.described(incoming)
         incoming = replace(incoming, received_at=desk.clock.now())
         capability = desk.capability(response_url) if incoming.visibility == "private" else None
         try:

@@ -7,9 +7,14 @@ from adapters.slack.home import HomeFacts, home_view
 from adapters.slack.seen import AboutMe, Chosen, Pressed, StopPressed
 from adapters.slack.whisper import send_directly
 from core.errors import NotAllowed, RequestError, StorageError, SurfaceError
+from core.ports import Rate
 from core.wording import sentence_for
 
 _MAX_TITLE_CHARS = 80
+
+
+_RENAME = Rate("slack:agents.sessions.rename", 50, 60.0)
+"""Tier 3, for the whole workspace."""
 
 
 class ControlDesk:
@@ -107,7 +112,10 @@ class ControlDesk:
         writes = api.writes
         if streaming.sessions:
             try:
-                await api.call(lambda: writes.agents_sessions_rename(channel_id=channel, thread_ts=thread, title=title))
+                async with api.take(_RENAME):  # nobody waits for a title
+                    await api.call(
+                        lambda: writes.agents_sessions_rename(channel_id=channel, thread_ts=thread, title=title)
+                    )
             except SurfaceError as error:
                 streaming.session_refused(error)
         if not streaming.sessions:

@@ -11,7 +11,7 @@ from typing import Any
 from adapters.slack.allow import needs_person, refusal
 from adapters.slack.disarm import disarm
 from adapters.slack.failures import Foreign
-from adapters.slack.people import People, Person
+from adapters.slack.people import NAME_WITHIN_S, People, Person
 from adapters.slack.render import to_mrkdwn
 from adapters.slack.seen import Me, Secret
 from adapters.slack.settings import SlackSettings
@@ -26,8 +26,6 @@ from core.wording import sentence_for
 
 logger = logging.getLogger(__name__)
 
-NAME_WITHIN_S = 0.8
-"""How long an acceptance waits for somebody's name; three seconds is all Slack gives (facts/slack.md 1.10)."""
 _REFUSED_AGAIN_AFTER_S = 600.0
 
 

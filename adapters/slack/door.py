@@ -14,7 +14,7 @@ from typing import Any, assert_never
 
 from adapters.slack.commands import CommandDesk
 from adapters.slack.controls import ControlDesk
-from adapters.slack.desk import NAME_WITHIN_S, Desk
+from adapters.slack.desk import Desk
 from adapters.slack.parse import parse
 from adapters.slack.seen import (
     AboutMe,
@@ -158,7 +158,7 @@ class Door:
         return asker is not None and (policy == "all" or asker == incoming.user)
 
     async def _described(self, incoming: Incoming) -> Incoming:
-        return await self._desk.people.described(incoming, within_s=NAME_WITHIN_S)
+        return await self._desk.people.described(incoming)
 
     async def _received(self, receipt: Receipt, incoming: Incoming) -> None:
         at, thread = incoming.conversation, incoming.address["thread"]

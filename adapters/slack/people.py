@@ -9,19 +9,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import aiohttp
 from slack_sdk.errors import SlackApiError
 
-from adapters.slack.failures import LATER, Foreign, code_of, status_of
+from adapters.slack.failures import LATER, code_of, status_of
 from adapters.slack.seen import Me
 from adapters.slack.web_api import WebApi
 from core.clock import Clock
 from core.incoming import Incoming, Quote
+from core.ports import Rate
 
 logger = logging.getLogger(__name__)
 
+NAME_WITHIN_S = 0.8
+"""How long an acceptance waits for somebody's name; three seconds is all Slack gives (facts/slack.md 1.10)."""
 _KEPT_S = 3_600.0
 _KEPT_PEOPLE = 10_000
 _MOST_NAMES = 20
+_RATE = Rate("slack:users.info", 100, 60.0)
+"""Tier 4, for the whole workspace."""
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
 
 
@@ -70,55 +76,98 @@ def is_external(person: Person, me: Me, *, team: str = "") -> bool:
 
 
 class People:
+    """Asks Slack about each person once, in tasks of its own: whoever no longer waits finds the answer next time."""
+
     def __init__(self, api: WebApi, clock: Clock) -> None:
         self._api = api
         self._clock = clock
         self._kept: dict[str, tuple[float, Person]] = {}
+        self._asking: dict[str, asyncio.Future[Person]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def use(self, tasks: asyncio.TaskGroup | None) -> None:
+        """Ask in *tasks* from now on; None: Slack is not asked any more."""
+        self._tasks = tasks
+        self._asking.clear()
 
     async def get(self, user: str) -> Person:
-        """Raises what the SDK raises where asking later may help; `known=False` where Slack has no answer."""
+        """Waits for the minute's rate, so give it a time limit. Raises what the SDK raises where asking later may help;
+        `known=False` where Slack has no answer."""
         found = self.remembered(user)
         if found is not None:
             return found
-        try:
-            answer = await self._api.writes.users_info(user=user, include_locale=True)
-            person = person_from(answer["user"])
-        except SlackApiError as error:
-            if status_of(error) != 200 or code_of(error) in LATER:
-                raise
-            person = Person(user, known=False)
-        if len(self._kept) >= _KEPT_PEOPLE:
-            del self._kept[next(iter(self._kept))]
-        self._kept[user] = (self._clock.monotonic() + _KEPT_S, person)
-        return person
+        asking = self._ask(user)
+        await asyncio.wait({asking})
+        return asking.result()
 
     def remembered(self, user: str) -> Person | None:
         until, person = self._kept.get(user, (0.0, None))
         return person if self._clock.monotonic() < until else None
 
-    async def names(self, users: Iterable[str], *, most: int = _MOST_NAMES) -> dict[str, str]:
-        """Names for ids, as far as they are to be had; never fails."""
-        names: dict[str, str] = {}
-        for user in list(users)[:most]:
-            try:
-                names[user] = (await self.get(user)).name
-            except Foreign:
-                break  # a name is not worth a second try while somebody waits
-        return names
+    async def names(self, users: Iterable[str]) -> dict[str, str]:
+        """Names for ids, as far as Slack tells them in time; never fails."""
+        wanted = list(users)[:_MOST_NAMES]
+        asking = [self._ask(user) for user in wanted if self.remembered(user) is None]
+        if asking:
+            _, late = await asyncio.wait(asking, timeout=NAME_WITHIN_S)
+            if late:
+                logger.info("Slack did not tell %d names in time", len(late))
+        return {user: person.name for user in wanted if (person := self.remembered(user))}
 
-    async def described(self, incoming: Incoming, *, within_s: float) -> Incoming:
+    async def described(self, incoming: Incoming) -> Incoming:
         """*incoming* with the asker's name, language and zone, and names for ids, as far as Slack tells in time."""
         asker = incoming.user.user
-        users = (asker, *mentioned(incoming.quotes, incoming.text))
-        try:
-            async with asyncio.timeout(within_s):
-                await self.names(users)
-        except TimeoutError:
-            logger.info("Slack did not tell a name in time")
-        known = {user: person for user in users if (person := self.remembered(user))}
-        incoming = name_people(incoming, {user: person.name for user, person in known.items()})
-        person = known.get(asker)
+        names = await self.names((asker, *mentioned(incoming.quotes, incoming.text)))
+        incoming = name_people(incoming, names)
+        person = self.remembered(asker)
         return replace(incoming, speaker=person.name, locale=person.locale, tz=person.tz) if person else incoming
+
+    def _ask(self, user: str) -> asyncio.Future[Person]:
+        """What Slack will say about *user*: one question at a time, for all who wait for it."""
+        asking = self._asking.get(user)
+        if asking is None:
+            asking = asyncio.get_running_loop().create_future()
+            if self._tasks is None:
+                _fail(asking, _Unconnected())
+            else:
+                self._asking[user] = asking
+                self._tasks.create_task(self._answered(user, asking), name=f"slack person {user}")
+        return asking
+
+    async def _answered(self, user: str, asking: asyncio.Future[Person]) -> None:
+        try:
+            async with self._api.take(_RATE):
+                person = await self._look_up(user)
+        except asyncio.CancelledError:
+            _fail(asking, _Unconnected())
+            raise
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits
+            _fail(asking, error)
+        else:
+            if len(self._kept) >= _KEPT_PEOPLE:
+                del self._kept[next(iter(self._kept))]
+            self._kept[user] = (self._clock.monotonic() + _KEPT_S, person)
+            asking.set_result(person)
+        finally:
+            self._asking.pop(user, None)
+
+    async def _look_up(self, user: str) -> Person:
+        try:
+            answer = await self._api.writes.users_info(user=user, include_locale=True)
+            return person_from(answer["user"])
+        except SlackApiError as error:
+            if status_of(error) != 200 or code_of(error) in LATER:
+                raise
+            return Person(user, known=False)
+
+
+class _Unconnected(aiohttp.ClientError):
+    """There is no connection to ask over, or it was just given up."""
+
+
+def _fail(asking: asyncio.Future[Person], error: Exception) -> None:
+    asking.set_exception(error)
+    asking.exception()  # perhaps nobody waits any more: then it is nobody's, and not reported as forgotten
 
 
 def mentioned(quotes: Sequence[Quote], text: str = "") -> tuple[str, ...]:

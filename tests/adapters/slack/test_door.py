@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from core.errors import StorageBusy, StorageFull
 from tests.adapters.slack.conftest import House, open_house
 from tests.fakes.desk import FakeIntake
-from tests.fakes.slack import FakeSlack, Person, Place
+from tests.fakes.slack import FakeSlack, Fault, Person, Place
 
 
 async def test_a_mention_asks(house: House) -> None:
@@ -383,6 +385,45 @@ async def test_somebody_slack_says_nothing_about_is_a_stranger(slack: FakeSlack)
         await house.settle()
 
         assert house.intake.accepted == []
+
+
+async def test_a_crowd_of_newcomers_is_answered_without_waiting_for_names(slack: FakeSlack) -> None:
+    """Slack tells a hundred names a minute. Nobody's question waits for the others', and the rest follows later."""
+    crowd = [f"U{1_000 + number}" for number in range(130)]
+    for user in crowd:
+        slack.person(Person(user, f"Name of {user}"))
+    async with open_house(slack, allow_external=True, allow_guests=True) as house:
+        began = house.clock.monotonic()
+        for user in crowd:
+            slack.say(user, "<@U0TERN> hello")
+        await house.settle()
+        assert len(house.intake.accepted) == len(crowd)
+        assert house.clock.monotonic() - began < 3.0  # else Slack sends them again
+        assert [bool(incoming.speaker) for incoming in house.intake.accepted].count(True) == 100
+
+        await asyncio.sleep(60.0)
+        slack.say(crowd[-1], "<@U0TERN> hello again")
+        await house.settle()
+
+        assert house.intake.accepted[-1].speaker == f"Name of {crowd[-1]}"
+        assert slack.rates.refused == []
+
+
+async def test_somebody_is_asked_about_once_at_a_time(slack: FakeSlack) -> None:
+    """Three questions of one newcomer at once are one lookup; it fails, and the next question brings another."""
+    slack.fault("users.info", Fault(delay_s=5.0))
+    async with open_house(slack, allow_external=True, allow_guests=True) as house:
+        for number in range(3):
+            slack.say("U1", f"<@U0TERN> hello {number}")
+        await house.settle()
+        assert slack.count("users.info") == 1
+
+        await asyncio.sleep(5.0)
+        slack.say("U1", "<@U0TERN> hello again")
+        await house.settle()
+
+        assert [incoming.speaker for incoming in house.intake.accepted] == ["", "", "", "Ada"]
+        assert slack.count("users.info") == 2
 
 
 async def test_a_colleague_from_another_workspace_of_the_grid_may_ask() -> None:
