@@ -91,7 +91,15 @@ class DiscordAdapter:
         point_at(self._settings)
         try:
             async with self._fetcher, Calls(self._buckets, self._clock) as calls:
-                client = Client(self._settings, self, self._messages, self._desk, self._clock, http_trace=calls.trace())
+                client = Client(
+                    self._settings,
+                    self,
+                    self._messages,
+                    self._desk,
+                    self._clock,
+                    http_trace=calls.trace(),
+                    leave=calls.leave,
+                )
                 self._connection.calls, self._connection.client = calls, client
                 await self._live(client, calls)
         finally:

@@ -4,6 +4,7 @@ reads them (facts/discord.md 1.11)."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,7 +15,7 @@ Kind = Literal["post", "edit", "interaction", "other"]
 
 GLOBAL = Rate("discord:global", 45, 1.0)
 """50 requests a second per bot (docs.discord.com/developers/topics/rate-limits, read 2026-11-22), five of them left to
-typing, history and downloads. Interaction endpoints are outside of it."""
+typing and to what comes late. Interaction endpoints are outside of it."""
 
 
 def key(kind: Kind, place: str) -> str:
@@ -56,6 +57,10 @@ class Buckets:
         names = [GLOBAL.key] if everywhere else [key(sharing, place) for sharing in self._sharing(kind)]
         for name in names:
             self.observer.learn(name, remaining=0, reset_after_s=retry_after_s)
+
+    def take(self) -> AbstractAsyncContextManager[None]:
+        """Around a request that has no bucket of ours; entering waits until it may go out."""
+        return self.observer.take(GLOBAL)
 
     def _sharing(self, kind: Kind) -> list[Kind]:
         if kind == "interaction":

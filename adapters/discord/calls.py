@@ -12,6 +12,7 @@ import contextlib
 import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
@@ -147,6 +148,12 @@ class Calls:
         # An answer nobody waits for any more must not be reported as forgotten.
         if not call.answer.cancelled():
             call.answer.exception()
+
+    def leave(self) -> AbstractAsyncContextManager[None]:
+        """Around each request; entering waits until the fifty a second of the whole bot carry it. Only what no surface
+        has leave for waits: reading a chain, back-fill, a download's link, logging in."""
+        call = _current.get()
+        return self._buckets.take() if call is None or call.kind == "other" else contextlib.nullcontext()
 
     def trace(self) -> aiohttp.TraceConfig:
         """The trace to hand to `discord.Client(http_trace=...)`, new for each client."""

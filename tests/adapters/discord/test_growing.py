@@ -73,6 +73,22 @@ def words_of(messages: list[Message]) -> list[str]:
     return re.findall(r"[\w一-龥]+", re.sub(r"```\w*|\(continued\)", " ", text))
 
 
+async def test_reading_counts_towards_the_fifty_a_second(start: StartBot, discord: FakeDiscord) -> None:
+    """A crowd's reply chains are read within the bot's fifty a second: Discord refuses none of it."""
+    discord.content_intent = True
+    async with start(message_content=True, backfill_hours=0) as bot:
+        paced(bot)
+        first = await discord.say(bot.channel, bot.ada, "hop 0")
+        second = await discord.say(bot.channel, bot.ada, "hop 1", reply_to=first)
+        await discord.say(bot.channel, bot.ada, "and now?", mention=True, reply_to=second)
+        incoming = await bot.accepted()
+
+        found = await asyncio.gather(*(bot.adapter.context(incoming) for _ in range(60)))
+
+    assert {len(quotes) for quotes in found} == {1}
+    assert discord.refusals == []
+
+
 async def test_mention_grows_into_an_answer(bot: Bot) -> None:
     """One message is posted and edited until its last word stands, without a single refusal."""
     pacer = paced(bot)

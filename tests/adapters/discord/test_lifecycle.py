@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import aiohttp
@@ -304,7 +305,8 @@ async def test_identifies_keep_their_gap_and_wait_no_longer() -> None:
     """Two shards are five seconds apart; a reconnect an hour later waits for nothing."""
     clock = FakeClock()
     nobody: Any = None
-    client = Client(DiscordSettings("t"), nobody, nobody, nobody, clock, http_trace=aiohttp.TraceConfig())
+    trace = aiohttp.TraceConfig()
+    client = Client(DiscordSettings("t"), nobody, nobody, nobody, clock, http_trace=trace, leave=nullcontext)
     begun: list[float] = []
 
     async def identify(shard: int) -> None:
