@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import struct
 import time
@@ -41,6 +42,14 @@ _AUDIO_FIELDS = {
     *("file", "model", "language", "prompt", "response_format", "temperature", "url", "timestamp_granularities[]"),
 }
 _AUDIO_ENDINGS = {"flac", "mp3", "mp4", "mpeg", "mpga", "m4a", "ogg", "wav", "webm"}
+
+
+_log = logging.getLogger(__name__)
+_log.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], _Leaving)))
+
+
+class _Leaving(ConnectionResetError):
+    """The fake ends while an answer waits: no error of anybody's."""
 
 
 @dataclass(slots=True)
@@ -153,7 +162,7 @@ class FakeLlmApi:
             app.router.add_post(prefix + "/batches", self._make_batch)
             app.router.add_get(prefix + "/batches/{id}", self._look_at_batch)
         app.router.add_route("*", "/{rest:.*}", self._unknown_url)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, access_log=None, logger=_log, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -539,7 +548,7 @@ class FakeLlmApi:
             await asyncio.wait_for(self._leaving.wait(), seconds)
         except TimeoutError:
             return
-        raise ConnectionResetError("the fake is leaving")
+        raise _Leaving
 
 
 def _peer_port(request: web.Request) -> int:
