@@ -6,10 +6,6 @@ from bisect import insort
 
 from core.ports import Rate
 
-_ARRIVED_WITHIN_S = 1.0
-"""A call is taken to have reached the platform this long after it left, even where its answer came later:
-discord.py holds the answer to a window's last call back until the window is over (facts/discord.md 1.11)."""
-
 _SAME_WINDOW_S = 0.25
 """Two reset times this close belong to the same window; headers of parallel calls may arrive in any order."""
 
@@ -75,10 +71,11 @@ class Bucket:
         self._in_flight.append(now)
 
     def landed(self, left_at: float, now: float) -> None:
-        """The call that left at *left_at* was answered."""
+        """The call that left at *left_at* was answered: the latest moment at which it can have been counted. Much may
+        come before a call is on its way (looking for a lost post, the ledger), so the moment it left tells little."""
         self._in_flight.remove(left_at)
         if self._learned_at < left_at:  # otherwise the headers counted it
-            insort(self._back_at, min(now, left_at + _ARRIVED_WITHIN_S) + self.per_s)
+            insort(self._back_at, now + self.per_s)
 
     def take_back(self, left_at: float) -> None:
         """The call of *left_at* never left."""
