@@ -10,7 +10,7 @@ from adapters.slack.place import Place
 from adapters.slack.render import MAX_PAGE_CHARS, blocks, fallback_text, page_length, plainer
 from adapters.slack.vocabulary import METADATA_EVENT
 from adapters.slack.web_api import WebApi
-from core.errors import SurfaceGone, SurfaceRejected
+from core.errors import SurfaceBusy, SurfaceGone, SurfaceRejected
 from core.ports import Rate, Shown, SurfaceLimits
 
 Send = Callable[[Mapping[str, Any]], Awaitable[str]]
@@ -83,19 +83,21 @@ class EditedSurface:
         await self._in_a_form_it_takes(page, shown, send)
 
     async def _in_a_form_it_takes(self, page: int, shown: Shown, send: Send) -> str:
-        """Blocks first; where Slack refuses the layout, once more in plain sections. A refused message was not posted,
-        so this cannot post twice."""
+        """Blocks first; where Slack refuses the layout, plain sections from the page's next turn on. Slack counted the
+        refused call, so the next one needs leave of its own. A refused message was not posted: nothing is posted
+        twice."""
         heading = self._heading if page == 0 else ""
         text = fallback_text(shown)
-        if page not in self._plain and not shown.plain:
-            try:
-                return await send({"text": text, "blocks": blocks(shown, heading=heading)})
-            except SurfaceRejected as error:
-                if error.too_long:
-                    raise
-                logger.warning("Slack refused a page's layout (%s); it goes out in plain sections", error)
-                self._plain.add(page)
-        return await send({"text": text, "blocks": plainer(shown, heading=heading)})
+        if page in self._plain or shown.plain:
+            return await send({"text": text, "blocks": plainer(shown, heading=heading)})
+        try:
+            return await send({"text": text, "blocks": blocks(shown, heading=heading)})
+        except SurfaceRejected as error:
+            if error.too_long:
+                raise
+            logger.warning("Slack refused a page's layout (%s); it goes out in plain sections", error)
+            self._plain.add(page)
+            raise SurfaceBusy("the page's layout was refused", retry_after_s=0.0) from error
 
     async def remove(self, ref: str, page: int) -> None:
         try:

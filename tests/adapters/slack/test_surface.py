@@ -140,6 +140,18 @@ async def test_a_refused_layout_goes_out_in_plain_sections(house: House) -> None
     assert "tern_regenerate" in answer.buttons
 
 
+async def test_a_refused_layout_and_its_plain_form_are_two_calls(house: House) -> None:
+    """Slack counts the call that it refused, so the plain sections wait for the channel's next second."""
+    table = "| n | square |\n| --- | --- |\n" + "".join(f"| {n} | {n * n} |\n" for n in range(150))
+    incoming = await house.asked()
+
+    await house.answer(incoming, [table])
+
+    assert house.slack.count("chat.postMessage") == 2
+    assert "149 | 22201" in house.slack.answers()[0].shown
+    assert house.slack.rates.refused == []
+
+
 async def test_msg_too_long_makes_shorter_pages(house: House) -> None:
     """Where Slack counts differently from us, the pages get shorter until it takes them."""
     incoming = await house.asked()
