@@ -277,13 +277,17 @@ class StreamedSurface(EditedSurface):
             logger.info("nothing to stop: %s", error)
 
     async def _stop_quietly(self, ref: str, suffix: str = "") -> bool:
-        with self._api.count(self._stop):
-            return await self._api.quietly(
-                "stopping a stream",
-                lambda: self._api.writes.chat_stopStream(
-                    channel=self._place.channel, ts=ref, markdown_text=suffix or None
-                ),
-            )
+        try:
+            with self._api.count(self._stop):
+                await self._api.call(
+                    lambda: self._api.writes.chat_stopStream(
+                        channel=self._place.channel, ts=ref, markdown_text=suffix or None
+                    )
+                )
+        except SurfaceError as error:
+            logger.info("stopping a stream failed: %s", error)
+            return False
+        return True
 
     async def _finish_others(self) -> None:
         """A page that is followed by another is complete: send what closes it and stop its stream."""

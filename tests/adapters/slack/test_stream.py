@@ -149,6 +149,23 @@ async def test_a_stream_that_breaks_waits_for_its_edit(slack: FakeSlack) -> None
     assert slack.rates.refused == []
 
 
+async def test_a_stop_that_was_refused_delays_the_next(house: House) -> None:
+    """The stop of a page that is followed by another may fail, but what Slack says to it holds for the next stop."""
+    incoming = await house.asked(channel="D1")
+    surface = await house.adapter.surface(incoming, "r1", None)
+    await surface.post(0, Shown("one"), "r1-0")
+    house.slack.fault("chat.stopStream", Fault(status=429, retry_after_s=30))
+    await surface.post(1, Shown("two"), "r1-1")
+    began = house.clock.monotonic()
+    assert surface.limits.finish
+
+    async with house.pacer.take(surface.limits.finish[0]):
+        waited_s = house.clock.monotonic() - began
+
+    await surface.close()
+    assert waited_s == pytest.approx(30.0, abs=0.5)
+
+
 async def test_a_slack_connect_recipient_gets_an_edited_answer(slack: FakeSlack) -> None:
     """Slack refuses to stream to somebody from another organisation."""
     slack.person(Person("U8", "Mia", team="T8"))
