@@ -382,6 +382,10 @@ class LiveReply:
         """Do one step; whatever the platform says, the slot is accounted for."""
         chars = self._draft.chars
         try:
+            if step.kind == "post" and step.page in self._unsure:
+                await self._look_for(step.page)
+                self._pacer.give_back(slot)  # it may be seconds old by now, and a post needs leave when it leaves
+                return
             await self._do(step)
         except SurfaceBusy as error:
             (self._pacer.refused if error.too_many else self._pacer.failed)(slot, error.retry_after_s)
@@ -416,16 +420,23 @@ class LiveReply:
                 await self._remove(step.page)
 
     async def _post(self, step: _Step) -> None:
-        page, nonce = step.page, self._nonce(step.page)
-        ref = await self._surface.find(page, nonce) if page in self._unsure else None
-        if ref is None:
-            await self._announce(page)
-            if step.do == "post":
-                ref = await self._surface.post(page, step.shown, nonce)
-                self._shown[page] = step.shown
-            else:
-                ref = await self._surface.attach(FILE_NAME, step.file, "")
+        page = step.page
+        await self._announce(page)
+        if step.do == "post":
+            ref = await self._surface.post(page, step.shown, self._nonce(page))
+            self._shown[page] = step.shown
+        else:
+            ref = await self._surface.attach(FILE_NAME, step.file, "")
+        await self._stands(page, ref)
+
+    async def _look_for(self, page: int) -> None:
+        """Ask the platform whether *page* stands; afterwards that is known."""
+        ref = await self._surface.find(page, self._nonce(page))
         self._unsure.discard(page)
+        if ref is not None:
+            await self._stands(page, ref)
+
+    async def _stands(self, page: int, ref: str) -> None:
         self._refs[page] = ref
         self._pacer.posted(self._seat)
         await self._ledger.posted(page, ref)

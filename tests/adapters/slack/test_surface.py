@@ -115,6 +115,24 @@ async def test_a_lost_answer_to_a_post_does_not_post_twice(house: House) -> None
     assert house.slack.count("chat.postMessage") == 1
 
 
+async def test_a_post_that_was_looked_for_keeps_to_the_channels_second(slack: FakeSlack) -> None:
+    """Looking for a lost post takes seconds in which others post; what is posted again then takes its turn anew."""
+    slack.latency_s = 0.05
+    async with open_house(slack) as house:
+        asked = [await house.asked(f"<@U0TERN> question {number}") for number in range(6)]
+        slack.fault("chat.postMessage", Fault(drop=True))
+        slack.fault("conversations.replies", Fault(status=500, delay_s=3.0))
+
+        async def answer(number: int) -> None:
+            await house.clock.sleep(2.0 if number else 0.0)
+            await house.answer(asked[number], HELLO, every_s=0.2)
+
+        await asyncio.gather(*map(answer, range(6)))
+
+    assert [message.shown for message in slack.answers()] == ["".join(HELLO).strip()] * 6
+    assert slack.rates.refused == []
+
+
 async def test_a_server_error_on_a_post_is_not_retried_blindly(house: House) -> None:
     """After a 502 nobody knows whether the message stands; it is looked for before it is posted again."""
     incoming = await house.asked()
