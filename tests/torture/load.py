@@ -19,19 +19,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core import wording
+from core.errors import QueueFull
+from core.incoming import Incoming
+from core.ports import Receipt, ReplyCapability
 from tests.torture.chaos import signs_of_life
 from tests.torture.hurry import HurriedLoop, counted_writer
 from tests.torture.invariants import Evidence, broken
-from tests.torture.people import Crowd
+from tests.torture.people import Crowd, Question
 from tests.torture.plan import CALM, Plan
 from tests.torture.trial import CONFIG, crowd_of, ended, quiet
-from tests.torture.world import Trial, Worlds, open_house, open_worlds
+from tests.torture.world import House, Trial, Worlds, open_house, open_worlds
 
 LOOK_EVERY_S = 5.0
 
 ROOM = {"RPM": 100_000, "RPD": 10**9, "TPM": 100_000_000}
 """Of every model: a thousand people who never rest would use up a developer's plan in seconds, and the question is what
 the house and the platforms do."""
+
+REFUSAL = wording.sentence_for(QueueFull(0)).partition(" (")[0]
 
 LEFT_WITHIN_S = 1_800.0
 """How long, after the last question, answers may take to come: their deadline is half of it."""
@@ -49,6 +55,34 @@ class Look:
     queued_signs: int
     """Messages on the platforms that say a place in the queue."""
     loop_lag_ms: float
+
+
+class Door:
+    """Watches what the inbox refuses: a full queue is an end too, if the asker is told."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._accept = house.app.inbox.accept
+        self._refused: set[str] = set()
+        house.app.inbox.accept = self._watched  # type: ignore[method-assign]
+
+    async def _watched(self, incoming: Incoming, capability: ReplyCapability | None = None) -> Receipt:
+        receipt = await self._accept(incoming, capability)
+        if receipt.state == "refused":
+            self._refused.add(incoming.message_id)
+        return receipt
+
+    def ended(self, asked: list[Question]) -> set[str]:
+        for question in asked:
+            question.refused = question.message_id in self._refused
+        return ended(self._house, asked) | {question.message_id for question in asked if question.refused}
+
+
+def sentences_of_refusal(worlds: Worlds) -> int:
+    """How often a platform shows that the queue is full."""
+    slack = sum(REFUSAL in message.shown for message in worlds.slack.world.messages if message.bot)
+    said = [message for channel in worlds.discord.channels.values() for message in worlds.discord.said(channel)]
+    return slack + sum(REFUSAL in message.content for message in said)
 
 
 def main() -> None:
@@ -83,7 +117,8 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
         async with open_house(trial, CONFIG, level="info") as house:
             loop = asyncio.get_running_loop()
             start = loop.time()
-            crowd = Crowd(plan, worlds.clock, crowd_of(plan, worlds, people), 10**6, lambda asked: ended(house, asked))
+            door = Door(house)
+            crowd = Crowd(plan, worlds.clock, crowd_of(plan, worlds, people), 10**6, door.ended)
             looks: list[Look] = []
             async with asyncio.TaskGroup() as group:
                 alive = group.create_task(signs_of_life(worlds))
@@ -100,14 +135,20 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
                 await living
                 alive.cancel()
                 await quiet(house)
-        questions = [question for question in crowd.questions if question is not None]
-        wrong = broken(Evidence(trial, house, questions))
+        asked = [question for question in crowd.questions if question is not None]
+        questions = [question for question in asked if not question.refused]
+        # On Discord a refusal is a message of its own, which is no answer's page.
+        wrong = [line for line in broken(Evidence(trial, house, questions)) if REFUSAL not in line]
+        refused = len(asked) - len(questions)
+        if (told := sentences_of_refusal(worlds)) < refused:
+            wrong.append(f"everybody_is_heard: {refused} questions were refused, {told} sentences say so")
         waits = [
             (question.asked_at - questions[0].asked_at, question.ended_at - question.asked_at)
             for question in questions
             if question.ended_at is not None
         ]
         figures = _figures(people, looks, waits, crowd.answered_by) | {
+            "refused with a sentence": refused,
             "broken invariants": len(wrong),
             "processor seconds": round(resource.getrusage(resource.RUSAGE_SELF).ru_utime, 1),
             "real seconds": round(time.monotonic() - began, 1),

@@ -41,6 +41,8 @@ class Question:
     edited_to: int | None = None
     asked_at: float = 0.0
     ended_at: float | None = None
+    refused: bool = False
+    """The inbox did not take it, and said so."""
 
     @property
     def answer_number(self) -> int:
@@ -69,8 +71,11 @@ class OnSlack:
     place: Place
     random: Random
     _root: str = ""
+    _last: Question | None = None
 
     async def ask(self, number: int) -> Question:
+        if self._last is not None and self._last.refused:
+            self._root = ""  # the bot has no part in that thread, so it would not listen there
         self.slack.world._seconds = self.clock.now()
         self.slack.twins = self.random.choice(("message first", "mention first"))
         follow_up = self._root and self.random.random() < 0.4
@@ -80,7 +85,9 @@ class OnSlack:
         message = self.slack.say(self.person.id, text, channel=self.place.id, thread=self._root if follow_up else "")
         root = message.thread or message.ts
         self._root = root
-        return Question(number, "slack", message.ts, self.place.id, root, f"slack {self.place.id} {root}", message)
+        conversation = f"slack {self.place.id} {root}"
+        self._last = Question(number, "slack", message.ts, self.place.id, root, conversation, message)
+        return self._last
 
     async def stop(self, question: Question) -> None:
         self.slack.world._seconds = self.clock.now()
@@ -204,7 +211,7 @@ class Crowd:
                 await asyncio.sleep(THINKS_S)
                 await self._until_ended(await self._ask(asker))  # did not wait for the first
             await self._until_ended(question)
-            self.answered_by[number] += 1
+            self.answered_by[number] += not question.refused
             await asyncio.sleep(THINKS_S + random.random())
 
     async def _ask(self, asker: Asker) -> Question:
