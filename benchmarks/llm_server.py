@@ -117,8 +117,10 @@ async def _stream(writer: asyncio.StreamWriter, rhythm: Rhythm, model: str, arri
     while left > 0:
         count = min(rhythm.burst, left)
         left -= count
-        due += rhythm.every_ms / 1e3
         await asyncio.sleep(max(0.0, due - time.monotonic()))
+        due += rhythm.every_ms / 1e3
+        if writer.is_closing():  # who asked has left
+            return
         chunk = head + stamp(now_us()).encode() + tail
         writer.write(b"%x\r\n%b\r\n" % (size * count, chunk * count))
         if writer.transport.get_write_buffer_size() > 4_000_000:
@@ -136,8 +138,9 @@ def _beat(number: int, every_s: float) -> float:
     fast: in step they would be read together, and a quick start would seem to make each packet cheaper."""
     if not every_s:
         return time.monotonic()
-    behind_s = (number * _GOLDEN % 1) * every_s
-    return (time.monotonic() // every_s + 1) * every_s + behind_s
+    now = time.monotonic()
+    at = now // every_s * every_s + (number * _GOLDEN % 1) * every_s
+    return at if at > now else at + every_s
 
 
 _GOLDEN = 0.6180339887
