@@ -58,7 +58,7 @@ def main() -> None:
     )
     parser.add_argument("--peers", action="store_true", help="whole bots from PyPI on the fake Discord")
     parser.add_argument("--only", nargs="*", choices=POINTS, default=[], help="some points; writes nothing")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2, help="of each comparison; two take nine minutes")
     asked = parser.parse_args()
     if asked.peers:
         from benchmarks.peers import measure
