@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from benchmarks.bench import ROOT, Bench
+from benchmarks.bench import ROOT, Bench, free_port
 from tests.fakes.discord import FakeDiscord
 from tests.fakes.slack import APP_TOKEN, BOT_TOKEN, FakeSlack
 
@@ -88,9 +87,7 @@ async def bot(bench: Bench, *environs: Mapping[str, str], home: str = "", settin
     """
     folder = bench.folder / (home or f"bot-{os.urandom(4).hex()}")
     folder.mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config = folder / "tern.toml"
     config.write_text('[models."openai/gpt-oss-20b"]\nlimits = { TPM = 100000000 }\n' + settings)
     environ = {

@@ -9,7 +9,6 @@ import asyncio
 import json
 import os
 import secrets
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +17,7 @@ from statistics import median
 
 import aiohttp
 
-from benchmarks.bench import ROOT, Bench
+from benchmarks.bench import ROOT, Bench, free_port
 from benchmarks.bot import bot, until
 from benchmarks.figures import Table
 from benchmarks.points.channels import EVERY_MS, FIRST_TOKEN_S, QUESTION, TOKENS
@@ -68,7 +67,7 @@ async def litellm(bench: Bench, version: str) -> AsyncIterator[Gateway]:
     deployment = {"model": f"openai/{_MODEL}", "api_base": f"{bench.base_url}/v1", "api_key": "k"}
     config = {"model_list": [{"model_name": _MODEL, "litellm_params": deployment}]}
     (home / "config.yaml").write_text(json.dumps(config))  # JSON is YAML
-    port = _free_port()
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         *(str(PROXY), "--config", str(home / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)),
         env={
@@ -152,9 +151,3 @@ def _text_of(line: bytes) -> str:
         return ""
     choices = json.loads(line[6:]).get("choices") or [{}]
     return choices[0].get("delta", {}).get("content") or ""
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
