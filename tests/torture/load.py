@@ -114,11 +114,12 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
         for api in (worlds.groq, worlds.openai):
             api.limits = dict.fromkeys(api.models, ROOM)
         trial = Trial(plan, worlds, folder)
+        askers = crowd_of(plan, worlds, people)
         async with open_house(trial, CONFIG, level="info") as house:
             loop = asyncio.get_running_loop()
             start = loop.time()
             door = Door(house)
-            crowd = Crowd(plan, worlds.clock, crowd_of(plan, worlds, people), 10**6, door.ended)
+            crowd = Crowd(plan, worlds.clock, askers, 10**6, door.ended)
             looks: list[Look] = []
             async with asyncio.TaskGroup() as group:
                 alive = group.create_task(signs_of_life(worlds))

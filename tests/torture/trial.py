@@ -120,7 +120,8 @@ async def _trial(
 
 
 def crowd_of(plan: Plan, worlds: Worlds, people: int) -> list[Asker]:
-    """Half on each platform; of these a third in direct messages, the rest spread over channels of ten."""
+    """Half on each platform; of these a third in direct messages, the rest in channels of up to ten people. Discord's
+    channels are spread over servers of fifty people; Slack has one workspace, as the house has."""
     askers: list[Asker] = []
     for number in range(people):
         random = plan.random("where", number)
@@ -136,8 +137,9 @@ def crowd_of(plan: Plan, worlds: Worlds, people: int) -> list[Asker]:
             if number % 3 == 0:
                 where = worlds.discord.dm(human)
             else:
-                guild = next(iter(worlds.discord.guilds.values()), None) or worlds.discord.guild()
-                name = f"channel-{number // 20}"
+                guilds = worlds.discord.guilds.values()
+                harbour, name = f"Harbour {number // 100}", f"channel-{number // 20}"
+                guild = next((g for g in guilds if g.name == harbour), None) or worlds.discord.guild(harbour)
                 where = next((c for c in guild.channels.values() if c.name == name), None) or worlds.discord.channel(
                     guild, name
                 )
