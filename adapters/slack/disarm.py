@@ -26,8 +26,10 @@ _UNFINISHED = re.compile(r"(?:&[#\w;&]{0,16}|@\w{0,8})\Z")
 """The end of a growing text that may turn into a bracket or an "@here" by what comes next."""
 
 _WINDOW = 160
-_SKIPPED = frozenset("\\*_~`")
+_SKIPPED = "\\*_~`"
 """What Markdown may take out between two characters."""
+
+_WITHOUT_SKIPPED = str.maketrans("", "", _SKIPPED)
 
 
 def disarm(text: str) -> str:
@@ -73,7 +75,8 @@ def _as_read(text: str) -> str:
         if decoded == text:
             break
         text = decoded
-    return "".join(char for char in text if char not in _SKIPPED and not _invisible(char))
+    text = text.translate(_WITHOUT_SKIPPED)
+    return text if text.isascii() else "".join(char for char in text if not _invisible(char))
 
 
 def _invisible(char: str) -> bool:

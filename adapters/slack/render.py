@@ -145,9 +145,10 @@ _CODE = re.compile(
     r"^(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<body>(?:.|\n)*?)^(?P=fence)[ \t]*$|`(?P<inline>[^`\n]+)`", re.MULTILINE
 )
 _TABLE = re.compile(r"(?:^\|.*\|[ \t]*$\n?){2,}", re.MULTILINE)
-_LINK = re.compile(r"!?\[([^\]\n]*)\]\((https?://[^\s)]+)\)")
+_LINK = re.compile(r"!?\[([^\[\]\n]*)\]\((https?://[^\s)]+)\)")
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
-_BOLD = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_BOLD = re.compile(r"(\*\*|__)(?=\S)(.{1,1000}?)(?<=\S)\1")
+"""Bounded, so that a page of openings without an end costs no second."""
 _BULLET = re.compile(r"^([ \t]*)[-*+][ \t]+", re.MULTILINE)
 _PADDING = 3
 """A table's text may grow to this many times its length by padding. One wide cell among many rows would make it

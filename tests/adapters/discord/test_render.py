@@ -137,6 +137,12 @@ def test_quiet_links_unfurl_into_nothing() -> None:
     )
 
 
+def test_bracket_left_open_is_no_part_of_a_link() -> None:
+    """The label begins at the last bracket; so is it in CommonMark, and a page of brackets is read in one go."""
+    assert render("[a [b](https://c.org) ![d [e](https://f.org)") == "[a [b](https://c.org) ![d [e](https://f.org)"
+    assert quiet("[a [b](https://c.org)") == "[a [b](<https://c.org>)"
+
+
 def test_status_and_footer_stand_small_under_the_text() -> None:
     """The footer takes the status's place at the end; a message is never empty."""
     assert message_text("answer", status="Searching ...") == "answer\n-# Searching ..."

@@ -83,6 +83,7 @@ def test_a_heading_cannot_break_out() -> None:
         ("# Title", "*Title*"),
         ("- one\n  - two", "• one\n  • two"),
         ("[a|b](https://example.org/?x=1&y=2)", "<https://example.org/?x=1&amp;y=2|a¦b>"),
+        ("[a [b](https://example.org)", "[a <https://example.org|b>"),
         ("~~gone~~", "~gone~"),
         ("`a < b`", "`a &lt; b`"),
         ("```py\na < b **no**\n```", "```\na &lt; b **no**\n```"),
