@@ -194,7 +194,8 @@ def near_misses(environ: Mapping[str, str]) -> list[str]:
 
 
 class _Reader:
-    """Reads one variable at a time and collects what is wrong. Never repeats a secret's value.
+    """Reads one variable at a time and collects what is wrong. Never repeats a value: whoever fills in `.env` may have
+    pasted a token on the wrong line.
 
     A *check* answers with the value to use, or raises ValueError with what to do, in words of our own: the library's
     may repeat what they could not read.
@@ -235,7 +236,7 @@ class _Reader:
         if not value:
             return default
         if not re.fullmatch(r"\d{1,5}", value) or int(value) > 65_535:
-            self.problems.append(f"{name} must be a number from 0 to 65535, not {value!r}")
+            self.problems.append(f"{name} must be a number from 0 to 65535")
             return default
         return int(value)
 
@@ -243,7 +244,7 @@ class _Reader:
         """The first choice is the default."""
         value = self.text(name).lower() or choices[0]
         if value not in choices:
-            self.problems.append(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+            self.problems.append(f"{name} must be one of {', '.join(choices)}")
         return value
 
     def flag(self, name: str, *, default: bool) -> bool:
@@ -253,7 +254,7 @@ class _Reader:
         if value in {"0", "false", "no", "off"}:
             return False
         if value:
-            self.problems.append(f"{name} must be true or false, not {value!r}")
+            self.problems.append(f"{name} must be true or false")
         return default
 
 
@@ -266,7 +267,6 @@ def _local_model(value: str) -> str:
         return value
     path = _path(value)
     if not _is_file(path):
-        # Not repeated: a URL with a mistake in its first letters ends here, with the key it may carry.
         raise ValueError("is not a file; give the path of a GGUF file, a URL, or off")
     return str(path)
 
@@ -275,7 +275,7 @@ def config_file(value: str) -> str:
     """The path that TERN_CONFIG names. Raises ValueError with what is wrong with it."""
     path = _path(value)
     if not _is_file(path):
-        raise ValueError(f"names {path}, which is not a file")
+        raise ValueError("is not a file; give the path of a tern.toml")
     return str(path)
 
 

@@ -197,13 +197,11 @@ HIDDEN = frozenset(each.name.upper() for each in fields(Settings) if not each.re
 @example({"DATABASE_URL": "https://user:hunter2@a\u2100"})
 def test_any_environment_is_settings_or_sentences(environ: dict[str, str]) -> None:
     """Whatever stands in the variables, they are read, or every problem is a line that can be printed, begins with the
-    variable's name and repeats nothing of a hidden one."""
-    told = {name: value for name, value in environ.items() if name in HIDDEN or SECRET not in value}
-
+    variable's name and repeats nothing: a secret may stand on any line by mistake."""
     found: Settings | None = None
     said: tuple[str, ...] = ()
     try:
-        found = Settings.from_env(told)
+        found = Settings.from_env(environ)
     except SettingsError as error:
         said = error.problems
 
@@ -213,7 +211,8 @@ def test_any_environment_is_settings_or_sentences(environ: dict[str, str]) -> No
         assert len(problem.encode().splitlines()) == 1
         assert SECRET not in problem
     if found is not None:
-        assert SECRET not in f"{found!r}{public(found)}"
+        shown = [value for name, value in environ.items() if name not in HIDDEN and SECRET in value]
+        assert shown or SECRET not in f"{found!r}{public(found)}"
         assert all(found.secrets())
 
 
