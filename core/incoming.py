@@ -52,6 +52,11 @@ class ConversationKey:
     """Slack: the thread's root ts. Discord guild channel: first message of the reply chain; Discord thread or
     direct message: the channel id; a slash command: its own id. Page and terminal: the conversation id."""
 
+    @property
+    def place(self) -> str:
+        """ "slack:C123": what a channel's persona, its spending and its log lines go by."""
+        return f"{self.platform}:{self.channel}"
+
 
 @dataclass(frozen=True, slots=True)
 class Attachment:

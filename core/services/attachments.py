@@ -26,8 +26,8 @@ from core.files.kinds import Kind, sniff
 from core.files.values import Document, Job, Picture, PictureLimits, ReadLimits, Result
 from core.incoming import Attachment, Incoming
 from core.ports import BlobStore
-from core.requests import ChatRequest, Image, Part, Text, TranscribeRequest, Transcript, Turn, Usage
-from core.services.digest import Digest
+from core.requests import Image, Part, Text, TranscribeRequest, Transcript, Turn, Usage
+from core.services.digest import Digest, part_request
 
 Fetch = Callable[[Attachment, Incoming], AsyncGenerator[bytes, None]]
 """The asking adapter's own download; raises SurfaceError, TooLarge or Unfetchable."""
@@ -303,16 +303,7 @@ class Attachments:
         deadline_at: float,
     ) -> tuple[Part, ...]:
         """Notes on a document that is too long to stand in the question; its beginning where nobody can take notes."""
-        request = ChatRequest(
-            request_id=request_id,
-            user=incoming.user,
-            turns=(),
-            wish=incoming.options.get("model", "auto"),
-            deadline_at=deadline_at,
-            private=True,
-            place=_place(incoming),
-            allow_local=False,  # the small model's notes would be worse than the beginning alone
-        )
+        request = part_request(incoming, request_id, deadline_at)
         name = _safe(item.name)
         try:
             notes = await digest.digest(name, read.text, incoming.text, request, send)
@@ -349,11 +340,7 @@ def everything_attached(incoming: Incoming) -> list[Attachment]:
 
 def request_id_of(incoming: Incoming, number: int) -> str:
     """A name of its own for each attachment, equal when a run is tried again. No dot: what follows one is a part."""
-    return f"{_place(incoming)}:{incoming.message_id}-{number}".replace(".", "-")
-
-
-def _place(incoming: Incoming) -> str:
-    return f"{incoming.conversation.platform}:{incoming.conversation.channel}"
+    return f"{incoming.conversation.place}:{incoming.message_id}-{number}".replace(".", "-")
 
 
 def _file(opening: str, item: Attachment, text: str) -> Text:

@@ -15,7 +15,7 @@ from core.models import Capability
 from core.personas import Persona, Personas
 from core.ports import AttachmentReader, Handler, History, Preferences, PreferenceStore, StoredTurn
 from core.requests import ChatRequest, Image, Part, Reply, Text, Turn
-from core.services.digest import Digest
+from core.services.digest import Digest, part_request
 from core.services.prompts import SHORTER, question, system_prompt
 from core.services.quoting import authors, label, noted, quoted, transcript
 from core.tokens import TokenScale
@@ -137,7 +137,7 @@ class ChatService:
         """
         preferences = await self._preferences.get(incoming.user)
         past, own = await self._past(incoming)
-        place = f"{incoming.conversation.platform}:{incoming.conversation.channel}"
+        place = incoming.conversation.place
         channel = self.personas.channel(place)
         persona = self.personas.choose(incoming.options.get("persona", ""), preferences.persona, channel.persona)
         near, far = await self._quotes(incoming, past, context)
@@ -234,16 +234,7 @@ class ChatService:
         self, digest: Digest, run_id: str, incoming: Incoming, far: Sequence[Quote], send: Send, deadline_at: float
     ) -> str:
         """Notes on messages that find no room; "" where nobody can take them, and the reader is told so."""
-        request = ChatRequest(
-            request_id=run_id,
-            user=incoming.user,
-            turns=(),
-            wish=incoming.options.get("model", "auto"),
-            deadline_at=deadline_at,
-            private=True,
-            place=f"{incoming.conversation.platform}:{incoming.conversation.channel}",
-            allow_local=False,  # the small model's notes would be worse than the newest messages alone
-        )
+        request = part_request(incoming, run_id, deadline_at)
         wanted = question(incoming, incoming.text.strip())
         try:
             notes = await digest.digest(_THREAD, transcript(far, self.personas.bot_name), wanted, request, send)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from core.errors import NoModelLeft
 from core.events import Event, Notice, Send
+from core.incoming import Incoming
 from core.ports import Handler
 from core.requests import ChatRequest, Text, Turn, Usage
 
@@ -110,6 +111,20 @@ class Digest:
             raise (known or failures).exceptions[0] from failures
         results = [task.result() for task in tasks]
         return [text for text, _ in results], sum((spent for _, spent in results), Usage())
+
+
+def part_request(incoming: Incoming, request_id: str, deadline_at: float) -> ChatRequest:
+    """What `Digest.digest` takes for its *model* where the text came with *incoming*."""
+    return ChatRequest(
+        request_id=request_id,
+        user=incoming.user,
+        turns=(),
+        wish=incoming.options.get("model", "auto"),
+        deadline_at=deadline_at,
+        private=True,
+        place=incoming.conversation.place,
+        allow_local=False,  # the small model's notes would be worse than a beginning or the newest words alone
+    )
 
 
 def split(text: str, part_chars: int) -> list[str]:

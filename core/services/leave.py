@@ -87,7 +87,7 @@ class Leave:
             editable=editable,
             private=True,
             contributors=frozenset({incoming.user}),
-            place=f"{incoming.conversation.platform}:{incoming.conversation.channel}",
+            place=incoming.conversation.place,
             conversation=incoming.conversation,
             tz=incoming.tz,
             # It would know nothing of tools, and what they brought is what the answer is about.

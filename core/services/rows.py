@@ -128,7 +128,7 @@ class Rows:
             deadline_at=deadline_at,
             private=True,
             contributors=frozenset({incoming.user}),
-            place=f"{incoming.conversation.platform}:{incoming.conversation.channel}",
+            place=incoming.conversation.place,
             allow_local=allow_local,
         )
         results = await self._all(model, asked, send, deadline_at - self._limits.margin_s)

@@ -98,7 +98,7 @@ class Speaking:
                         request_id,
                         "speak",
                         incoming.user,
-                        f"{incoming.conversation.platform}:{incoming.conversation.channel}",
+                        incoming.conversation.place,
                         model.id,
                         began_at,
                         None,

@@ -21,20 +21,18 @@ from core.storage.cache import forget_answers
 from core.storage.codec import decode_facts, decode_incoming, encode, turn_from
 from core.storage.database import Database
 from core.storage.schema import (
+    OF_MESSAGE,
+    OF_REPLY,
     audit,
     blob_owners,
     blobs,
-    capabilities,
     conversations,
     feedback,
     is_conversation,
     is_who,
     messages,
-    pages,
     preferences,
     replies,
-    runs,
-    suspensions,
     tombstones,
     turns,
     usage,
@@ -210,10 +208,10 @@ def remove_messages(c: Connection, which: ColumnElement[bool]) -> int:
     """Remove messages and all that hangs on them; returns how many rows went."""
     gone = 0
     reply_ids = select(messages.c.reply_id).where(which)
-    for table in (capabilities, feedback, pages, replies, suspensions):
+    for table in OF_REPLY:
         gone += c.execute(delete(table).where(table.c.reply_id.in_(reply_ids))).rowcount
     seqs = select(messages.c.seq).where(which)
-    for table in (turns, runs):
+    for table in OF_MESSAGE:
         gone += c.execute(delete(table).where(table.c.message_seq.in_(seqs))).rowcount
     return gone + c.execute(delete(messages).where(which)).rowcount
 

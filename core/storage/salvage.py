@@ -29,6 +29,8 @@ from sqlalchemy.sql import ClauseElement
 from core.errors import StorageError
 from core.storage.codec import decode_facts, decode_incoming, turn_from
 from core.storage.schema import (
+    OF_MESSAGE,
+    OF_REPLY,
     audit,
     blob_owners,
     blobs,
@@ -59,9 +61,6 @@ _TABLES = (
     *(blobs, blob_owners, preferences, usage_days, usage, feedback, audit, notes),
 )
 """What was forgotten first, what was promised next. The cache is left behind: it can be made anew."""
-
-_BY_MESSAGE = (runs, turns, replies)
-_BY_REPLY = (pages, capabilities, suspensions, feedback)
 
 _KINDS: Mapping[type, tuple[type, ...]] = {Text: (str,), Integer: (int,), Float: (float, int), LargeBinary: (bytes,)}
 
@@ -138,8 +137,8 @@ def _drop_fragments(c: Connection) -> int:
     """Remove what belongs to a message that was lost: nobody could answer it, or have it forgotten."""
     homeless = messages.c.conversation_id.not_in(select(conversations.c.id))
     gone = c.execute(delete(messages).where(homeless)).rowcount
-    for table in _BY_MESSAGE:
+    for table in OF_MESSAGE:
         gone += c.execute(delete(table).where(table.c.message_seq.not_in(select(messages.c.seq)))).rowcount
-    for table in _BY_REPLY:
+    for table in OF_REPLY:
         gone += c.execute(delete(table).where(table.c.reply_id.not_in(select(messages.c.reply_id)))).rowcount
     return gone

@@ -280,6 +280,10 @@ audit = Table(
     Index("audit_user", "platform", "user"),
 )
 
+OF_MESSAGE = (runs, turns, replies)
+OF_REPLY = (pages, capabilities, suspensions, feedback)
+"""What hangs on a message, and on its reply: it goes when the message goes."""
+
 
 def is_open(table: FromClause) -> ColumnElement[bool]:
     """Not settled yet. In literals: SQLite uses a partial index only where the condition visibly implies it."""
