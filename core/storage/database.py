@@ -16,11 +16,12 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from core.clock import Clock
 from core.errors import StorageCorrupt, StorageError
 from core.storage import sqlite
-from core.storage.failures import translated
+from core.storage.failures import may_outlast_its_cause, translated
 from core.storage.migrating import migrate
 from core.storage.salvage import salvage
 from core.storage.writer import GroupWriter
@@ -80,6 +81,7 @@ class Database:
             with translated():
                 return work(self._near_connection())
         except StorageError:
+            self._near_is_stale = True
             return await self.read(work)
 
     def _require_open(self) -> None:
@@ -124,7 +126,12 @@ class Database:
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         with translated(), self._read_engine.connect() as connection:
-            return work(connection)
+            try:
+                return work(connection)
+            except DBAPIError as error:
+                if may_outlast_its_cause(error):
+                    connection.invalidate()
+                raise
 
     def _remedy(self, seen: int, without_check: bool) -> None:
         """On the writer's thread. Many meet the same damage; the first one's remedy is everybody's.

@@ -28,6 +28,10 @@ _BY_CODE: dict[int, tuple[type[StorageError], str]] = {
     sqlite3.SQLITE_NOTADB: (StorageCorrupt, "the database file is not a database"),
 }
 
+_OF_THE_CONNECTION = frozenset(
+    {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR}
+)
+
 
 def as_ours(error: Exception) -> Exception:
     """What a database's or a disk's own error means for us; any other error as it is. Holds no row's content."""
@@ -42,6 +46,13 @@ def as_ours(error: Exception) -> Exception:
             return BadRequest("it holds characters that are no valid Unicode")
         case _:
             return error
+
+
+def may_outlast_its_cause(error: Exception) -> bool:
+    """Whether the connection that raised *error* may go on raising it when all is well again: one that was opened while
+    the disk was read-only stays read-only for as long as it lives."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(cause, "sqlite_errorcode", 0) & _PRIMARY in _OF_THE_CONNECTION
 
 
 def _by_code(error: BaseException | None) -> StorageError:

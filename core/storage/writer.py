@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 
 from core.errors import StorageError
-from core.storage.failures import as_ours
+from core.storage.failures import as_ours, may_outlast_its_cause
 
 T = TypeVar("T")
 
@@ -126,7 +126,7 @@ class GroupWriter:
                     unit.error = None
                     unit.result = unit.work(connection)
         except Exception as error:  # noqa: BLE001 whatever a unit raises belongs to its caller, not to this thread
-            self._disconnect()  # it may be the connection that is at fault
+            self._disconnect(for_good=may_outlast_its_cause(error))
             if begun and len(group) > 1:
                 return False
             for failed in (unit,) if begun else group:
@@ -138,9 +138,12 @@ class GroupWriter:
             self._connection = self._engine.connect()
         return self._connection
 
-    def _disconnect(self) -> None:
+    def _disconnect(self, *, for_good: bool = False) -> None:
+        """Give the connection back; *for_good*: nobody gets it again."""
         connection, self._connection = self._connection, None
         if connection is not None:
+            if for_good:
+                connection.invalidate()
             connection.close()
 
     def _alone(self, unit: _Unit) -> None:

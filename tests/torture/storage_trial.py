@@ -54,6 +54,15 @@ async def full(house: House) -> Undo:
     return _later(filler.unlink)
 
 
+async def read_only(house: House) -> Undo:
+    """The folder can be written no more, and connections are opened anew on it: a remount after an error."""
+    folder = str(house.folder)
+    _mount("--bind", folder, folder)
+    _mount("-o", "remount,bind,ro", folder)
+    await _reconnect(house)
+    return _later(lambda: subprocess.run(["umount", "--lazy", folder], check=True))
+
+
 async def locked(house: House) -> Undo:
     """Another process holds the write lock."""
     other = sqlite3.connect(house.folder / "tern.db", isolation_level=None)
@@ -78,11 +87,15 @@ async def page_broken(house: House) -> Undo:
             file.seek((page - 1) * 4_096)
             file.write(b"\xff" * 4_096)
 
-    database = house.app.storage._database
-    await database.outside(spoil)
-    database._write_engine.dispose()
-    database._read_engine.dispose()
+    await house.app.storage._database.outside(spoil)
+    await _reconnect(house)
     return _later(lambda: None)
+
+
+async def _reconnect(house: House) -> None:
+    database = house.app.storage._database
+    for engine in (database._write_engine, database._read_engine):
+        await database._writer.between(engine.dispose)
 
 
 def _later(undo: Callable[[], object]) -> Undo:
@@ -95,11 +108,12 @@ def _later(undo: Callable[[], object]) -> Undo:
 TROUBLES: dict[str, Trouble] = {
     "no file may grow": limited,
     "disk full": full,
+    "disk read-only": read_only,
     "locked by another process": locked,
     "search index broken": search_index_broken,
     "page of an index broken": page_broken,
 }
-NEED_A_DISK = {"disk full"}
+NEED_A_DISK = {"disk full", "disk read-only"}
 
 
 def run_storage_trial(name: str, *, seed: int = 3, lasts_s: float = LASTS_S) -> list[str] | None:
@@ -150,14 +164,19 @@ def a_disk(*, needed: bool) -> Iterator[Path | None]:
         if not needed:
             yield Path(folder)
             return
-        mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder]
-        if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        try:
+            _mount("-t", "tmpfs", "-o", "size=6m", "tmpfs", folder)
+        except (OSError, subprocess.CalledProcessError):
             yield None
             return
         try:
             yield Path(folder)
         finally:
             subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def _mount(*how: str) -> None:
+    subprocess.run(["mount", *how], check=True, capture_output=True)
 
 
 def main() -> int:

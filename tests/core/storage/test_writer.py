@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from core.clock import SystemClock
-from core.errors import StorageBusy, StorageError
+from core.errors import StorageBusy, StorageError, StorageFull
 from core.storage.database import Database
 from core.storage.opening import open_database
 from core.storage.prepared import Prepared
@@ -62,6 +62,27 @@ async def test_failing_write_harms_no_neighbour(database: Database) -> None:
 
     assert [type(result) for result in results] == [str, LookupError, str]
     assert await count(database) == 2
+
+
+async def test_connection_that_cannot_write_is_not_used_again(folder: Path) -> None:
+    """One that was opened while the disk was read-only stays read-only for as long as it lives."""
+    opened = await open_database(folder / "tern.db", SystemClock())
+    await opened._writer.between(opened._write_engine.dispose)
+
+    def read_only(*_: object) -> sqlite3.Connection:
+        event.remove(opened._write_engine, "do_connect", read_only)
+        return sqlite3.connect(f"file:{folder}/tern.db?mode=ro", uri=True, check_same_thread=False)
+
+    event.listen(opened._write_engine, "do_connect", read_only)
+    try:
+        with pytest.raises(StorageFull, match="read-only"):
+            await opened.write(note("lost"))
+
+        await opened.write(note("kept"))
+
+        assert await count(opened) == 1
+    finally:
+        opened.close()
 
 
 async def test_lock_of_another_process_is_waited_for_once(
