@@ -32,7 +32,7 @@ Duty = Literal["answer", "stop", "drop", "withdraw", "give_up", "bury", "apologi
 - "drop": a later run of the same message took its place while nobody held it; nothing is to be seen.
 - "withdraw": its question was deleted; its pages go.
 - "give_up": it took the process down too often; one sentence, then quarantine.
-- "bury": even that sentence took the process down; quarantined without a word.
+- "bury": even that sentence took the process down, again and again; quarantined without a word.
 - "apologise": it waited through an outage; one sentence for it and the others missed in its conversation.
 """
 
@@ -46,6 +46,9 @@ class RunRules:
     """How long a run is tried again, from its first start."""
     max_starts: int = 3
     """Starts without an orderly end before a run is quarantined."""
+    max_sentences: int = 3
+    """Further starts for the sentence that says so: kills from outside meet it too, and a page left "thinking" is worse
+    than another crash."""
     backlog_age_s: float = 1800.0
     """A question older than this when its first start comes gets an apology instead of an answer."""
 

@@ -220,14 +220,16 @@ def _claim_of(c: Connection, seals: Seals, row: Any, owner: Owner) -> Claim:
 
 def duty_of(row: Any, owner: Owner) -> Duty:
     """What a run (a row of `runs`, as claimed) calls for."""
-    if row.starts > owner.rules.max_starts:
-        first_time = row.starts == owner.rules.max_starts + 1
-        return "give_up" if first_time and row.action != "withdraw" else "bury"
+    rules = owner.rules
+    if row.starts > rules.max_starts + rules.max_sentences:
+        return "bury"
     if row.action == "withdraw":
         return "withdraw"
+    if row.starts > rules.max_starts:
+        return "give_up"
     if row.stop_reason:
         return "drop" if row.stop_reason in ("superseded", "deleted") else "stop"
-    if row.starts <= 1 and row.tries == 0 and owner.now - row.asked_at > owner.rules.backlog_age_s:
+    if row.starts <= 1 and row.tries == 0 and owner.now - row.asked_at > rules.backlog_age_s:
         return "apologise"
     return "answer"
 

@@ -485,11 +485,13 @@ async def test_run_that_was_taken_over_is_let_go(house: Desk, folder: Path, cloc
         assert house.pages(receipt) == ["Terns are"]
 
 
-async def test_message_that_kills_the_process_is_quarantined(folder: Path, clock: FakeClock) -> None:
-    """After three starts without an end a message gets one sentence and is not tried again."""
+@pytest.mark.parametrize("starts", [3, 4, 5])
+async def test_message_that_kills_the_process_is_quarantined(folder: Path, clock: FakeClock, starts: int) -> None:
+    """After three starts without an end a message gets one sentence and is not tried again; a sentence that was killed
+    is said anew."""
     async with desk(folder, clock, run=False) as house:
         receipt = await house.say()
-        for _ in range(3):
+        for _ in range(starts):
             await house.storage.inbox.claim([receipt.run_id])
             clock.jump(60)
         house.chat.plays(["must not be asked"])
@@ -504,10 +506,10 @@ async def test_message_that_kills_the_process_is_quarantined(folder: Path, clock
 
 
 async def test_message_whose_farewell_kills_is_buried(folder: Path, clock: FakeClock) -> None:
-    """When even the sentence took the process down, the message is quarantined without a word."""
+    """When the sentence took the process down again and again, the message is quarantined without a word."""
     async with desk(folder, clock, run=False) as house:
         receipt = await house.say()
-        for _ in range(4):
+        for _ in range(6):
             await house.storage.inbox.claim([receipt.run_id])
             clock.jump(60)
 
@@ -516,6 +518,23 @@ async def test_message_whose_farewell_kills_is_buried(folder: Path, clock: FakeC
         await house.until_state(receipt, "quarantined")
         assert house.pages(receipt) == []
         await house.die()
+
+
+async def test_answer_to_a_deleted_question_goes_in_spite_of_crashes(house: Desk, clock: FakeClock) -> None:
+    """Processes that are killed while they take it away do not make it stand for good."""
+    receipt = await house.say(message_id="m")
+    await house.until_state(receipt, "answered")
+    await house.die()
+    await house.inbox.withdraw("discord", "guild", "channel", "m")
+    (withdrawal,) = await house.storage.inbox.pending(9)
+    for _ in range(5):
+        await house.storage.inbox.claim([withdrawal.run_id])
+        clock.jump(60)
+
+    await house.start()
+
+    await house.until_state(receipt, "gone")
+    assert house.pages(receipt) == []
 
 
 async def test_pauses_do_not_count_as_crashes(folder: Path, clock: FakeClock) -> None:
