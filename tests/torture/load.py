@@ -121,9 +121,10 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
             door = Door(house)
             crowd = Crowd(plan, worlds.clock, askers, 10**6, door.ended)
             looks: list[Look] = []
+            stuck: list[Question] = []
             async with asyncio.TaskGroup() as group:
                 alive = group.create_task(signs_of_life(worlds))
-                living = group.create_task(crowd.live(within_s=seconds + LEFT_WITHIN_S))
+                living = asyncio.ensure_future(crowd.live(within_s=seconds + LEFT_WITHIN_S))
                 while loop.time() < start + seconds:
                     before = loop.time()
                     await asyncio.sleep(LOOK_EVERY_S)
@@ -133,13 +134,17 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
                         Look(loop.time() - start, rss_mb(), inbox.running, inbox.queued, _signs(worlds), late_ms)
                     )
                 crowd.messages = 0  # nobody begins another question
-                await living
+                try:
+                    await living
+                except TimeoutError:
+                    stuck = crowd.waiting
                 alive.cancel()
                 await quiet(house)
         asked = [question for question in crowd.questions if question is not None]
         questions = [question for question in asked if not question.refused]
         # On Discord a refusal is a message of its own, which is no answer's page.
         wrong = [line for line in broken(Evidence(trial, house, questions)) if REFUSAL not in line]
+        wrong += [f"everybody_is_heard: {question.platform} q{question.number:06d}" for question in stuck]
         refused = len(asked) - len(questions)
         if (told := sentences_of_refusal(worlds)) < refused:
             wrong.append(f"everybody_is_heard: {refused} questions were refused, {told} sentences say so")
