@@ -18,7 +18,8 @@
       Draft (what) -> Pages (split) -> Pacer (when) -> LiveReply -> Surface.post / edit     (streaming/)
 
 Beside the fallback: consequences.py (what follows from each error), cooldowns.py, continuation/ (an answer that broke
-off in the middle), attempts.py (what every call cost). wording.py has all that the program itself says to a reader.
+off in the middle), attempts.py (what every call cost). wording.py has all that the program itself says to a reader,
+remarks.py says what is no answer, and not again and again.
 
 Values: incoming.py requests.py events.py errors.py models.py runs.py. Seams: ports.py. Facts as data: models.toml.
 Text that UTF-8 can carry: well_formed.py.

@@ -3,11 +3,12 @@ reads them (facts/discord.md 1.11)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from adapters.discord.settings import DiscordSettings
 from core.ports import Rate, SurfaceObserver
 
 Kind = Literal["post", "edit", "interaction", "other"]
@@ -21,6 +22,11 @@ typing and to what comes late. Interaction endpoints are outside of it."""
 def key(kind: Kind, place: str) -> str:
     """Name of the bucket: one for posts and one for edits per channel, one per interaction."""
     return f"discord:{place}:{kind}"
+
+
+def rates(kind: Literal["post", "edit"], place: str, settings: DiscordSettings) -> tuple[Rate, Rate]:
+    """What one write in a channel counts for."""
+    return Rate(key(kind, place), settings.channel_calls, settings.channel_window_s), GLOBAL
 
 
 @dataclass(slots=True)
@@ -58,9 +64,13 @@ class Buckets:
         for name in names:
             self.observer.learn(name, remaining=0, reset_after_s=retry_after_s)
 
-    def take(self) -> AbstractAsyncContextManager[None]:
-        """Around a request that has no bucket of ours; entering waits until it may go out."""
-        return self.observer.take(GLOBAL)
+    @asynccontextmanager
+    async def take(self, *rates: Rate) -> AsyncIterator[None]:
+        """Around a request that no surface has leave for; entering waits until it may go out."""
+        async with AsyncExitStack() as stack:
+            for rate in rates:
+                await stack.enter_async_context(self.observer.take(rate))
+            yield
 
     def _sharing(self, kind: Kind) -> list[Kind]:
         if kind == "interaction":

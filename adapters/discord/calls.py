@@ -19,8 +19,9 @@ from typing import Any, Self
 import aiohttp
 import msgspec
 
-from adapters.discord.buckets import Buckets, Kind
+from adapters.discord.buckets import GLOBAL, Buckets, Kind, rates
 from adapters.discord.failures import surface_error
+from adapters.discord.settings import DiscordSettings
 from core.clock import Clock
 from core.errors import SurfaceBusy
 
@@ -153,7 +154,11 @@ class Calls:
         """Around each request; entering waits until the fifty a second of the whole bot carry it. Only what no surface
         has leave for waits: reading a chain, back-fill, a download's link, logging in."""
         call = _current.get()
-        return self._buckets.take() if call is None or call.kind == "other" else contextlib.nullcontext()
+        return self._buckets.take(GLOBAL) if call is None or call.kind == "other" else contextlib.nullcontext()
+
+    def turn_to_post(self, place: str, settings: DiscordSettings) -> AbstractAsyncContextManager[None]:
+        """Around a post that no surface has leave for; entering waits for the channel's turn and the bot's."""
+        return self._buckets.take(*rates("post", place, settings))
 
     def trace(self) -> aiohttp.TraceConfig:
         """The trace to hand to `discord.Client(http_trace=...)`, new for each client."""

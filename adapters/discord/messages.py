@@ -22,6 +22,7 @@ from core import wording
 from core.errors import StorageError
 from core.incoming import ConversationKey, Incoming
 from core.ports import Intake
+from core.remarks import Remarks
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Messages:
         self._settings = settings
         self._connection = connection
         self._links = links
+        self._remarks = Remarks(connection.clock)
         self._lanes: weakref.WeakValueDictionary[int, asyncio.Lock] = weakref.WeakValueDictionary()
         self._catching_up = asyncio.Lock()
         self.intake: Intake | None = None
@@ -90,7 +92,7 @@ class Messages:
         if not await self._allowed(client, message):
             return
         if isinstance(found, Ignored):
-            await self._say(message, wording.EMPTY_QUESTION)
+            self._say("empty", message, wording.EMPTY_QUESTION)
             return
         try:
             incoming = await self._understand(intake, message, found, client.user.id)
@@ -101,12 +103,12 @@ class Messages:
             log.error("message %s could not be stored and is read again later: %s", message.id, error)
             self.owe(message.sent_at)
             if not self.catching_up:
-                await self._say(message, wording.not_stored_yet(error))
+                self._say("not stored", message, wording.not_stored_yet(error))
             return
         if receipt.state == "accepted":
             self._links.remember(parse.all_files(message))
         elif receipt.state == "refused" and receipt.sentence:
-            await self._say(message, receipt.sentence)
+            self._say("refused", message, receipt.sentence)
 
     async def _understand(self, intake: Intake, message: DiscordMessage, found: Trigger, me: int) -> Incoming | None:
         """The message as the desk takes it in; None where it only talks among people in a thread of theirs."""
@@ -139,18 +141,24 @@ class Messages:
         except discord.HTTPException:
             return frozenset()
 
-    async def _say(self, message: DiscordMessage, sentence: str) -> None:
-        """One sentence that is no answer. Its nonce keeps a redelivery from saying it twice."""
+    def _say(self, about: str, message: DiscordMessage, sentence: str) -> None:
+        """One sentence that is no answer, in its turn. Its nonce keeps a redelivery from saying it twice."""
         client, calls = self._connection.use()
         channel = client.get_partial_messageable(message.channel)
         reference = discord.MessageReference(
             message_id=message.id, channel_id=message.channel, fail_if_not_exists=False
         )
+        place = str(message.channel)
 
-        async def say() -> None:
+        async def send() -> None:
             await channel.send(sentence, reference=reference, nonce=f"s{message.id}", allowed_mentions=NO_PINGS)
 
-        calls.spawn(say, "a sentence to the asker")
+        async def say() -> None:
+            async with calls.turn_to_post(place, self._settings):
+                await calls.write("post", place, send)
+
+        about_whom = (about, str(message.author), place)
+        calls.spawn(lambda: self._remarks.say(about_whom, say), "a sentence to the asker")
 
     def owe(self, since: float) -> None:
         """Messages from then on must be looked for."""

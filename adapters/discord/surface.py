@@ -20,7 +20,7 @@ from adapters.discord.render import PAGE_UNITS, clip, measure, message_text, ren
 from adapters.discord.settings import DiscordSettings
 from core.errors import SurfaceError, SurfaceGone, SurfaceRejected
 from core.incoming import Incoming
-from core.ports import Controls, Rate, Shown, SurfaceLimits
+from core.ports import Controls, Shown, SurfaceLimits
 
 MAX_PAGES = 8
 """Then the rest becomes a file: one degenerate answer of a peer's became 31 messages (facts/discord.md 3.3)."""
@@ -95,11 +95,10 @@ class ChannelSurface:
         self._controls: dict[int, Controls | None] = {}
         self._typing = False
         place = str(self._channel)
-        calls, window = settings.channel_calls, settings.channel_window_s
         self.limits = SurfaceLimits(
             max_chars=PAGE_UNITS,
-            post=(Rate(buckets.key("post", place), calls, window), buckets.GLOBAL),
-            edit=(Rate(buckets.key("edit", place), calls, window), buckets.GLOBAL),
+            post=buckets.rates("post", place, settings),
+            edit=buckets.rates("edit", place, settings),
             measure=measure,
             max_pages=MAX_PAGES,
         )

@@ -36,6 +36,7 @@ from core.errors import SettingsError, StorageError, SurfaceBusy, SurfaceGone
 from core.incoming import Attachment, Incoming, Quote
 from core.net.guarded_fetch import GuardedFetcher
 from core.ports import AdapterHealth, Commands, Intake, NoteStore, ReplyCapability, Surface, SurfaceObserver
+from core.remarks import Remarks
 
 _State = Literal["starting", "connected", "down"]
 
@@ -101,8 +102,10 @@ class SlackAdapter:
                 self._people.use(tasks)
                 self._files = Files(self._settings, self._api, fetcher)
                 me = self._me = await self._introduce()
+                remarks = Remarks(self._clock)
                 desk = Desk(
-                    self._settings, me, self._api, self._people, intake, commands, self._clock, self._streaming, tasks
+                    *(self._settings, me, self._api, self._people, intake, commands, self._clock, self._streaming),
+                    *(tasks, remarks),
                 )
                 door = self._door = Door(desk)
                 app = self._app = self._bolt(me)

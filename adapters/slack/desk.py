@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from adapters.slack.allow import needs_person, refusal
@@ -21,12 +21,16 @@ from adapters.slack.whisper import LIFETIME_S, respond
 from core.clock import Clock
 from core.errors import NotAllowed, SurfaceError, TernError
 from core.incoming import ConversationKey, UserKey
-from core.ports import Commands, Intake, ReplyCapability
+from core.ports import Commands, Intake, Rate, ReplyCapability
+from core.remarks import AGAIN_AFTER_S, Remarks
 from core.wording import sentence_for
 
 logger = logging.getLogger(__name__)
 
-_REFUSED_AGAIN_AFTER_S = 600.0
+_NOT_ALLOWED_AGAIN_AFTER_S = 600.0
+
+_EPHEMERAL = Rate("slack:chat.postEphemeral", 100, 60.0)
+"""Tier 4 (docs.slack.dev/reference/methods/chat.postEphemeral); where less is taken, a refusal tells."""
 
 
 @dataclass(slots=True)
@@ -41,8 +45,7 @@ class Desk:
     streaming: Streaming
     tasks: asyncio.TaskGroup
     """Whatever goes on after Slack was acknowledged; ends with the adapter's `run`."""
-    _told: dict[tuple[str, str], float] = field(default_factory=dict)
-    """(user, channel) -> when a refusal was last explained."""
+    remarks: Remarks
 
     def user_key(self, user: str) -> UserKey:
         return UserKey("slack", self.me.workspace, user)
@@ -69,22 +72,24 @@ class Desk:
         return refusal(self.settings, self.me, person, channel=channel, direct=direct, team=team)
 
     async def explain(self, why: str, user: str, channel: str, thread: str) -> None:
-        """Tell somebody why they get no answer, for their eyes only and not again and again."""
-        now = self.clock.monotonic()
-        if now - self._told.get((user, channel), -_REFUSED_AGAIN_AFTER_S) < _REFUSED_AGAIN_AFTER_S:
-            return
-        if len(self._told) > 1_000:
-            self._told.clear()
-        self._told[user, channel] = now
-        await self.whisper(sentence_for(NotAllowed(why)), user, channel, thread)
+        """Tell somebody why they get no answer at all."""
+        sentence = sentence_for(NotAllowed(why))
+        await self.whisper("not allowed", sentence, user, channel, thread, again_after_s=_NOT_ALLOWED_AGAIN_AFTER_S)
 
-    async def whisper(self, sentence: str, user: str, channel: str, thread: str) -> None:
-        await self.api.quietly(
-            "whispering",
-            lambda: self.api.writes.chat_postEphemeral(
-                channel=channel, user=user, text=to_mrkdwn(sentence), thread_ts=thread or None
-            ),
-        )
+    async def whisper(
+        self, about: str, sentence: str, user: str, channel: str, thread: str, *, again_after_s: float = AGAIN_AFTER_S
+    ) -> None:
+        """Say something for one person's eyes only, and not again and again. Raises SurfaceError."""
+
+        async def say() -> None:
+            async with self.api.take(_EPHEMERAL):
+                await self.api.call(
+                    lambda: self.api.writes.chat_postEphemeral(
+                        channel=channel, user=user, text=to_mrkdwn(sentence), thread_ts=thread or None
+                    )
+                )
+
+        await self.remarks.say((about, user, channel), say, again_after_s=again_after_s)
 
     async def say(self, response_url: Secret, markdown: str, *, blocks: list[dict[str, Any]] | None = None) -> None:
         """Answer a command or a press, for its sender's eyes."""

@@ -97,7 +97,9 @@ class Door:
         if isinstance(seen, Asked) and seen.addressed:
             incoming = seen.incoming
             at, thread = incoming.conversation, incoming.address["thread"]
-            self._desk.later(self._desk.whisper(not_stored_yet(error), incoming.user.user, at.channel, thread))
+            self._desk.later(
+                self._desk.whisper("not stored", not_stored_yet(error), incoming.user.user, at.channel, thread)
+            )
 
     async def asked(self, asked: Asked) -> bool:
         """Accept a message that is for the bot; says whether it was."""
@@ -163,6 +165,7 @@ class Door:
     async def _received(self, receipt: Receipt, incoming: Incoming) -> None:
         at, thread = incoming.conversation, incoming.address["thread"]
         if receipt.state == "refused" and receipt.sentence:
-            self._desk.later(self._desk.whisper(receipt.sentence, incoming.user.user, at.channel, thread))
+            said = self._desk.whisper("refused", receipt.sentence, incoming.user.user, at.channel, thread)
+            self._desk.later(said)
         if receipt.state == "accepted" and incoming.direct and thread == incoming.message_id:
             self._desk.later(self._controls.entitle(at.channel, thread, incoming.text))
