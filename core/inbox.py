@@ -111,6 +111,8 @@ class Inbox:
         self._active: dict[str, _Active] = {}
         self._reserved = 0
         """Slots promised to messages that are being accepted."""
+        self._arriving = 0
+        """Messages that are being accepted and will wait."""
         self._group: asyncio.TaskGroup | None = None
         self._closing = asyncio.Event()
         self._ended = asyncio.Event()
@@ -129,6 +131,7 @@ class Inbox:
             return Receipt("refused", sentence=wording.sentence_for(refusal))
         start_now = self._has_room()
         self._reserved += start_now
+        self._arriving += not start_now
         try:
             taken = await self._store.accept(incoming, capability, self._new_id(), self._new_id(), claim=start_now)
             if taken.state == "accepted":
@@ -138,6 +141,7 @@ class Inbox:
             return self._receive(taken)
         finally:
             self._reserved -= start_now
+            self._arriving -= not start_now
 
     async def revise(self, incoming: Incoming) -> Receipt:
         if refusal := self._refusal(incoming.user):
@@ -285,8 +289,8 @@ class Inbox:
         if wait_s := self._flood.wait_s(user):
             limit = self._limits.messages_per_minute
             return OverLimit("user", "messages per minute", limit=limit, retry_after_s=wait_s)
-        if len(self._pending) >= self._limits.queue:
-            return QueueFull(len(self._pending))
+        if (waiting := len(self._pending) + self._arriving) >= self._limits.queue:
+            return QueueFull(waiting)
         return None
 
     def _has_room(self) -> bool:

@@ -110,6 +110,20 @@ async def test_full_queue_refuses_and_loses_nothing(folder: Path, clock: FakeClo
             await house.until_state(receipt, "answered")
 
 
+async def test_full_queue_counts_who_is_just_coming(folder: Path, clock: FakeClock) -> None:
+    """Messages that come at the same moment find the bound where it is: storing takes a while."""
+    async with small(folder, clock, concurrency=1, queue=2) as house:
+        gate = asyncio.Event()
+        house.chat.plays([gate, "one"])
+        await house.say(root="first")
+
+        receipts = await asyncio.gather(*(house.say(root=str(number)) for number in range(6)))
+
+        assert sorted(receipt.state for receipt in receipts) == ["accepted"] * 2 + ["refused"] * 4
+        gate.set()
+        await house.passes_until(lambda: house.inbox.running + house.inbox.queued == 0)
+
+
 async def test_place_counts_who_stands_before(folder: Path, clock: FakeClock) -> None:
     """The receipt says where a message stands: 0 when it starts at once, then 1, 2, ..."""
     async with small(folder, clock, concurrency=1) as house:
