@@ -13,7 +13,7 @@ import resource
 import statistics
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ from core import wording
 from core.errors import QueueFull
 from core.incoming import Incoming
 from core.ports import Receipt, ReplyCapability
+from core.remarks import AGAIN_AFTER_S
+from tests.fakes.discord.world import EPOCH_MS
 from tests.torture.chaos import signs_of_life
 from tests.torture.hurry import HurriedLoop, counted_writer
 from tests.torture.invariants import Evidence, broken
@@ -38,6 +40,9 @@ ROOM = {"RPM": 100_000, "RPD": 10**9, "TPM": 100_000_000}
 the house and the platforms do."""
 
 REFUSAL = wording.sentence_for(QueueFull(0)).partition(" (")[0]
+
+HEARD_WITHIN_S = 150.0
+"""Longest that a sentence may wait for its turn: two hundred of them on Slack."""
 
 LEFT_WITHIN_S = 1_800.0
 """How long, after the last question, answers may take to come: their deadline is half of it."""
@@ -74,15 +79,35 @@ class Door:
 
     def ended(self, asked: list[Question]) -> set[str]:
         for question in asked:
-            question.refused = question.message_id in self._refused
+            # A thread whose first message was refused is none of the bot's: what follows there is not for it.
+            question.refused = bool(self._refused & {question.message_id, question.thread})
         return ended(self._house, asked) | {question.message_id for question in asked if question.refused}
 
 
-def sentences_of_refusal(worlds: Worlds) -> int:
-    """How often a platform shows that the queue is full."""
-    slack = sum(REFUSAL in message.shown for message in worlds.slack.world.messages if message.bot)
-    said = [message for channel in worlds.discord.channels.values() for message in worlds.discord.said(channel)]
-    return slack + sum(REFUSAL in message.content for message in said)
+def unheard(worlds: Worlds, asked: Sequence[Question]) -> list[Question]:
+    """Refused questions whose asker was told nothing near that time. Whoever asks again and again is told once in a
+    while, and a sentence waits for its turn like everything else."""
+    told: dict[str, list[float]] = defaultdict(list)
+    for message in worlds.slack.world.messages:
+        if message.ephemeral_for and REFUSAL in message.shown:
+            told[f"slack {message.ephemeral_for}"].append(float(message.ts))
+    by_id = {question.message_id: question for question in asked if question.platform == "discord"}
+    for channel in worlds.discord.channels.values():
+        for said in worlds.discord.said(channel):
+            if REFUSAL in said.content:
+                about = by_id[str((said.reference or {})["message_id"])]
+                told[asker_of(about)].append(((said.id >> 22) + EPOCH_MS) / 1_000)
+    return [
+        question
+        for question in asked
+        if question.refused
+        and not any(-AGAIN_AFTER_S - 1 < at - question.asked_at < HEARD_WITHIN_S for at in told[asker_of(question)])
+    ]
+
+
+def asker_of(question: Question) -> str:
+    message = question.message
+    return f"slack {message.user}" if question.platform == "slack" else f"discord {message.author.id}"
 
 
 def main() -> None:
@@ -145,16 +170,17 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
         # On Discord a refusal is a message of its own, which is no answer's page.
         wrong = [line for line in broken(Evidence(trial, house, questions)) if REFUSAL not in line]
         wrong += [f"everybody_is_heard: {question.platform} q{question.number:06d}" for question in stuck]
-        refused = len(asked) - len(questions)
-        if (told := sentences_of_refusal(worlds)) < refused:
-            wrong.append(f"everybody_is_heard: {refused} questions were refused, {told} sentences say so")
+        wrong += [
+            f"everybody_is_heard: {question.platform} q{question.number:06d} was refused without a word"
+            for question in unheard(worlds, asked)
+        ]
         waits = [
             (question.asked_at - questions[0].asked_at, question.ended_at - question.asked_at)
             for question in questions
             if question.ended_at is not None
         ]
         figures = _figures(people, looks, waits, crowd.answered_by) | {
-            "refused with a sentence": refused,
+            "refused with a sentence": len(asked) - len(questions),
             "broken invariants": len(wrong),
             "processor seconds": round(resource.getrusage(resource.RUSAGE_SELF).ru_utime, 1),
             "real seconds": round(time.monotonic() - began, 1),
