@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import resource
 import statistics
+import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,8 @@ from tests.torture.trial import CONFIG, crowd_of, ended, quiet
 from tests.torture.world import House, Trial, Worlds, open_house, open_worlds
 
 LOOK_EVERY_S = 5.0
+REMEMBERED_EVERY = 6
+"""Looks, for one at what the platforms remember."""
 
 ROOM = {"RPM": 100_000, "RPD": 10**9, "TPM": 100_000_000}
 """Of every model: a thousand people who never rest would use up a developer's plan in seconds, and the question is what
@@ -55,6 +59,9 @@ class Look:
 
     at_s: float
     rss_mb: float
+    """Of the process: the house, the platforms and providers with all that they remember, and the people."""
+    remembered_mb: float
+    """What the platforms, providers and people remember, as of the last minute: they forget nothing."""
     running: int
     queued: int
     queued_signs: int
@@ -147,6 +154,7 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
             crowd = Crowd(plan, worlds.clock, askers, 10**6, door.ended)
             looks: list[Look] = []
             stuck: list[Question] = []
+            remembered = 0.0
             async with asyncio.TaskGroup() as group:
                 alive = group.create_task(signs_of_life(worlds))
                 living = asyncio.ensure_future(crowd.live(within_s=seconds + LEFT_WITHIN_S))
@@ -154,10 +162,10 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
                     before = loop.time()
                     await asyncio.sleep(LOOK_EVERY_S)
                     late_ms = 1_000 * (loop.time() - before - LOOK_EVERY_S)
-                    inbox = house.app.inbox
-                    looks.append(
-                        Look(loop.time() - start, rss_mb(), inbox.running, inbox.queued, _signs(worlds), late_ms)
-                    )
+                    inbox, now = house.app.inbox, loop.time() - start
+                    if len(looks) % REMEMBERED_EVERY == 0:
+                        remembered = remembered_mb(worlds, trial.log, crowd)
+                    looks.append(Look(now, rss_mb(), remembered, inbox.running, inbox.queued, _signs(worlds), late_ms))
                 crowd.messages = 0  # nobody begins another question
                 try:
                     await living
@@ -175,7 +183,7 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
             for question in unheard(worlds, asked)
         ]
         waits = [
-            (question.asked_at - questions[0].asked_at, question.ended_at - question.asked_at)
+            (question.asked_at - questions[0].asked_at, question.ended_at - question.asked_at, question.platform)
             for question in questions
             if question.ended_at is not None
         ]
@@ -190,10 +198,15 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
 
 
 def _figures(
-    people: int, looks: Sequence[Look], waits: Sequence[tuple[float, float]], shares: Counter[int]
+    people: int, looks: Sequence[Look], waits: Sequence[tuple[float, float, str]], shares: Counter[int]
 ) -> dict[str, Any]:
-    took = sorted(wait for _, wait in waits)
-    settled = [look.rss_mb for look in looks[len(looks) // 4 :]]
+    took = sorted(wait for _, wait, _ in waits)
+    by_platform = {
+        f"wait on {name}, median and longest s": [round(statistics.median(some), 1), round(max(some), 1)]
+        for name in ("discord", "slack")
+        for some in [[wait for _, wait, platform in waits if platform == name]]
+    }
+    settled = looks[len(looks) // 4 :]
     counts = [shares[person] for person in range(people)]
     return {
         "people": people,
@@ -201,10 +214,13 @@ def _figures(
         "wait median s": round(statistics.median(took), 2),
         "wait 95% s": round(took[int(len(took) * 0.95)], 2),
         "wait longest s": round(took[-1], 2),
+        **by_platform,
         "answers each, fewest": min(counts),
         "answers each, most": max(counts),
-        "memory after a quarter MB": round(settled[0]),
-        "memory at the end MB": round(settled[-1]),
+        "memory after a quarter MB": round(settled[0].rss_mb),
+        "memory at the end MB": round(settled[-1].rss_mb),
+        "of it the platforms' and people's, after a quarter MB": round(settled[0].remembered_mb),
+        "of it the platforms' and people's, at the end MB": round(settled[-1].remembered_mb),
         "most running": max(look.running for look in looks),
         "most queued": max(look.queued for look in looks),
         "most signs of a queue at once": max(look.queued_signs for look in looks),
@@ -213,8 +229,32 @@ def _figures(
     }
 
 
+def remembered_mb(*roots: object) -> float:
+    """How much hangs on *roots* by way of plain data and of objects of the tests' own: never the house's.
+
+    The look costs a second or two; the loop's clock stands still meanwhile.
+    """
+    began = time.process_time()
+    seen: set[int] = set()
+    left: list[object] = list(roots)
+    size = 0
+    while left:
+        thing = left.pop()
+        if id(thing) in seen or not (isinstance(thing, _PLAIN) or type(thing).__module__.startswith("tests.")):
+            continue
+        seen.add(id(thing))
+        size += sys.getsizeof(thing)
+        left += gc.get_referents(thing)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, HurriedLoop)
+    loop.skipped_s -= time.process_time() - began
+    return size / 1e6
+
+
+_PLAIN = (str, bytes, int, float, dict, list, tuple, set, frozenset, deque)
+
+
 def rss_mb() -> float:
-    """Of the whole process: the house, both fake platforms with all they remember, and the fake providers."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 1e6
 
@@ -232,16 +272,22 @@ def _signs(worlds: Worlds) -> int:
 # --- the picture ---
 
 
-def drawn(looks: Sequence[dict[str, float]], waits: Sequence[tuple[float, float]]) -> str:
+def drawn(looks: Sequence[dict[str, float]], waits: Sequence[tuple[float, float, str]]) -> str:
     """Memory, waiting and queue over time, as SVG."""
     end = max(look["at_s"] for look in looks)
     by_half_minute: dict[int, list[float]] = {}
-    for asked, wait in waits:
+    for asked, wait, _ in waits:
         by_half_minute.setdefault(int(asked // 30), []).append(wait)
     middle = [(30.0 * at + 15, statistics.median(some)) for at, some in sorted(by_half_minute.items())]
     worst = [(30.0 * at + 15, max(some)) for at, some in sorted(by_half_minute.items())]
     panels = (
-        ("Memory of the process, MB", [("#1f77b4", [(look["at_s"], look["rss_mb"]) for look in looks])]),
+        (
+            "Memory of the process, MB: all, what the platforms and people remember",
+            [
+                ("#1f77b4", [(look["at_s"], look["rss_mb"]) for look in looks]),
+                ("#7f7f7f", [(look["at_s"], look["remembered_mb"]) for look in looks]),
+            ],
+        ),
         ("Wait for the whole answer, s: median, longest", [("#2ca02c", middle), ("#d62728", worst)]),
         (
             "Runs: answered, queued",
