@@ -29,10 +29,13 @@ log: Any = structlog.get_logger(__name__)
 class Work(Protocol):
     """Brings one claimed run to its end and settles it (core/services/answering.py).
 
-    With a ticket the run is only held: its place is shown until the ticket brings the started claim.
+    With a ticket the run is only held: its place is shown until the ticket brings the started claim. *spoken* is called
+    once its words are complete: what is left then is the platform's part.
     """
 
-    async def __call__(self, claim: Claim, stop: Stop, ticket: Ticket | None = None) -> None: ...
+    async def __call__(
+        self, claim: Claim, stop: Stop, ticket: Ticket | None = None, *, spoken: Callable[[], None]
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,11 @@ class InboxLimits:
     """Counts and seconds."""
 
     concurrency: int = 64
-    """Runs answered at the same time."""
+    """Runs answered at the same time. One whose words are complete does not count: a platform that takes nothing just
+    now, or less than is asked of it, must not keep the others waiting."""
     queue: int = 1_000
-    """Runs that may wait for their start; above it new messages are refused with a sentence."""
+    """Runs that may wait for their start, or complete for their platform; above it new messages are refused with a
+    sentence."""
     messages_per_minute: int = 20
     """Of one person."""
     shown_queued: int = 100
@@ -64,6 +69,8 @@ class _Active:
     claim: Claim
     stop: Stop
     ticket: Ticket | None
+    spoken: bool = False
+    """Its words are complete."""
     task: asyncio.Task[None] | None = None
 
     @property
@@ -279,6 +286,16 @@ class Inbox:
         return sum(1 for active in self._active.values() if active.ticket is None)
 
     @property
+    def _speaking(self) -> int:
+        """Runs that take up room: neither held nor complete."""
+        return self.running - self._complete
+
+    @property
+    def _complete(self) -> int:
+        """Runs that only wait for their platform."""
+        return sum(active.spoken for active in self._active.values())
+
+    @property
     def queued(self) -> int:
         """Runs waiting for their start, as far as this process knows."""
         return len(self._pending)
@@ -289,13 +306,13 @@ class Inbox:
         if wait_s := self._flood.wait_s(user):
             limit = self._limits.messages_per_minute
             return OverLimit("user", "messages per minute", limit=limit, retry_after_s=wait_s)
-        if (waiting := len(self._pending) + self._arriving) >= self._limits.queue:
+        if (waiting := len(self._pending) + self._arriving + self._complete) >= self._limits.queue:
             return QueueFull(waiting)
         return None
 
     def _has_room(self) -> bool:
         """Whether a message may start the moment it is accepted: nobody waits, and a slot is free."""
-        return self.open and not self._pending and self.running + self._reserved < self._limits.concurrency
+        return self.open and not self._pending and self._speaking + self._reserved < self._limits.concurrency
 
     def _receive(self, taken: Taken) -> Receipt:
         """Start what was claimed at the door; queue the rest."""
@@ -396,7 +413,7 @@ class Inbox:
     async def _start_next(self) -> None:
         while True:
             running = [active.as_pending for active in self._active.values() if active.ticket is None]
-            free = self._limits.concurrency - len(running) - self._reserved
+            free = self._limits.concurrency - self._speaking - self._reserved
             chosen = choose(self._pending.values(), running=running, free=free) if free > 0 else []
             if not chosen:
                 return
@@ -440,8 +457,12 @@ class Inbox:
         active.task = self._group.create_task(self._carry_out(active), name=f"run {claim.run_id}")
 
     async def _carry_out(self, active: _Active) -> None:
+        def spoken() -> None:
+            active.spoken = True
+            self._wake.set()
+
         try:
-            await self._work(active.claim, active.stop, active.ticket)
+            await self._work(active.claim, active.stop, active.ticket, spoken=spoken)
         except StaleFence:
             log.info("a run is in other hands now", run_id=active.claim.run_id)
         except StorageError as error:

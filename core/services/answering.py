@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -112,6 +112,8 @@ class _Job:
     stop: Stop
     live: LiveReply
     adapter: Adapter
+    spoken: Callable[[], None]
+    """To be called when the words are complete."""
 
 
 class Answering:
@@ -144,7 +146,9 @@ class Answering:
         self._observers = observers
         self._settings = settings
 
-    async def __call__(self, claim: Claim, stop: Stop, ticket: Ticket | None = None) -> None:
+    async def __call__(
+        self, claim: Claim, stop: Stop, ticket: Ticket | None = None, *, spoken: Callable[[], None]
+    ) -> None:
         """Raises StaleFence when another process has the run, StorageError when it could not be settled."""
         if claim.duty == "drop":
             await self._settle(claim, Settlement("stopped", "superseded"))
@@ -160,7 +164,7 @@ class Answering:
             await self._settle(claim, self._later(claim, type(error).__name__))
         else:
             try:
-                await self._show(claim, stop, ticket, adapter, surface)
+                await self._show(claim, stop, ticket, adapter, surface, spoken)
             finally:
                 await surface.close()
 
@@ -179,7 +183,15 @@ class Answering:
             capability = None
         return adapter, await adapter.surface(incoming, claim.reply_id, capability)
 
-    async def _show(self, claim: Claim, stop: Stop, ticket: Ticket | None, adapter: Adapter, surface: Surface) -> None:
+    async def _show(
+        self,
+        claim: Claim,
+        stop: Stop,
+        ticket: Ticket | None,
+        adapter: Adapter,
+        surface: Surface,
+        spoken: Callable[[], None],
+    ) -> None:
         platform = claim.incoming.conversation.platform
         async with LiveReply(
             surface,
@@ -192,7 +204,7 @@ class Answering:
             asked_at=claim.accepted_at,
         ) as live:
             started = await self._wait_for_turn(live, stop, ticket) if ticket else claim
-            job = _Job(started or claim, stop, live, adapter)
+            job = _Job(started or claim, stop, live, adapter, spoken)
             try:
                 await (self._carry_out(job) if started else self._end_stopped(job, None))
             except SurfaceBusy as error:
@@ -230,6 +242,7 @@ class Answering:
     async def _answer(self, job: _Job) -> None:
         listener = _Listener(job.live.send, self._clock, self._clock.monotonic())
         came = await self._unless_stopped(job.stop, self._ask(job, listener), self._stop_at_deadline(job))
+        job.spoken()
         match came:
             case Answered():
                 await self._finish(job, came, listener)

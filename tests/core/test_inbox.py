@@ -110,6 +110,25 @@ async def test_full_queue_refuses_and_loses_nothing(folder: Path, clock: FakeClo
             await house.until_state(receipt, "answered")
 
 
+async def test_platform_that_takes_nothing_keeps_nobody_else_waiting(folder: Path, clock: FakeClock) -> None:
+    """An answer that is complete and not shown yet takes no room from those that are still to be written; there may be
+    no more of such than may wait in the queue."""
+    async with small(folder, clock, concurrency=1, queue=2) as house:
+        house.adapter.platform.latency_s = 5.0
+        receipts = []
+        for number in range(2):
+            receipts.append(await house.say(root=str(number)))
+            await house.until(lambda: house.inbox._complete == len(receipts))
+
+        assert (await house.say(root="third")).state == "refused"
+        assert len(house.chat.asked) == 2
+        for receipt in receipts:
+            assert house.pages(receipt) == []
+        await house.passes_until(lambda: house.inbox.running == 0)
+        for receipt in receipts:
+            assert await house.state(receipt) == "answered"
+
+
 async def test_full_queue_counts_who_is_just_coming(folder: Path, clock: FakeClock) -> None:
     """Messages that come at the same moment find the bound where it is: storing takes a while."""
     async with small(folder, clock, concurrency=1, queue=2) as house:
