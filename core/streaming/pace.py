@@ -34,6 +34,10 @@ LATE_S = 0.5
 fifth of its rate all the time; half of that buys most of it back."""
 
 
+PAYABLE_S = 15.0
+"""What stands unfinished may have to wait so long for its last edit. Where a minute's calls are spent, as Slack's are
+after a burst, an answer that is begun then would stand there complete in our hands and half on the screen."""
+
 _FARTHEST_S = 20.0
 """Nothing is saved for what may come later than so long after an answer's usual end."""
 
@@ -180,9 +184,11 @@ def _evenly_at(seat: Seat, now: float, habit: Habit) -> float:
 
 def _post_at(seat: Seat, now: float) -> float:
     """A first post makes a debt, the reply's last edit. Under pressure, where more replies owe one than the bucket
-    carries at once, a reply waits to be posted once, complete; but not longer than its own last edit would take."""
+    carries at once or soon, a reply waits to be posted once, complete; but not longer than its own last edit would
+    take."""
     at = max((bucket.free_at(now) for bucket in seat.post), default=now)
     if seat.posted or seat.lane is None:
         return at
-    over = seat.lane.growing + 1 - seat.lane.bucket.capacity
-    return max(at, seat.began_at + over * seat.lane.bucket.spacing_s) if over > 0 else at
+    bucket, debts = seat.lane.bucket, seat.lane.growing + 1
+    over = max(0, debts - bucket.capacity)
+    return max(at, seat.began_at + over * bucket.spacing_s, bucket.free_at(now, debts) - PAYABLE_S)
