@@ -17,12 +17,13 @@ import tempfile
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core import wording
 from core.errors import QueueFull
+from core.inbox import InboxLimits
 from core.incoming import Incoming
 from core.ports import Receipt, ReplyCapability
 from core.remarks import AGAIN_AFTER_S
@@ -122,14 +123,11 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=1_000)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--concurrency", type=int, default=InboxLimits().concurrency, help="the inbox's own")
+    parser.add_argument("--queue", type=int, default=InboxLimits().queue, help="the inbox's own")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
-    with (
-        counted_writer(),
-        tempfile.TemporaryDirectory() as folder,
-        asyncio.Runner(loop_factory=HurriedLoop) as runner,
-    ):
-        found = runner.run(_load(given.seed, given.people, given.seconds, Path(folder)))
+    found = run_load(given.seed, given.people, given.seconds, concurrency=given.concurrency, queue=given.queue)
     given.out.mkdir(exist_ok=True)
     (given.out / "load.json").write_text(json.dumps(found, indent=1) + "\n")
     (given.out / "load.svg").write_text(drawn(found["looks"], found["waits"]))
@@ -139,7 +137,18 @@ def main() -> None:
         print(f"BROKEN {line}")
 
 
-async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[str, Any]:
+def run_load(seed: int, people: int, seconds: float, *, concurrency: int, queue: int) -> dict[str, Any]:
+    """Let *people* write for *seconds* of the platforms' time; returns figures, looks, waits and what was broken."""
+    limits = InboxLimits(concurrency=concurrency, queue=queue)
+    with (
+        counted_writer(),
+        tempfile.TemporaryDirectory() as folder,
+        asyncio.Runner(loop_factory=HurriedLoop) as runner,
+    ):
+        return runner.run(_load(seed, people, seconds, limits, Path(folder)))
+
+
+async def _load(seed: int, people: int, seconds: float, limits: InboxLimits, folder: Path) -> dict[str, Any]:
     began = time.monotonic()
     plan = Plan(seed, CALM)
     async with open_worlds(plan) as worlds:
@@ -148,6 +157,8 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
         trial = Trial(plan, worlds, folder)
         askers = crowd_of(plan, worlds, people)
         async with open_house(trial, CONFIG, level="info") as house:
+            inbox = house.app.inbox
+            inbox._limits = replace(inbox._limits, concurrency=limits.concurrency, queue=limits.queue)
             loop = asyncio.get_running_loop()
             start = loop.time()
             door = Door(house)
@@ -162,7 +173,7 @@ async def _load(seed: int, people: int, seconds: float, folder: Path) -> dict[st
                     before = loop.time()
                     await asyncio.sleep(LOOK_EVERY_S)
                     late_ms = 1_000 * (loop.time() - before - LOOK_EVERY_S)
-                    inbox, now = house.app.inbox, loop.time() - start
+                    now = loop.time() - start
                     if len(looks) % REMEMBERED_EVERY == 0:
                         remembered = remembered_mb(worlds, trial.log, crowd)
                     looks.append(Look(now, rss_mb(), remembered, inbox.running, inbox.queued, _signs(worlds), late_ms))

@@ -12,6 +12,7 @@ from adapters.slack.surface import EditedSurface
 from core.observers.usage import UsageObserver
 from core.requests import RequestRecord
 from tests.torture.crashes import run_crashes
+from tests.torture.load import run_load
 from tests.torture.plan import CALM, Plan, Troubles, answer_text, mark
 from tests.torture.trial import run_trial
 
@@ -31,6 +32,15 @@ def test_nothing_lost_to_kills() -> None:
 
     assert report.broken == ()
     assert report.kills == 3
+
+
+def test_crowd_past_the_queues_bound_is_heard() -> None:
+    """More people than may wait: each is answered in turn or told so, nobody is asked to wait by the platforms."""
+    found = run_load(2, 40, 12.0, concurrency=2, queue=4)
+
+    assert found["broken"] == []
+    assert found["figures"]["refused with a sentence"] > 10
+    assert found["figures"]["questions answered"] > 40
 
 
 def test_plan_is_its_seed() -> None:
