@@ -279,18 +279,20 @@ def _refusals_are_waited_out(evidence: Evidence) -> Iterator[str]:
     worlds = evidence.trial.worlds
     for api in (worlds.groq, worlds.openai):
         asked = sorted(api.asked(), key=lambda record: record.began_at)
-        refusals = [record for record in asked if record.refused_at and record.refused_for]
+        refusals = sorted(
+            (record for record in asked if record.refused_at and record.refused_for),
+            key=lambda refusal: refusal.refused_at,
+        )
         for record in asked:
             told = {
                 refusal.refused_for: refusal.refused_at + refusal.wait_s
-                for refusal in sorted(refusals, key=lambda refusal: refusal.refused_at)
+                for refusal in refusals
                 if refusal.model == record.model and refusal.refused_at + _ON_ITS_WAY_S < record.began_at
             }
-            if _is_second_try(record, asked):
-                continue
-            for kind, until in told.items():
-                # retry-after counts in whole seconds, what the text says may be up to one less
-                if record.began_at < until - 1.0:
+            # retry-after counts in whole seconds, what the text says may be up to one less
+            early = {kind: until for kind, until in told.items() if record.began_at < until - 1.0}
+            if early and not _is_second_try(record, asked):
+                for kind, until in early.items():
                     yield f"{record.model} is asked {until - record.began_at:.2f} s before its {kind} are free again"
 
 
