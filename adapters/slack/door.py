@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, assert_never
 
+from adapters.slack.coming import DELIVERED_WITHIN_S, Coming
 from adapters.slack.commands import CommandDesk
 from adapters.slack.controls import ControlDesk
 from adapters.slack.desk import Desk
@@ -31,15 +32,12 @@ from adapters.slack.seen import (
     ShortcutUsed,
     StopPressed,
 )
-from core.errors import StorageError
+from core.errors import StorageBusy, StorageError
 from core.incoming import Incoming
 from core.ports import Receipt
 from core.wording import not_stored_yet
 
 logger = logging.getLogger(__name__)
-
-_DELIVERED_WITHIN_S = 600.0
-"""A message comes for the last time after six minutes (facts/slack.md 1.10)."""
 
 
 class Door:
@@ -47,6 +45,7 @@ class Door:
         self._desk = desk
         self._commands = CommandDesk(desk)
         self._controls = ControlDesk(desk)
+        self._coming = Coming(desk.clock)
         self.removed = asyncio.Event()
         """The app was uninstalled or its token revoked."""
         self.removed_why = ""
@@ -102,7 +101,21 @@ class Door:
             )
 
     async def asked(self, asked: Asked) -> bool:
-        """Accept a message that is for the bot; says whether it was."""
+        """Accept a message that is for the bot; says whether it was.
+
+        Raises as `deliver`: also where that cannot be told yet.
+        """
+        thread = (asked.incoming.conversation.channel, asked.incoming.address["thread"])
+        if asked.addressed:
+            with self._coming.taking(thread):
+                return await self._take(asked)
+        await self._coming.wait(thread)
+        taken = await self._take(asked)
+        if not taken and self._coming.owes(thread):
+            raise StorageBusy("the question that it may follow could not be taken in yet")
+        return taken
+
+    async def _take(self, asked: Asked) -> bool:
         incoming = await self._for_us(asked)
         if incoming is None:
             return False
@@ -131,7 +144,7 @@ class Door:
 
     def _may_come(self, message_id: str) -> bool:
         """Whether Slack may still deliver that message for the first time."""
-        return self._desk.clock.now() - float(message_id) < _DELIVERED_WITHIN_S
+        return self._desk.clock.now() - float(message_id) < DELIVERED_WITHIN_S
 
     async def _for_us(self, asked: Asked) -> Incoming | None:
         """The question in its conversation, or None where it is not for the bot or not allowed."""

@@ -344,7 +344,7 @@ async def test_context_is_the_thread_before_the_question(house: House) -> None:
     root = house.slack.say("U2", "We need a name")
     house.slack.say("U1", "Tern?", thread=root.ts)
     asked = house.slack.say("U1", "<@U0TERN> what do you think?", thread=root.ts)
-    house.slack.say("U2", "later", thread=root.ts)
+    house.slack.say("U2", "later", thread=root.ts, silently=True)
     await house.settle()
     (incoming,) = house.intake.accepted
     assert incoming.message_id == asked.ts

@@ -99,6 +99,45 @@ async def test_follow_ups(slack: FakeSlack, policy: str, taken: list[str]) -> No
         assert sorted(incoming.text for incoming in house.intake.accepted[1:]) == taken
 
 
+async def test_a_follow_up_does_not_overtake_its_question(slack: FakeSlack) -> None:
+    """Whoever goes on at once is heard, although taking in the question waits for the asker's name."""
+    slack.fault("users.info", Fault(delay_s=5.0))
+    async with open_house(slack, allow_external=True, allow_guests=True) as house:
+        root = slack.say("U1", "<@U0TERN> hello")
+        slack.say("U1", "and one thing more", thread=root.ts)
+
+        await house.settle()
+
+        assert [incoming.text for incoming in house.intake.accepted] == ["hello", "and one thing more"]
+
+
+async def test_a_follow_up_waits_for_a_question_that_comes_again(house: House) -> None:
+    """Where the question could not be taken in, Slack is not told that we have what follows it, and brings both."""
+    house.slack.fault("users.info", Fault(delay_s=5.0))
+    root = house.slack.say("U1", "<@U0TERN> hello")
+    await asyncio.sleep(2.0)
+    house.slack.say("U1", "and one thing more", thread=root.ts)
+
+    await house.slack.deliveries.idle()
+    await house.settle()
+
+    assert sorted(incoming.text for incoming in house.intake.accepted) == ["and one thing more", "hello"]
+
+
+async def test_chatter_in_a_thread_of_others_is_acknowledged_after_a_while(house: House) -> None:
+    """A question that never comes again holds nothing back for ever."""
+    house.intake.fails = StorageBusy("locked")
+    root = house.slack.say("U1", "<@U0TERN> hello")
+    await house.slack.deliveries.idle()
+    house.intake.fails = None
+    await asyncio.sleep(600.0)
+
+    house.slack.say("U2", "what was that?", thread=root.ts)
+    await house.settle()
+
+    assert house.slack.deliveries.log[-1].acked
+
+
 async def test_a_follow_up_to_somebody_else_is_left_alone(house: House) -> None:
     """A message in the bot's thread that begins with a colleague's name is meant for the colleague."""
     root = house.slack.say("U1", "<@U0TERN> hello")

@@ -1,0 +1,63 @@
+"""Questions that are on their way in, by thread.
+
+Whether a message without a mention is for the bot depends on what stands in its thread already; but taking in a
+question may have to wait for its asker's name, or fail, and Slack then delivers it again minutes later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from core.clock import Clock
+
+_TAKEN_WITHIN_S = 2.0
+"""Slack waits three seconds for us (facts/slack.md 1.10); what was not taken by then comes again anyway."""
+
+DELIVERED_WITHIN_S = 600.0
+"""A message comes for the last time after six minutes (facts/slack.md 1.10)."""
+
+_MANY = 1_000
+"""Above this what is over is forgotten."""
+
+
+class Coming:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._under_way: dict[tuple[str, str], set[asyncio.Future[None]]] = {}
+        self._owed: dict[tuple[str, str], float] = {}
+        """Thread -> until when a question may come again that could not be taken in; monotonic seconds."""
+
+    @contextmanager
+    def taking(self, thread: tuple[str, str]) -> Iterator[None]:
+        """Around taking in a question to the bot; what it raises says that the question is still to come."""
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._under_way.setdefault(thread, set()).add(over)
+        try:
+            yield
+        except BaseException:
+            self._owe(thread)
+            raise
+        else:
+            self._owed.pop(thread, None)
+        finally:
+            over.set_result(None)
+            self._under_way[thread].discard(over)
+            if not self._under_way[thread]:
+                del self._under_way[thread]
+
+    def _owe(self, thread: tuple[str, str]) -> None:
+        now = self._clock.monotonic()
+        if len(self._owed) > _MANY:
+            self._owed = {key: until for key, until in self._owed.items() if until > now}
+        self._owed[thread] = now + DELIVERED_WITHIN_S
+
+    async def wait(self, thread: tuple[str, str]) -> None:
+        """Wait, for two seconds at most, for what is being taken in there."""
+        if under_way := self._under_way.get(thread):
+            await asyncio.wait(list(under_way), timeout=_TAKEN_WITHIN_S)
+
+    def owes(self, thread: tuple[str, str]) -> bool:
+        """Whether a question there is still to come, so that nobody can tell yet what follows it."""
+        return thread in self._under_way or self._owed.get(thread, float("-inf")) > self._clock.monotonic()
