@@ -1,4 +1,5 @@
-"""Who writes: names, language, time zone, guest or stranger, from users.info, kept for an hour."""
+"""Who writes: names, language, time zone, guest or stranger, from users.info, kept for an hour. Where a crowd comes at
+once, everybody is read from users.list."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import Any
 import aiohttp
 from slack_sdk.errors import SlackApiError
 
-from adapters.slack.failures import LATER, code_of, status_of
+from adapters.slack.failures import LATER, Foreign, code_of, status_of
 from adapters.slack.seen import Me
 from adapters.slack.web_api import WebApi
 from core.clock import Clock
@@ -28,6 +29,15 @@ _KEPT_PEOPLE = 10_000
 _MOST_NAMES = 20
 _RATE = Rate("slack:users.info", 100, 61.0)
 """Tier 4, for the whole workspace; a little over its minute, for clocks that do not agree to the millisecond."""
+_CROWD = 20
+"""So many strangers at once are a crowd: at a hundred a minute the last of them would wait for minutes."""
+_LIST_RATE = Rate("slack:users.list", 20, 61.0)
+"""Tier 2 (docs.slack.dev/reference/methods/users.list)."""
+_LIST_PAGE = 999
+"""The most that users.list takes (docs.slack.dev/tools/node-slack-sdk/reference/web-api/interfaces/UsersListArguments,
+read 2026-11-28)."""
+_LIST_PAGES = 20
+_LIST_AGAIN_S = 600.0
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
 
 
@@ -82,7 +92,8 @@ class People:
         self._api = api
         self._clock = clock
         self._kept: dict[str, tuple[float, Person]] = {}
-        self._asking: dict[str, asyncio.Future[Person]] = {}
+        self._asking: dict[str, tuple[asyncio.Future[Person], asyncio.Task[None]]] = {}
+        self._list_again_at = float("-inf")
         self._tasks: asyncio.TaskGroup | None = None
 
     def use(self, tasks: asyncio.TaskGroup | None) -> None:
@@ -124,15 +135,49 @@ class People:
 
     def _ask(self, user: str) -> asyncio.Future[Person]:
         """What Slack will say about *user*: one question at a time, for all who wait for it."""
-        asking = self._asking.get(user)
-        if asking is None:
-            asking = asyncio.get_running_loop().create_future()
-            if self._tasks is None:
-                _fail(asking, _Unconnected())
-            else:
-                self._asking[user] = asking
-                self._tasks.create_task(self._answered(user, asking), name=f"slack person {user}")
+        if user in self._asking:
+            return self._asking[user][0]
+        asking: asyncio.Future[Person] = asyncio.get_running_loop().create_future()
+        if self._tasks is None:
+            _fail(asking, _Unconnected())
+            return asking
+        task = self._tasks.create_task(self._answered(user, asking), name=f"slack person {user}")
+        self._asking[user] = asking, task
+        if len(self._asking) >= _CROWD and self._clock.monotonic() >= self._list_again_at:
+            self._list_again_at = self._clock.monotonic() + _LIST_AGAIN_S
+            self._tasks.create_task(self._read_everybody(), name="slack everybody")
         return asking
+
+    async def _read_everybody(self) -> None:
+        """Get to know all members, and with them whoever is being asked about. An organisation-wide token would have to
+        name a team, and strangers stand on no list: for those everything stays as it was."""
+        cursor = ""
+        for _ in range(_LIST_PAGES):
+            try:
+                async with self._api.take(_LIST_RATE):
+                    answer = await self._api.writes.users_list(limit=_LIST_PAGE, cursor=cursor, include_locale=True)
+            except Foreign as error:
+                logger.info("the members could not be read: %s", type(error).__name__)
+                return
+            for member in answer["members"]:
+                self._meet(person_from(member))
+            cursor = str((answer.get("response_metadata") or {}).get("next_cursor") or "")
+            if not cursor or not self._asking:
+                return
+
+    def _meet(self, person: Person) -> None:
+        if person.id in self._asking:
+            asking, task = self._asking.pop(person.id)
+            asking.set_result(person)
+            task.cancel()
+        elif len(self._kept) >= _KEPT_PEOPLE:
+            return
+        self._keep(person)
+
+    def _keep(self, person: Person) -> None:
+        if len(self._kept) >= _KEPT_PEOPLE:
+            del self._kept[next(iter(self._kept))]
+        self._kept[person.id] = (self._clock.monotonic() + _KEPT_S, person)
 
     async def _answered(self, user: str, asking: asyncio.Future[Person]) -> None:
         try:
@@ -144,12 +189,12 @@ class People:
         except Exception as error:  # noqa: BLE001 - handed to whoever waits
             _fail(asking, error)
         else:
-            if len(self._kept) >= _KEPT_PEOPLE:
-                del self._kept[next(iter(self._kept))]
-            self._kept[user] = (self._clock.monotonic() + _KEPT_S, person)
-            asking.set_result(person)
+            if not asking.done():
+                self._keep(person)
+                asking.set_result(person)
         finally:
-            self._asking.pop(user, None)
+            if user in self._asking and self._asking[user][0] is asking:
+                del self._asking[user]
 
     async def _look_up(self, user: str) -> Person:
         try:
@@ -166,6 +211,8 @@ class _Unconnected(aiohttp.ClientError):
 
 
 def _fail(asking: asyncio.Future[Person], error: Exception) -> None:
+    if asking.done():
+        return
     asking.set_exception(error)
     asking.exception()  # perhaps nobody waits any more: then it is nobody's, and not reported as forgotten
 

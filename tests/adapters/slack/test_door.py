@@ -426,11 +426,31 @@ async def test_somebody_slack_says_nothing_about_is_a_stranger(slack: FakeSlack)
         assert house.intake.accepted == []
 
 
-async def test_a_crowd_of_newcomers_is_answered_without_waiting_for_names(slack: FakeSlack) -> None:
-    """Slack tells a hundred names a minute. Nobody's question waits for the others', and the rest follows later."""
-    crowd = [f"U{1_000 + number}" for number in range(130)]
+def crowd_of_newcomers(slack: FakeSlack, count: int) -> list[str]:
+    crowd = [f"U{10_000 + number}" for number in range(count)]
     for user in crowd:
         slack.person(Person(user, f"Name of {user}"))
+    return crowd
+
+
+async def test_a_crowd_of_newcomers_is_known_at_once(slack: FakeSlack) -> None:
+    """Slack tells a hundred names a minute one by one, and a thousand in one call: where guests may not ask, nobody
+    would else be let in before Slack tells who they are. A stranger in the crowd is still refused."""
+    crowd = crowd_of_newcomers(slack, 1_200)
+    async with open_house(slack) as house:
+        for user in [*crowd, "U9"]:
+            slack.say(user, "<@U0TERN> hello")
+        await house.settle()
+
+        assert {incoming.speaker for incoming in house.intake.accepted} == {f"Name of {user}" for user in crowd}
+        assert slack.rates.refused == []
+        assert slack.count("users.list") == 2
+
+
+async def test_a_crowd_of_newcomers_is_answered_without_waiting_for_names(slack: FakeSlack) -> None:
+    """Slack tells a hundred names a minute. Nobody's question waits for the others', and the rest follows later."""
+    crowd = crowd_of_newcomers(slack, 130)
+    slack.fault("users.list", Fault(error="missing_scope"))
     async with open_house(slack, allow_external=True, allow_guests=True) as house:
         began = house.clock.monotonic()
         for user in crowd:

@@ -39,6 +39,7 @@ NEEDS = {
     "files_info": {"files:read"},
     "files_upload_v2": {"files:write"},
     "users_info": {"users:read"},
+    "users_list": {"users:read"},
     "views_publish": set(),
 }
 """Scopes of each method: its page under https://docs.slack.dev/reference/methods, read 2026-11-22."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tests.fakes.slack.checks import Refused, check_blocks, check_view, parts_of, pings_in
-from tests.fakes.slack.world import JSON, Message, Place, Stream
+from tests.fakes.slack.world import JSON, Message, Person, Place, Stream
 
 if TYPE_CHECKING:
     from tests.fakes.slack.server import FakeSlack
@@ -35,6 +35,7 @@ ARGUMENTS: dict[str, set[str]] = {
     },
     "conversations.history": {"channel", "oldest", "latest", "inclusive", "limit", "cursor", "include_all_metadata"},
     "users.info": {"user", "include_locale"},
+    "users.list": {"limit", "cursor", "include_locale", "team_id"},
     "files.info": {"file"},
     "files.getUploadURLExternal": {"filename", "length"},
     "files.completeUploadExternal": {"files", "channel_id", "thread_ts", "initial_comment"},
@@ -235,6 +236,24 @@ class Methods:
         person = self._world.people.get(given["user"])
         if person is None:
             raise Refused("user_not_found")
+        return {"user": self._user(person)}
+
+    def _users_list(self, given: JSON) -> JSON:
+        """Members of the workspace, strangers not among them. Pages of at most 999, and a team for an organisation's
+        token: docs.slack.dev/reference/methods/users.list, read 2026-11-28."""
+        if self._slack.org_install and not given.get("team_id"):
+            raise Refused("missing_argument")
+        start, limit = int(given.get("cursor") or 0), int(given.get("limit") or 0)
+        members = [person for person in self._world.people.values() if person.team == self._world.team]
+        if not 0 < limit <= 999:
+            self._slack.violations.append(f"users.list was given the limit {limit}")
+        more = start + limit < len(members)
+        return {
+            "members": [self._user(person) for person in members[start : start + limit]],
+            "response_metadata": {"next_cursor": str(start + limit) if more else ""},
+        }
+
+    def _user(self, person: Person) -> JSON:
         user: JSON = {
             "id": person.id, "team_id": person.team, "name": person.name.lower(), "real_name": person.name,
             "tz": person.tz, "locale": person.locale, "is_bot": person.bot, "is_admin": person.admin,
@@ -244,7 +263,7 @@ class Methods:
         }  # fmt: skip
         if person.enterprise:
             user["enterprise_user"] = {"id": person.id, "enterprise_id": person.enterprise, "teams": [person.team]}
-        return {"user": user}
+        return user
 
     # --- files: facts/slack.md 1.7 ---
 

@@ -18,6 +18,7 @@ PER_MINUTE = {
     "conversations.info": 50,
     "conversations.open": 50,
     "users.info": 100,
+    "users.list": 20,
     "files.info": 100,
     "views.publish": 100,
     "assistant.threads.setSuggestedPrompts": 100,
