@@ -10,6 +10,13 @@ _SAME_WINDOW_S = 0.25
 """Two reset times this close belong to the same window; headers of parallel calls may arrive in any order."""
 
 
+_ANSWER_S = 0.1
+"""How soon a call that is late is expected to be answered."""
+
+_LOST_AFTER_S = 5.0
+"""A call that is so late was counted long ago, or never will be."""
+
+
 class Bucket:
     """At most `capacity` calls in any `per_s` seconds.
 
@@ -55,9 +62,14 @@ class Bucket:
         """When *wanted* calls may leave at once (at most the capacity), if no other call leaves until then."""
         self._forget(now)
         wanted = min(wanted, self.capacity)
-        returns = sorted([*self._back_at, *(max(now, left + self.per_s) for left in self._in_flight)])
+        returns = sorted([*self._back_at, *(self._returns_at(left, now) for left in self._in_flight)])
         missing = wanted - (self.capacity - len(returns))
         return max(now if missing <= 0 else returns[missing - 1], self._shut_until)
+
+    def _returns_at(self, left_at: float, now: float) -> float:
+        """When a call that is not answered yet stops to count, at the earliest. It may have been counted late."""
+        at = left_at + self.per_s
+        return max(now + _ANSWER_S, at) if now < at + _LOST_AFTER_S else now
 
     def calls_within(self, now: float, span_s: float) -> float:
         """How many calls may leave in the next *span_s* seconds."""

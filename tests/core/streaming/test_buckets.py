@@ -46,6 +46,14 @@ def test_a_call_that_was_long_on_its_way_counts_from_its_answer():
     assert slow.free_at(3.0) == pytest.approx(4.0)
 
 
+def test_a_call_that_is_not_answered_in_its_period_still_counts():
+    """It may have been counted a moment ago; after five seconds more it was lost."""
+    slow = Bucket(Rate("b", 1, 1.0))
+    slow.spend(0.0)
+
+    assert [slow.free_at(now) > now for now in (0.5, 1.5, 5.9, 6.1)] == [True, True, True, False]
+
+
 def test_a_call_in_flight_counts():
     """What has left and is not answered takes its place."""
     one = bucket(spent=3)
