@@ -18,7 +18,7 @@ ACK_PATIENCE_S = 5.0
 ECHOES = 2_000
 """Own messages whose nonce is remembered."""
 
-TYPING_A_SECOND = 3
+TYPING_A_SECOND = 2
 """Typing indicators over all channels: of the five calls that buckets.GLOBAL leaves. Fifty questions at once would else
 spend the whole second's fifty on indicators, and the answers behind them be refused."""
 
