@@ -13,14 +13,15 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& command -v $$python && break; done)
 
-.PHONY: help setup run test lint lock bench bench-quick bench-peers torture clean
+.PHONY: help setup run test lint lock bench bench-quick bench-peers torture load clean
 
 help:
 	@echo "make run     start the bot; the page is at http://127.0.0.1:8080"
 	@echo "make test    run the tests, with coverage"
 	@echo "make lint    check style, types and import rules"
 	@echo "make setup   only prepare $(VENV)"
-	@echo "make bench   measure; also bench-quick and bench-peers, and torture for the long trials"
+	@echo "make bench   measure; also bench-quick and bench-peers"
+	@echo "make torture the long trials of faults, kills and disks; make load: a thousand people for ten minutes"
 	@echo "make lock    write requirements.txt anew from pyproject.toml"
 	@echo "make clean   remove $(VENV) and caches; data/ stays"
 
@@ -79,6 +80,10 @@ torture: $(READY)
 	$(BIN)/python -m tests.torture
 	$(BIN)/python -m tests.torture.batch_trial
 	$(BIN)/python -m tests.torture.storage_trial
+
+# Writes benchmarks/load.json and load.svg; what they show is told in benchmarks/LOAD.md.
+load: $(READY)
+	$(BIN)/python -m tests.torture.load
 
 # --universal: one lock for every platform and Python that we support, with markers where they differ.
 lock:
