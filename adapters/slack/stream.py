@@ -254,16 +254,19 @@ class StreamedSurface(EditedSurface):
     async def _stop_stream(self, ref: str, suffix: str, shown: Shown) -> None:
         below, stream = around(shown), self._open[ref]
         metadata = {"event_type": METADATA_EVENT, "event_payload": {"nonce": stream.nonce, "page": stream.page}}
-        await self._api.write(
-            self._stop.key,
-            lambda: self._api.writes.chat_stopStream(
-                channel=self._place.channel,
-                ts=ref,
-                markdown_text=suffix or None,
-                blocks=below or None,
-                metadata=metadata,
-            ),
-        )
+        # A full page in mid-answer comes with leave for an append; only the answer's own end has one for stopping.
+        has_leave = shown.controls is not None or bool(shown.footer)
+        async with nullcontext() if has_leave else self._api.take(self._stop):
+            await self._api.write(
+                self._stop.key,
+                lambda: self._api.writes.chat_stopStream(
+                    channel=self._place.channel,
+                    ts=ref,
+                    markdown_text=suffix or None,
+                    blocks=below or None,
+                    metadata=metadata,
+                ),
+            )
         del self._open[ref]
 
     async def _stop_surely(self, ref: str) -> None:

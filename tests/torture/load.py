@@ -19,6 +19,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import CoroutineType
 from typing import Any
 
 from core import wording
@@ -48,6 +49,9 @@ REFUSAL = wording.sentence_for(QueueFull(0)).partition(" (")[0]
 
 HEARD_WITHIN_S = 150.0
 """Longest that a sentence may wait for its turn: two hundred of them on Slack."""
+
+_LATE_S = 5.0
+"""What is said is dated by the question before it, and the loop may be late."""
 
 LEFT_WITHIN_S = 1_800.0
 """How long, after the last question, answers may take to come: their deadline is half of it."""
@@ -99,6 +103,7 @@ def unheard(worlds: Worlds, asked: Sequence[Question]) -> list[Question]:
     for message in worlds.slack.world.messages:
         if message.ephemeral_for and REFUSAL in message.shown:
             told[f"slack {message.ephemeral_for}"].append(float(message.ts))
+    silent_s = AGAIN_AFTER_S + _LATE_S
     by_id = {question.message_id: question for question in asked if question.platform == "discord"}
     for channel in worlds.discord.channels.values():
         for said in worlds.discord.said(channel):
@@ -109,7 +114,7 @@ def unheard(worlds: Worlds, asked: Sequence[Question]) -> list[Question]:
         question
         for question in asked
         if question.refused
-        and not any(-AGAIN_AFTER_S - 1 < at - question.asked_at < HEARD_WITHIN_S for at in told[asker_of(question)])
+        and not any(-silent_s < at - question.asked_at < HEARD_WITHIN_S for at in told[asker_of(question)])
     ]
 
 
@@ -255,14 +260,15 @@ def remembered_mb(*roots: object) -> float:
             continue
         seen.add(id(thing))
         size += sys.getsizeof(thing)
-        left += gc.get_referents(thing)
+        if not isinstance(thing, CoroutineType):  # which leads anywhere
+            left += gc.get_referents(thing)
     loop = asyncio.get_running_loop()
     assert isinstance(loop, HurriedLoop)
     loop.skipped_s -= time.process_time() - began
     return size / 1e6
 
 
-_PLAIN = (str, bytes, int, float, dict, list, tuple, set, frozenset, deque)
+_PLAIN = (str, bytes, int, float, dict, list, tuple, set, frozenset, deque, asyncio.Event, CoroutineType)
 
 
 def rss_mb() -> float:

@@ -334,6 +334,16 @@ async def test_many_answers_in_a_minute_do_not_wait_for_starts(slack: FakeSlack)
     assert [bucket for bucket, _ in slack.rates.refused if "Stream" in bucket or "setStatus" in bucket] == []
 
 
+async def test_full_pages_count_as_stops(house: House) -> None:
+    """A page that is full in mid-answer is stopped too, and counts among the twenty a minute."""
+    incoming = await house.asked(channel="D1")
+
+    await house.answer(incoming, in_pieces(LONG_ANSWER * 3, 900), every_s=0.5)
+
+    (counted,) = [bucket for key, bucket in house.pacer._buckets.items() if key.endswith("stopStream")]
+    assert 20 - counted.free(house.clock.monotonic()) == house.slack.count("chat.stopStream") > 2
+
+
 async def test_closing_a_surface_leaves_no_stream_open(house: House) -> None:
     """On a shutdown the partial answer stands still instead of spinning for minutes."""
     incoming = await house.asked(channel="D1")
