@@ -110,7 +110,7 @@ class SlackAdapter:
                 door = self._door = Door(desk)
                 app = self._app = self._bolt(me)
                 tasks.create_task(self._until_removed(door))
-                desk.later(backfill(desk, door, listened_until=await self._listened_until()))
+                desk.later(backfill(desk, door.asked, listened_until=await self._listened_until()))
                 tasks.create_task(self._note_listening())
                 tasks.create_task(self._owed.make_good(self._deliver_again, door.tell_waiting))
                 await self._listen(app)

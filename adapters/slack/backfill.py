@@ -6,11 +6,10 @@ Slack redelivers some by itself, for six minutes (facts/slack.md 1.10); the inbo
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from adapters.slack.desk import Desk
-from adapters.slack.door import Door
 from adapters.slack.parse import message_seen
 from adapters.slack.place import is_ts
 from adapters.slack.seen import Asked
@@ -18,16 +17,19 @@ from core.errors import SurfaceError
 
 logger = logging.getLogger(__name__)
 
+Take = Callable[[Asked], Awaitable[bool]]
+
 _GAP_S = 1.25
 """Between two reads, below Tier 3's 50 a minute (facts/slack.md 1.9)."""
 _PAGE_SIZE = 100
 _REDELIVERED_FOR_S = 420.0
 
 
-async def backfill(desk: Desk, door: Door, *, listened_until: float = 0.0) -> int:
+async def backfill(desk: Desk, take: Take, *, listened_until: float = 0.0) -> int:
     """Accept what was missed; returns how many messages that were. Raises StorageError.
 
     Args:
+        take: The door; says whether a message was for the bot.
         listened_until: When an earlier process last listened (epoch seconds, to the minute); what is older by more than
             Slack's redeliveries was seen then, and answered or left alone for a reason.
     """
@@ -53,7 +55,7 @@ async def backfill(desk: Desk, door: Door, *, listened_until: float = 0.0) -> in
         if number:
             await desk.clock.sleep(_GAP_S)
         try:
-            taken += await _read(desk, door, channel, root, after)
+            taken += await read_missed(desk, take, channel, root, after)
         except SurfaceError as error:
             # No history for this app (facts/slack.md 1.9), or no longer a member: the other threads still count.
             logger.info("could not look for missed messages in one conversation: %s", error)
@@ -62,7 +64,8 @@ async def backfill(desk: Desk, door: Door, *, listened_until: float = 0.0) -> in
     return taken
 
 
-async def _read(desk: Desk, door: Door, channel: str, root: str, after: str) -> int:
+async def read_missed(desk: Desk, take: Take, channel: str, root: str, after: str) -> int:
+    """Accept what stands in one thread, or above all threads, after *after*. Raises SurfaceError and StorageError."""
     taken = 0
     async for message in _after(desk, channel, root, after):
         seen = message_seen(message, channel, {}, desk.me)
@@ -70,7 +73,7 @@ async def _read(desk: Desk, door: Door, channel: str, root: str, after: str) -> 
             continue
         at = seen.incoming.conversation
         if not await desk.intake.seen("slack", at.workspace, at.channel, seen.incoming.message_id):
-            taken += await door.asked(seen)
+            taken += await take(seen)
     return taken
 
 

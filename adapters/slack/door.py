@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, assert_never
 
+from adapters.slack.backfill import read_missed
 from adapters.slack.coming import DELIVERED_WITHIN_S, Coming
 from adapters.slack.commands import CommandDesk
 from adapters.slack.controls import ControlDesk
@@ -34,10 +35,15 @@ from adapters.slack.seen import (
 )
 from core.errors import StorageBusy, StorageError
 from core.incoming import Incoming
-from core.ports import Receipt
+from core.ports import Rate, Receipt
 from core.wording import not_stored_yet
 
 logger = logging.getLogger(__name__)
+
+_LATE_S = 30.0
+
+_READ_ON = Rate("slack:conversations.replies:read on", 20, 60.0)
+"""Less than half of Tier 3's 50 a minute (facts/slack.md 1.9); the rest is for questions that need their thread."""
 
 
 class Door:
@@ -108,12 +114,25 @@ class Door:
         thread = (asked.incoming.conversation.channel, asked.incoming.address["thread"])
         if asked.addressed:
             with self._coming.taking(thread):
-                return await self._take(asked)
+                taken = await self._take(asked)
+            if taken and self._is_late(asked):
+                self._desk.later(self._read_on(*thread))
+            return taken
         await self._coming.wait(thread)
         taken = await self._take(asked)
         if not taken and self._coming.owes(thread):
             raise StorageBusy("the question that it may follow could not be taken in yet")
         return taken
+
+    def _is_late(self, asked: Asked) -> bool:
+        """Whether it was delivered again after a minute: what followed in its thread came first, when nobody could know
+        that it was for the bot."""
+        age_s = self._desk.clock.now() - float(asked.incoming.message_id)
+        return not asked.in_thread and not asked.incoming.direct and age_s > _LATE_S
+
+    async def _read_on(self, channel: str, root: str) -> None:
+        async with self._desk.api.take(_READ_ON):
+            await read_missed(self._desk, self.asked, channel, root, root)
 
     async def _take(self, asked: Asked) -> bool:
         incoming = await self._for_us(asked)

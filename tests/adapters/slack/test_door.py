@@ -124,6 +124,21 @@ async def test_a_follow_up_waits_for_a_question_that_comes_again(house: House) -
     assert sorted(incoming.text for incoming in house.intake.accepted) == ["and one thing more", "hello"]
 
 
+async def test_what_followed_a_late_question_is_read(house: House) -> None:
+    """Slack lost the question's first delivery and brings it a minute later; what its asker added meanwhile was taken
+    for talk among others."""
+    root = house.slack.say("U1", "<@U0TERN> hello", silently=True)
+    house.slack.say("U1", "and one thing more", thread=root.ts)
+    await house.settle()
+    assert house.intake.accepted == []
+
+    await asyncio.sleep(60.0)
+    house.slack.announce(root)
+    await house.settle()
+
+    assert [incoming.text for incoming in house.intake.accepted] == ["hello", "and one thing more"]
+
+
 async def test_chatter_in_a_thread_of_others_is_acknowledged_after_a_while(house: House) -> None:
     """A question that never comes again holds nothing back for ever."""
     house.intake.fails = StorageBusy("locked")
