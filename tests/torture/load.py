@@ -58,6 +58,10 @@ LEFT_WITHIN_S = 1_800.0
 OUT = Path(__file__).parent.parent.parent / "benchmarks"
 
 
+Wait = tuple[float, float, str]
+"""When was asked and how long the whole answer took, seconds; the platform."""
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """One look at the house under load; seconds are the platforms' own."""
@@ -198,7 +202,7 @@ async def _load(seed: int, people: int, seconds: float, limits: InboxLimits, fol
             f"everybody_is_heard: {question.platform} q{question.number:06d} was refused without a word"
             for question in unheard(worlds, asked)
         ]
-        waits = [
+        waits: list[Wait] = [
             (question.asked_at - questions[0].asked_at, question.ended_at - question.asked_at, question.platform)
             for question in questions
             if question.ended_at is not None
@@ -209,13 +213,11 @@ async def _load(seed: int, people: int, seconds: float, limits: InboxLimits, fol
             "processor seconds": round(resource.getrusage(resource.RUSAGE_SELF).ru_utime, 1),
             "real seconds": round(time.monotonic() - began, 1),
         }
-        named = [{name: getattr(look, name) for name in look.__slots__} for look in looks]
-        return {"figures": figures, "looks": named, "waits": waits, "broken": wrong[:50]}
+        named = [{name: round(getattr(look, name), 2) for name in look.__slots__} for look in looks]
+        return {"figures": figures, "looks": named, "waits": by_half_minute(waits), "broken": wrong[:50]}
 
 
-def _figures(
-    people: int, looks: Sequence[Look], waits: Sequence[tuple[float, float, str]], shares: Counter[int]
-) -> dict[str, Any]:
+def _figures(people: int, looks: Sequence[Look], waits: Sequence[Wait], shares: Counter[int]) -> dict[str, Any]:
     took = sorted(wait for _, wait, _ in waits)
     by_platform = {
         f"wait on {name}, median and longest s": [round(statistics.median(some), 1), round(max(some), 1)]
@@ -289,14 +291,21 @@ def _signs(worlds: Worlds) -> int:
 # --- the picture ---
 
 
-def drawn(looks: Sequence[dict[str, float]], waits: Sequence[tuple[float, float, str]]) -> str:
+def by_half_minute(waits: Sequence[Wait]) -> list[tuple[float, float, float]]:
+    """(middle of the half minute in which was asked, median wait, longest wait), seconds."""
+    found: dict[int, list[float]] = {}
+    for asked, wait, _ in waits:
+        found.setdefault(int(asked // 30), []).append(wait)
+    return [
+        (30.0 * at + 15, round(statistics.median(some), 2), round(max(some), 2)) for at, some in sorted(found.items())
+    ]
+
+
+def drawn(looks: Sequence[dict[str, float]], waits: Sequence[tuple[float, float, float]]) -> str:
     """Memory, waiting and queue over time, as SVG."""
     end = max(look["at_s"] for look in looks)
-    by_half_minute: dict[int, list[float]] = {}
-    for asked, wait, _ in waits:
-        by_half_minute.setdefault(int(asked // 30), []).append(wait)
-    middle = [(30.0 * at + 15, statistics.median(some)) for at, some in sorted(by_half_minute.items())]
-    worst = [(30.0 * at + 15, max(some)) for at, some in sorted(by_half_minute.items())]
+    middle = [(at, median) for at, median, _ in waits]
+    worst = [(at, longest) for at, _, longest in waits]
     panels = (
         (
             "Memory of the process, MB: all, what the platforms and people remember",

@@ -21,6 +21,9 @@ from tests.torture.plan import Plan, mark
 THINKS_S = 3.2
 """Between two questions of one person: the inbox takes twenty a minute from each."""
 
+_EDITED = 500_000
+"""What an edited question asks instead has a number of its own, which no question has."""
+
 Fate = Literal["", "stop", "edit", "delete"]
 
 
@@ -245,7 +248,7 @@ class Crowd:
             case "stop":
                 await asker.stop(question)
             case "edit":
-                question.edited_to = self.messages + question.number
+                question.edited_to = _EDITED + question.number
                 self._open.add(question)
                 question.ended_at = None
                 await asker.edit(question, question.edited_to)
