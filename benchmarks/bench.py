@@ -13,6 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+NO_LIMITS = """
+[limits]
+messages_per_minute = 0
+requests_per_minute = 0
+tokens_per_minute = 0
+tokens_per_day = 0
+cost_per_day_usd = 0
+"""
+"""For tern.toml: nobody is held back, so that what is measured is the house."""
+
 ROOT = Path(__file__).parents[1]
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 

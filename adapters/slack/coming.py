@@ -7,8 +7,11 @@ question may have to wait for its asker's name, or fail, and Slack then delivers
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from cachetools import TTLCache
 
 from core.clock import Clock
 
@@ -18,16 +21,12 @@ _TAKEN_WITHIN_S = 2.0
 DELIVERED_WITHIN_S = 600.0
 """A message comes for the last time after six minutes (facts/slack.md 1.10)."""
 
-_MANY = 1_000
-"""Above this what is over is forgotten."""
-
 
 class Coming:
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
         self._under_way: dict[tuple[str, str], set[asyncio.Future[None]]] = {}
-        self._owed: dict[tuple[str, str], float] = {}
-        """Thread -> until when a question may come again that could not be taken in; monotonic seconds."""
+        self._owed: TTLCache[tuple[str, str], bool] = TTLCache(math.inf, DELIVERED_WITHIN_S, timer=clock.monotonic)
+        """Threads in which a question may come again that could not be taken in; as a set."""
 
     @contextmanager
     def taking(self, thread: tuple[str, str]) -> Iterator[None]:
@@ -37,7 +36,7 @@ class Coming:
         try:
             yield
         except BaseException:
-            self._owe(thread)
+            self._owed[thread] = True
             raise
         else:
             self._owed.pop(thread, None)
@@ -47,12 +46,6 @@ class Coming:
             if not self._under_way[thread]:
                 del self._under_way[thread]
 
-    def _owe(self, thread: tuple[str, str]) -> None:
-        now = self._clock.monotonic()
-        if len(self._owed) > _MANY:
-            self._owed = {key: until for key, until in self._owed.items() if until > now}
-        self._owed[thread] = now + DELIVERED_WITHIN_S
-
     async def wait(self, thread: tuple[str, str]) -> None:
         """Wait, for two seconds at most, for what is being taken in there."""
         if under_way := self._under_way.get(thread):
@@ -60,4 +53,4 @@ class Coming:
 
     def owes(self, thread: tuple[str, str]) -> bool:
         """Whether a question there is still to come, so that nobody can tell yet what follows it."""
-        return thread in self._under_way or self._owed.get(thread, float("-inf")) > self._clock.monotonic()
+        return thread in self._under_way or thread in self._owed

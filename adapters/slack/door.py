@@ -127,8 +127,8 @@ class Door:
     def _is_late(self, asked: Asked) -> bool:
         """Whether it was delivered again after a minute: what followed in its thread came first, when nobody could know
         that it was for the bot."""
-        age_s = self._desk.clock.now() - float(asked.incoming.message_id)
-        return not asked.in_thread and not asked.incoming.direct and age_s > _LATE_S
+        late = self._age_s(asked.incoming.message_id) > _LATE_S
+        return late and not asked.in_thread and not asked.incoming.direct
 
     async def _read_on(self, channel: str, root: str) -> None:
         async with self._desk.api.take(_READ_ON):
@@ -163,7 +163,10 @@ class Door:
 
     def _may_come(self, message_id: str) -> bool:
         """Whether Slack may still deliver that message for the first time."""
-        return self._desk.clock.now() - float(message_id) < DELIVERED_WITHIN_S
+        return self._age_s(message_id) < DELIVERED_WITHIN_S
+
+    def _age_s(self, message_id: str) -> float:
+        return self._desk.clock.now() - float(message_id)
 
     async def _for_us(self, asked: Asked) -> Incoming | None:
         """The question in its conversation, or None where it is not for the bot or not allowed."""

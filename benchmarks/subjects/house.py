@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bench import NO_LIMITS
 from benchmarks.figures import percentile
 from benchmarks.meter import TOKEN_CHARS, Meter, streaming
 from benchmarks.remote import obey, rhythm, run_on
@@ -36,19 +37,12 @@ PLATFORM = "web"
 _PAGE_CHARS = 1_900
 """As Discord's: long answers are split as they would be there."""
 
-TOML = """
-[limits]
-messages_per_minute = 0
-requests_per_minute = 0
-tokens_per_minute = 0
-tokens_per_day = 0
-cost_per_day_usd = 0
-
+TOML = f"""{NO_LIMITS}
 [models."openai/gpt-oss-20b"]
-limits = { TPM = 1000000000 }
+limits = {{ TPM = 1000000000 }}
 
 [models."openai/gpt-oss-120b"]
-limits = { TPM = 1000000000 }
+limits = {{ TPM = 1000000000 }}
 """
 
 

@@ -11,21 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.bench import Bench, llm_server
+from benchmarks.bench import NO_LIMITS, Bench, llm_server
 from benchmarks.bot import Bot, bot, until, with_discord
 from tests.fakes.discord import Channel, FakeDiscord, Person
 
 CHANNELS = 100
 LOOK_EVERY_S = 15.0
-
-NO_LIMITS = """
-[limits]
-messages_per_minute = 0
-requests_per_minute = 0
-tokens_per_minute = 0
-tokens_per_day = 0
-cost_per_day_usd = 0
-"""
 
 
 class Soak:
