@@ -36,7 +36,7 @@ from bot.settings import Settings, child_environment
 from bot.supervise import Supervisor
 from core.admission import ModelAdmission
 from core.audio_route import audio_route
-from core.clock import Clock, SystemClock
+from core.base.clock import Clock, SystemClock
 from core.errors import ProviderError, SettingsError
 from core.fallback import Signals
 from core.files.values import ReadLimits

@@ -13,7 +13,7 @@ from adapters.web.api.wire import completion
 from bot.batch_screen import BATCH_PRICE, conclude, interrupting, request_of, shown
 from bot.loading import Loaded
 from bot.workbench import open_workbench
-from core.clock import Clock, SystemClock
+from core.base.clock import Clock, SystemClock
 from core.errors import BadRequest, ProviderError, RequestError, SettingsError
 from core.requests import Reply
 from core.router import Router

@@ -21,7 +21,7 @@ from adapters.terminal.screen import PlainScreen, RichScreen, Screen
 from bot.app import App, build
 from bot.greeting import page_banner
 from bot.loading import Loaded
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.errors import SettingsError, UnknownModel
 from core.storage import Storage
 

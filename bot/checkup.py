@@ -10,7 +10,7 @@ from bot.doctor import examine, report, standard_checks
 from bot.loading import Loaded
 from bot.local_choice import choice_of
 from bot.providers import cloud_providers, local_server
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.ports import Catalogue
 from core.storage.opening import database_path
 

@@ -14,7 +14,7 @@ import msgspec
 from bot.loading import Loaded
 from bot.mapping import schemas
 from bot.workbench import USER, open_workbench
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.errors import BadRequest, SettingsError, TernError, UnknownModel, Unreadable
 from core.files.kinds import sniff
 from core.files.values import Document, Job, ReadLimits

@@ -10,7 +10,7 @@ import structlog
 from bot.doctor import KEY_PAGES
 from bot.greeting import sunset_warnings
 from bot.local_choice import spec_of
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import KeyRejected, ProviderError
 from core.ports import Catalogue
 from core.registry import Registry

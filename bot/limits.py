@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from core.admission import KeptWindow, ModelAdmission
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import StorageError
 from core.ports import NoteStore
 

@@ -23,7 +23,7 @@ import structlog
 from bot.local_choice import EMBEDDED
 from bot.local_server import Start, as_json, threads_for
 from bot.supervise import Backoff
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import Overloaded, ProviderError
 from core.events import Event, Send
 from core.models import ModelSpec

@@ -19,7 +19,8 @@ import msgspec
 
 from bot.batch_screen import BATCH_PRICE, UNANSWERED, conclude, interrupting, request_of, shown
 from bot.workbench import Workbench
-from core.clock import Clock
+from core.base.clock import Clock
+from core.base.waiting import wait_for
 from core.errors import BadRequest, ModelGone, RequestError, RequestRejected
 from core.providers.batches import MAX_BYTES, MAX_LINES, BatchState, GroqBatches
 from core.providers.groq import GroqProvider
@@ -27,7 +28,6 @@ from core.providers.wire import chat_body
 from core.router import Router
 from core.services.batch import Answers, BatchLimits, Line, failed, read_lines, worded
 from core.services.batch import Progress as Counts
-from core.streaming.waiting import wait_for
 
 POLL_S = 20.0
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import SettingsError
 
 log: Any = structlog.get_logger(__name__)

@@ -15,7 +15,7 @@ from bot.providers import CloudProvider, cloud_providers, local_server
 from bot.settings import child_environment
 from core.admission import ModelAdmission
 from core.attempts import AttemptBook
-from core.clock import Clock
+from core.base.clock import Clock
 from core.cooldowns import Cooldowns
 from core.errors import ProviderError, SettingsError
 from core.events import Send

@@ -22,5 +22,5 @@ off in the middle), attempts.py (what every call cost). wording.py has all that 
 remarks.py says what is no answer, and not again and again.
 
 Values: incoming.py requests.py events.py errors.py models.py runs.py. Seams: ports.py. Facts as data: models.toml.
-Text that UTF-8 can carry: well_formed.py.
+Text that UTF-8 can carry: base/text.py.
 """

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import LimitReached, ProviderError, TooLargeForLimit
 from core.models import ModelSpec
 from core.ports import Admitted, Later, Never

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import ProviderError
 from core.models import ModelSpec
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.incoming import UserKey
 from core.runs import Claim, Pending, StopReason
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from core.attempts import AttemptBook, total
-from core.clock import Clock
+from core.base.clock import Clock
 from core.consequences import Again, Rest, consequence_of
 from core.continuation import AttemptStream, NoSafeSeam, Seam, Visible, continuation_request
 from core.cooldowns import Cooldowns

@@ -15,13 +15,13 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from core import wording
-from core.clock import Clock
+from core.base.clock import Clock
+from core.base.waiting import wait_for
 from core.dispatch import Flood, Stop, Ticket, choose, places
 from core.errors import OverLimit, QueueFull, RequestError, StaleFence, StorageError
 from core.incoming import ConversationKey, Incoming, UserKey
 from core.ports import ControlAction, Decision, InboxStore, Receipt, ReplyCapability
 from core.runs import Claim, Pending, RunRules, Settlement, StopReason, Taken
-from core.streaming.waiting import wait_for
 
 log: Any = structlog.get_logger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from core.clock import Clock
+from core.base.clock import Clock
 
 log: Any = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.attempts import AttemptBook
-from core.clock import Clock
+from core.base.clock import Clock
 from core.cooldowns import Cooldowns
 from core.events import Send
 from core.fallback import Fallback, Fit, Signals

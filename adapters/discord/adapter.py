@@ -24,7 +24,7 @@ from adapters.discord.parse import PLATFORM
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import NO_PINGS, ChannelSurface
 from core import wording
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import StorageError, SurfaceBusy
 from core.incoming import Attachment, Incoming, Quote
 from core.net.guarded_fetch import GuardedFetcher

@@ -22,7 +22,7 @@ import msgspec
 from adapters.discord.buckets import GLOBAL, Buckets, Kind, rates
 from adapters.discord.failures import surface_error
 from adapters.discord.settings import DiscordSettings
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import SurfaceBusy
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from discord.http import Route
 
 from adapters.discord.controls import Presses, is_ours
 from adapters.discord.settings import DiscordSettings
-from core.clock import Clock
+from core.base.clock import Clock
 
 discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
 """No warning at start that voice calls are not supported: voice messages need nothing (facts/discord.md 1.1)."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from adapters.discord.calls import Calls
 from adapters.discord.client import Client
 from adapters.discord.failures import TokenGone
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import SurfaceBusy
 
 ACK_PATIENCE_S = 5.0

@@ -20,7 +20,7 @@ from adapters.discord.client import Client
 from adapters.discord.message import DiscordFile, read
 from adapters.discord.parse import all_files
 from adapters.discord.settings import DiscordSettings
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import SurfaceBusy, SurfaceGone, TooLarge, Unfetchable
 from core.incoming import Attachment
 from core.net.guarded_fetch import FetchPolicy, GuardedFetcher

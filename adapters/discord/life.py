@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.ports import AdapterHealth, NoteStore
 
 State = Literal["off", "starting", "connected", "down"]

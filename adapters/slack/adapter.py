@@ -31,7 +31,7 @@ from adapters.slack.stream import StreamedSurface, Streaming
 from adapters.slack.surface import EditedSurface
 from adapters.slack.web_api import WebApi
 from adapters.slack.whisper import WhisperSurface
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import SettingsError, StorageError, SurfaceBusy, SurfaceGone
 from core.incoming import Attachment, Incoming, Quote
 from core.net.guarded_fetch import GuardedFetcher

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from cachetools import TTLCache
 
-from core.clock import Clock
+from core.base.clock import Clock
 
 _TAKEN_WITHIN_S = 2.0
 """Slack waits three seconds for us (facts/slack.md 1.10); what was not taken by then comes again anyway."""

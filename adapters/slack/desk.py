@@ -18,7 +18,7 @@ from adapters.slack.settings import SlackSettings
 from adapters.slack.stream import Streaming
 from adapters.slack.web_api import WebApi
 from adapters.slack.whisper import LIFETIME_S, respond
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import NotAllowed, SurfaceError, TernError
 from core.incoming import ConversationKey, UserKey
 from core.ports import Commands, Intake, Rate, ReplyCapability

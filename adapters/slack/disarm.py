@@ -11,7 +11,7 @@ import html
 import re
 import unicodedata
 
-from core.well_formed import well_formed
+from core.base.text import well_formed
 
 _OPENING = re.compile(r"<|&(?:amp;)*(?:lt|#0*60|#x0*3c);?", re.IGNORECASE)
 """An opening angle bracket, bare or as an entity, however often encoded."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import StorageError
 
 logger = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from slack_sdk.errors import SlackApiError
 from adapters.slack.failures import LATER, Foreign, code_of, status_of
 from adapters.slack.seen import Me
 from adapters.slack.web_api import WebApi
-from core.clock import Clock
+from core.base.clock import Clock
 from core.incoming import Incoming, Quote
 from core.ports import Rate
 

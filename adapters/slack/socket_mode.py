@@ -13,7 +13,7 @@ from slack_bolt.async_app import AsyncApp
 from adapters.slack.failures import AUTH, Foreign, code_of, translate
 from adapters.slack.settings import SlackSettings
 from adapters.slack.web_api import WebApi
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import SettingsError, SurfaceBusy
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from adapters.slack.render import MAX_STREAM_BYTES, around, stream_length
 from adapters.slack.surface import EditedSurface, post_rate, update_rate
 from adapters.slack.vocabulary import METADATA_EVENT
 from adapters.slack.web_api import WebApi
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
 from core.ports import Rate, Shown, SurfaceLimits
 

@@ -20,7 +20,7 @@ from adapters.slack.failures import AUTH, Foreign, code_of, is_rate_limit, retry
 from adapters.slack.seen import Me
 from adapters.slack.settings import SlackSettings
 from adapters.slack.vocabulary import SCOPES
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import SurfaceBusy, SurfaceError
 from core.ports import Rate, SurfaceObserver
 

@@ -12,7 +12,7 @@ from adapters.terminal.lines import Lines
 from adapters.terminal.orders import Misspelt, Order, Question, help_text, parse
 from adapters.terminal.screen import Screen
 from adapters.terminal.surface import TerminalSurface
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import RequestError, StorageError, SurfaceGone
 from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.ports import (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from adapters.web.hub import Hub, Settled
 from adapters.web.turns import TurnRenderer
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import StorageError, SurfaceGone, Unreadable
 from core.incoming import Attachment, ConversationKey, Incoming, Quote
 from core.ports import (

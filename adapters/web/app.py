@@ -23,7 +23,7 @@ from adapters.web.health import HealthRoutes, Readiness
 from adapters.web.page_routes import PageRoutes
 from adapters.web.settings import WebSettings
 from adapters.web.slots import Slots
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import TernError
 from core.models import ModelSpec
 from core.ports import Handler

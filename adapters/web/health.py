@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 
 from adapters.web.door import Door
-from core.clock import Clock
+from core.base.clock import Clock
 from core.ports import AdapterHealth
 
 DATABASE_TIMEOUT_S = 2.0

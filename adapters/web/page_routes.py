@@ -22,7 +22,7 @@ from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
 from adapters.web.slots import Slots
 from adapters.web.sse import KEEPALIVE, OpenStream, frame
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import BadRequest, TooLarge, Unreadable
 from core.incoming import Attachment, AttachmentKind, ConversationKey, Incoming, UserKey
 from core.ports import Receipt, Said

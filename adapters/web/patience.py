@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.clock import Clock
+from core.base.clock import Clock
 
 LOOK_EVERY_S = 5.0
 

@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from adapters.web.patience import Patience
 from adapters.web.settings import WebSettings
-from core.clock import Clock
+from core.base.clock import Clock
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import SurfaceBusy
 from core.ports import Rate, Shown
 from tests.fakes.surface import FakeSurface

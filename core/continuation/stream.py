@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.continuation.seam import Join, Seam
 from core.events import Event, Notice, Restarted, Send, Started, TextDelta, ToolCallDelta
 from core.models import ModelSpec

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
 from typing import Self
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import Unreadable
 from core.files.values import Failure, Job, Result
 from core.files.worker import pack_job, unpack_result

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 import msgspec
 from cachetools import TTLCache
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import NoModelLeft, Stalled, StorageError, StreamBroken
 from core.events import Event, Restarted, Send, Started, TextDelta
 from core.incoming import UserKey

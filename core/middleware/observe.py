@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 
 from core.attempts import AttemptBook, total
-from core.clock import Clock
+from core.base.clock import Clock
 from core.events import Event, Send, TextDelta
 from core.ports import Handler, Observer
 from core.requests import ChatRequest, Reply, RequestRecord

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cachetools import TTLCache
 
 from core.attempts import AttemptBook, total
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import OverLimit, SpendStopped
 from core.events import Send
 from core.incoming import UserKey

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from tenacity import AsyncRetrying, RetryCallState
 
 from core.attempts import AttemptBook
-from core.clock import Clock
+from core.base.clock import Clock
 from core.consequences import consequence_of
 from core.errors import LimitReached, Overloaded, ProviderError
 from core.events import Event, Send, TextDelta, ToolCallDelta

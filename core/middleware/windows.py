@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cachetools import TTLCache
 
-from core.clock import Clock
+from core.base.clock import Clock
 
 MAX_KEYS = 50_000
 """The least recently used are forgotten beyond this: their windows are empty by then, or the bot is very busy."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import StorageError
 from core.ports import UsageStore
 from core.requests import RequestRecord, ShownRecord

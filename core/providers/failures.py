@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 import msgspec
 
-from core.durations import go_duration_s
+from core.base.durations import go_duration_s
 from core.errors import (
     CallMalformed,
     ContextTooLong,

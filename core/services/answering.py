@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from core import wording
-from core.clock import Clock
+from core.base.clock import Clock
 from core.dispatch import Stop, Ticket
 from core.errors import (
     CallMalformed,

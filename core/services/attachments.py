@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import (
     NoModelLeft,
     Refused,

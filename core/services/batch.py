@@ -18,12 +18,12 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from core.clock import Clock
+from core.base.clock import Clock
+from core.base.waiting import wait_for
 from core.errors import BadRequest, NoModelLeft, RequestError, TernError
 from core.events import Event
 from core.ports import Handler
 from core.requests import ChatRequest, Reply, Usage
-from core.streaming.waiting import wait_for
 from core.wording import sentence_for
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import BadRequest, NoModelLeft, Refused
 from core.events import Notice, Send
 from core.incoming import ConversationKey, Incoming, Quote

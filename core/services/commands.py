@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from core import wording
-from core.clock import Clock
+from core.base.clock import Clock
 from core.incoming import ConversationKey, UserKey
 from core.personas import Personas
 from core.ports import Archive, Preferences, PreferenceStore, Said, Spent, UsageStore

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import (
     BadRequest,
     ConnectionFailed,

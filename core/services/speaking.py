@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import ProviderError, Refused
 from core.incoming import Incoming
 from core.models import ModelSpec

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.consequences import Rest, consequence_of
 from core.cooldowns import Cooldowns
 from core.errors import ConnectionFailed, NoModelLeft, Overloaded, ProviderError, Stalled, TooLarge, Unreadable

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, select, true, update
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import StorageBusy
 from core.incoming import ConversationKey, Incoming, UserKey
 from core.ports import Archive

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, exists, func, select
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import TooLarge, Unreadable
 from core.incoming import UserKey
 from core.storage.database import Database

@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import NoResultFound
 
+from core.base.text import well_formed
 from core.errors import StaleFence
 from core.runs import Claim, Duty, Pending, RunRules, Settlement, StopReason
 from core.storage.arrivals import erase_message, wanting
@@ -37,7 +38,6 @@ from core.storage.prepared import Prepared, columns
 from core.storage.schema import is_open, messages, pages, replies, runs, turns, user_of, who
 from core.storage.seals import Seals
 from core.storage.sqlite import upsert
-from core.well_formed import well_formed
 
 log: Any = structlog.get_logger(__name__)
 

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import msgspec
 
+from core.base.text import well_formed
 from core.errors import StorageTooNew
 from core.incoming import FORMAT, Incoming
 from core.requests import Image, Part, Reasoning, Role, Text, ToolCall, ToolResult, Turn
-from core.well_formed import well_formed
 
 _PARTS: dict[str, type[Part]] = {
     "text": Text,

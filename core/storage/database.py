@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import StorageCorrupt, StorageError
 from core.storage import sqlite
 from core.storage.failures import may_outlast_its_cause, translated

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.incoming import ConversationKey, Incoming, UserKey
 from core.ports import Decision, PostedPage, ReplyCapability, ReplyLedger
 from core.runs import Claim, KnownReply, Pending, RunAction, RunRules, Settlement, StopReason, Taken

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import SettingsError
 from core.storage.database import Database
 from core.storage.failures import translated

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Table, delete, exists, select
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.storage.archive import remove_messages
 from core.storage.blobs import SqlBlobs, drop_unused
 from core.storage.cache import drop_expired

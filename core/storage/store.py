@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import structlog
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import StorageError
 from core.runs import RunRules
 from core.storage import sqlite

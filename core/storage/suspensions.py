@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, insert, select, update
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.incoming import UserKey
 from core.ports import Decision, ReplyCapability, Suspended
 from core.requests import Effort, ToolCall

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
 
-from core.clock import Clock
+from core.base.clock import Clock
+from core.base.waiting import wait_for
 from core.errors import StaleFence, StorageError, SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected, TernError
 from core.events import Event, Restarted, TextDelta
 from core.ports import ReplyLedger, Shown, Surface
@@ -17,7 +18,6 @@ from core.streaming.draft import Draft
 from core.streaming.pace import Kind
 from core.streaming.pacer import Pacer, Slot
 from core.streaming.view import Composer, Ending
-from core.streaming.waiting import wait_for
 from core.wording import notice_line, sentence_for
 
 FILE_NAME = "answer.md"

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
-from core.clock import Clock
+from core.base.clock import Clock
+from core.base.waiting import wait_for
 from core.errors import SurfaceBusy
 from core.ports import Rate, SurfaceLimits
 from core.streaming.buckets import Bucket
 from core.streaming.pace import Habit, Kind, Lane, Seat, may_go_at, scarcest, urgency
-from core.streaming.waiting import wait_for
 
 _EARLY_S = 1e-3
 """A write may leave this much before its moment, so that a timer that rings a hair early does not ring twice. A call

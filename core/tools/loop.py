@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import TernError
 from core.events import Event, Notice, Restarted, Send, TextDelta, ToolCallDelta
 from core.ports import Handler, Suspended, SuspensionStore

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from core.clock import Clock
+from core.base.clock import Clock
+from core.base.waiting import wait_for
 from core.errors import BadRequest, TernError
 from core.requests import Tool
 from core.services.schema import check
-from core.streaming.waiting import wait_for
 from core.tools.toolbox import Caller, Toolbox, ToolSpec
 
 if TYPE_CHECKING:

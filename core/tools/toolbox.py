@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.files.values import Job, Result
 from core.incoming import ConversationKey, UserKey
 from core.net.guarded_fetch import Fetched, FetchPolicy

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.storage import open_storage
 from tests.bot.box import keyed, until
 from tests.fakes import discord as discord_fake

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from adapters.discord.adapter import DiscordAdapter
 from adapters.terminal.screen import PlainScreen
 from adapters.terminal.surface import TerminalSurface
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.ports import Surface
 from tests.adapters.discord.conftest import Ear, Notes, settings
 from tests.adapters.slack.conftest import open_house

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.storage import open_storage
 
 

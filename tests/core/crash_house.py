@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.events import Send, TextDelta
 from core.inbox import Inbox, InboxLimits
 from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import SurfaceError
 from core.events import Notice, Send, TextDelta
 from core.inbox import Inbox, InboxLimits

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from core.admission import ModelAdmission
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.errors import NoModelLeft
 from core.events import Notice, Restarted
 from core.fallback import Signals

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
-from core.clock import Clock, SystemClock
+from core.base.clock import Clock, SystemClock
 from core.errors import ProviderError, StreamBroken
 from core.events import Event, Restarted, Send, Started, TextDelta, ToolCallDelta
 from core.incoming import UserKey

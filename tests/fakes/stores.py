@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import StorageError
 from core.incoming import UserKey
 from core.ports import Spent

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import StaleFence, SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
 from core.ports import PostedPage, Rate, ReplyLedger, Shown, Surface, SurfaceLimits
 

@@ -14,7 +14,7 @@ from adapters.web.door import REQUEST_ID, Door
 from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
 from adapters.web.slots import Slots
-from core.clock import Clock
+from core.base.clock import Clock
 from core.errors import BadRequest, TooLarge
 from core.incoming import UserKey
 from core.requests import TranscribeRequest, Transcript

@@ -19,7 +19,7 @@ from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
 from adapters.web.slots import Slots
 from adapters.web.sse import OpenStream
-from core.clock import Clock
+from core.base.clock import Clock
 from core.events import Event, Send
 from core.incoming import UserKey
 from core.models import ModelSpec

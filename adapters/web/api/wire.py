@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
+from core.base.text import well_formed
 from core.events import ToolCallDelta
 from core.models import ModelSpec
 from core.requests import Finish, Reply, ToolCall, Usage
-from core.well_formed import well_formed
 
 encode = msgspec.json.encode
 

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from adapters.discord.render import MAX_UNITS, RULE, render, units
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.events import TextDelta
 from core.ports import ReplyLedger, Surface
 from core.requests import ShownRecord

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from adapters.discord.message import DiscordFile, DiscordMessage, Forward
 from adapters.discord.parse import Command, Ignored, all_files, command, incoming, trigger
+from core.base.text import well_formed
 from core.storage.codec import decode_incoming, storable
-from core.well_formed import well_formed
 
 ME = 42
 IDS = st.integers(0, 2**64 - 1) | st.just(ME)

@@ -13,7 +13,7 @@ import aiohttp
 from prometheus_client import CollectorRegistry, Counter
 
 from adapters.web import Readiness, WebAdapter, WebServer, WebSettings, build_web_app
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.errors import StorageError, Unreadable
 from core.events import Event, Send, Started, TextDelta, ToolCallDelta
 from core.incoming import ConversationKey, Incoming, UserKey

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.errors import Unreadable
 from core.files import worker
 from core.files.values import Document, Failure, Job, Picture, PictureLimits, ReadLimits

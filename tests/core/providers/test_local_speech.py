@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.errors import NoModelLeft
 from core.files import sound
 from core.files.values import SoundLimits

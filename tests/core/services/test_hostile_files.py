@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pillow
 
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.events import Event, Notice
 from core.files.values import Job, Picture, PictureLimits
 from core.files.workshop import Workshop

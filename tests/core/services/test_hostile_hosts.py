@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.errors import SurfaceBusy, Unfetchable
 from core.events import Event, Notice
 from core.incoming import Attachment, ConversationKey, Incoming

@@ -13,7 +13,7 @@ from bot.config import Config
 from bot.loading import Loaded
 from bot.settings import Settings
 from bot.workbench import USER, open_workbench
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.errors import OutputMalformed
 from core.registry import load_registry
 from core.requests import ExtractRequest, Text, Turn

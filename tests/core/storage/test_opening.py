@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.errors import BadRequest, SettingsError, StorageBusy, StorageCorrupt, StorageError, StorageFull, StorageTooNew
 from core.ports import Preferences
 from core.storage import Storage, open_storage, restore, schema, sqlite

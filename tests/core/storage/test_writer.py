@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, event, text
 
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.errors import StorageBusy, StorageError, StorageFull
 from core.storage.database import Database
 from core.storage.opening import open_database

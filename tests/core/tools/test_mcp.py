@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from mcp import ListToolsResult, Tool
 
-from core.clock import SystemClock
+from core.base.clock import SystemClock
 from core.requests import ChatRequest
 from core.tools.loop import _bounded
 from core.tools.mcp import MAX_TOOLS, McpFailed, McpServer, McpTools, _all_tools, _describable

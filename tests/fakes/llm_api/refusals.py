@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.durations import go_duration_s
+from core.base.durations import go_duration_s
 from tests.fakes.llm_api.scripts import Fail
 
 _NAMES = {

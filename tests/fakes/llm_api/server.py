@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from core.clock import Clock
+from core.base.clock import Clock
 from tests.fakes.llm_api import windows
 from tests.fakes.llm_api.batches import Batches
 from tests.fakes.llm_api.chunks import Chunks, said

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.durations import go_duration_s
+from core.base.durations import go_duration_s
 from tests.fakes.llm_api.windows import go_duration
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 
-from core.clock import Clock
+from core.base.clock import Clock
 
 
 async def wait_for(event: asyncio.Event, clock: Clock, timeout_s: float) -> bool:
