@@ -37,14 +37,15 @@ from bot.supervise import Supervisor
 from core.admission import ModelAdmission
 from core.audio_route import audio_route
 from core.base.clock import Clock, SystemClock
-from core.errors import ProviderError, SettingsError
+from core.domain.errors import ProviderError, SettingsError
+from core.domain.incoming import Action, Attachment, ConversationKey, Incoming, UserKey
+from core.domain.model_spec import Capability, ModelSpec
+from core.domain.requests import ChatRequest, Text, Turn
 from core.fallback import Signals
 from core.files.values import ReadLimits
 from core.files.workshop import Workshop
 from core.fitting import fit
 from core.inbox import Inbox
-from core.incoming import Action, Attachment, ConversationKey, Incoming, UserKey
-from core.models import Capability, ModelSpec
 from core.net.guarded_fetch import GuardedFetcher
 from core.observers.log import LogObserver
 from core.observers.metrics import MetricsObserver
@@ -53,7 +54,6 @@ from core.ports import Adapter, AdapterHealth, Observer, Provider, SpeechToText
 from core.providers import local_speech
 from core.providers.local import LocalProvider
 from core.registry import Registry
-from core.requests import ChatRequest, Text, Turn
 from core.router import Router
 from core.services.actions import Actions
 from core.services.answering import Answering

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from adapters.web.api.parse import chat_request, parse_body
 from bot.workbench import USER
-from core.requests import ChatRequest
+from core.domain.requests import ChatRequest
 from core.services.batch import Line
 from core.services.batch import Progress as Counts
 

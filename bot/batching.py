@@ -14,8 +14,8 @@ from bot.batch_screen import BATCH_PRICE, conclude, interrupting, request_of, sh
 from bot.loading import Loaded
 from bot.workbench import open_workbench
 from core.base.clock import Clock, SystemClock
-from core.errors import BadRequest, ProviderError, RequestError, SettingsError
-from core.requests import Reply
+from core.domain.errors import BadRequest, ProviderError, RequestError, SettingsError
+from core.domain.requests import Reply
 from core.router import Router
 from core.services.batch import Answers, Batch, BatchLimits, Line, read_lines
 from core.services.batch import Progress as Counts

@@ -22,7 +22,7 @@ from bot.app import App, build
 from bot.greeting import page_banner
 from bot.loading import Loaded
 from core.base.clock import SystemClock
-from core.errors import SettingsError, UnknownModel
+from core.domain.errors import SettingsError, UnknownModel
 from core.storage import Storage
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from bot import VERSION
 from bot.absent import absent
-from core.errors import SettingsError, StorageError
+from core.domain.errors import SettingsError, StorageError
 
 if TYPE_CHECKING:
     from bot.loading import Loaded

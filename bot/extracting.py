@@ -15,11 +15,11 @@ from bot.loading import Loaded
 from bot.mapping import schemas
 from bot.workbench import USER, open_workbench
 from core.base.clock import SystemClock
-from core.errors import BadRequest, SettingsError, TernError, UnknownModel, Unreadable
+from core.domain.errors import BadRequest, SettingsError, TernError, UnknownModel, Unreadable
+from core.domain.requests import ExtractRequest, Text, Turn
 from core.files.kinds import sniff
 from core.files.values import Document, Job, ReadLimits
 from core.files.workshop import Workshop
-from core.requests import ExtractRequest, Text, Turn
 from core.services.extraction import Extraction
 from core.services.schema import Schema, rows_of, schema_of
 from core.wording import sentence_for

@@ -9,7 +9,7 @@ from typing import Literal
 from bot.config import Config
 from bot.settings import Settings
 from core import wording
-from core.errors import UnknownModel
+from core.domain.errors import UnknownModel
 from core.registry import Registry
 
 GROQ_KEYS_URL = "https://console.groq.com/keys"

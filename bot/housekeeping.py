@@ -11,7 +11,7 @@ from bot.doctor import KEY_PAGES
 from bot.greeting import sunset_warnings
 from bot.local_choice import spec_of
 from core.base.clock import Clock
-from core.errors import KeyRejected, ProviderError
+from core.domain.errors import KeyRejected, ProviderError
 from core.ports import Catalogue
 from core.registry import Registry
 

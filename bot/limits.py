@@ -9,7 +9,7 @@ import structlog
 
 from core.admission import KeptWindow, ModelAdmission
 from core.base.clock import Clock
-from core.errors import StorageError
+from core.domain.errors import StorageError
 from core.ports import NoteStore
 
 log: Any = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from pathlib import Path
 from bot.config import Config
 from bot.settings import Settings, config_file
 from bot.toml_lines import line_of, lines_of
-from core.errors import SettingsError
+from core.domain.errors import SettingsError
 from core.registry import Registry, load_registry
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urldefrag, urlsplit
 
-from core.models import Capability, ModelSpec
+from core.domain.model_spec import Capability, ModelSpec
 from core.ports import RemoteModel
 
 EMBEDDED = ModelSpec(

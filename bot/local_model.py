@@ -24,11 +24,11 @@ from bot.local_choice import EMBEDDED
 from bot.local_server import Start, as_json, threads_for
 from bot.supervise import Backoff
 from core.base.clock import Clock
-from core.errors import Overloaded, ProviderError
-from core.events import Event, Send
-from core.models import ModelSpec
+from core.domain.errors import Overloaded, ProviderError
+from core.domain.events import Event, Send
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import ChatRequest, Reply
 from core.ports import Provider
-from core.requests import ChatRequest, Reply
 
 log: Any = structlog.get_logger(__name__)
 

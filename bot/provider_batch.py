@@ -21,7 +21,7 @@ from bot.batch_screen import BATCH_PRICE, UNANSWERED, conclude, interrupting, re
 from bot.workbench import Workbench
 from core.base.clock import Clock
 from core.base.waiting import wait_for
-from core.errors import BadRequest, ModelGone, RequestError, RequestRejected
+from core.domain.errors import BadRequest, ModelGone, RequestError, RequestRejected
 from core.providers.batches import MAX_BYTES, MAX_LINES, BatchState, GroqBatches
 from core.providers.groq import GroqProvider
 from core.providers.wire import chat_body

@@ -7,14 +7,14 @@ from typing import Protocol
 
 from bot.local_choice import LocalChoice
 from bot.settings import Settings
-from core.events import Send
-from core.models import ModelSpec
+from core.domain.events import Send
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import ChatRequest, Reply, TranscribeRequest, Transcript
 from core.ports import RemoteModel, TextToSpeech
 from core.providers.groq import GroqProvider
 from core.providers.http import OnHeaders, ignore_headers
 from core.providers.local import LocalProvider
 from core.providers.openai import OpenAIProvider
-from core.requests import ChatRequest, Reply, TranscribeRequest, Transcript
 
 
 class CloudProvider(Protocol):

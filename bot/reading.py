@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.config import VoiceConfig
-from core.errors import SettingsError
+from core.domain.errors import SettingsError
 
 NEEDS_EXTRA = "[voice] local_model needs the extra local-voice: pip install 'tern[local-voice]'"
 

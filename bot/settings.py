@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
-from core.errors import SettingsError
+from core.domain.errors import SettingsError
 
 T = TypeVar("T")
 

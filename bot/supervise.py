@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from core.base.clock import Clock
-from core.errors import SettingsError
+from core.domain.errors import SettingsError
 
 log: Any = structlog.get_logger(__name__)
 

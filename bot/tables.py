@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.models import ModelSpec
+from core.domain.model_spec import ModelSpec
 from core.registry import Registry
 
 

@@ -17,17 +17,17 @@ from core.admission import ModelAdmission
 from core.attempts import AttemptBook
 from core.base.clock import Clock
 from core.cooldowns import Cooldowns
-from core.errors import ProviderError, SettingsError
-from core.events import Send
+from core.domain.errors import ProviderError, SettingsError
+from core.domain.events import Send
+from core.domain.incoming import UserKey
+from core.domain.requests import ChatRequest, Reply
 from core.fallback import Fallback, Signals
 from core.fitting import fit
-from core.incoming import UserKey
 from core.middleware.observe import Observe
 from core.middleware.retry import RetryingProvider
 from core.ports import Handler, Provider
 from core.providers.local import LocalProvider
 from core.registry import Registry
-from core.requests import ChatRequest, Reply
 from core.router import Router
 from core.tokens import TokenScale
 

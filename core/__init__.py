@@ -2,18 +2,18 @@
 
     Slack   Discord   web page / HTTP API   terminal            (adapters/, one folder each)
       \\        |          |                 /
-       parse: platform event -> Incoming (incoming.py)
+       parse: platform event -> Incoming (domain/incoming.py)
                      |
                   Inbox (inbox.py)      durable: accepted once, one reply at a time per conversation, replayed after
                      |                  a crash; its rows live in storage/
                Answering (services/answering.py)   one run, from Incoming to a finished reply
                      |
-               ChatService (services/chat.py)      history + attachments + persona -> ChatRequest (requests.py)
+               ChatService (services/chat.py)      history + attachments + persona -> ChatRequest (domain/requests.py)
                      |
       Observe > Cache > RateGuard > Fallback(Router, Admission) > Retry > Provider      (stack.py lists the order)
       middleware/  middleware/  middleware/  fallback.py router.py admission.py  middleware/retry.py  providers/
                      |                                                                    |
-                  Events (events.py)  <---------------- send -----------------------------+
+                  Events (domain/events.py)  <---------------- send -----------------------------+
                      |
       Draft (what) -> Pages (split) -> Pacer (when) -> LiveReply -> Surface.post / edit     (streaming/)
 
@@ -21,6 +21,6 @@ Beside the fallback: consequences.py (what follows from each error), cooldowns.p
 off in the middle), attempts.py (what every call cost). wording.py has all that the program itself says to a reader,
 remarks.py says what is no answer, and not again and again.
 
-Values: incoming.py requests.py events.py errors.py models.py runs.py. Seams: ports.py. Facts as data: models.toml.
+Values: domain/incoming.py domain/requests.py domain/events.py domain/errors.py domain/model_spec.py domain/runs.py. Seams: ports.py. Facts as data: models.toml.
 Text that UTF-8 can carry: base/text.py.
 """

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from core.base.clock import Clock
-from core.errors import LimitReached, ProviderError, TooLargeForLimit
-from core.models import ModelSpec
+from core.domain.errors import LimitReached, ProviderError, TooLargeForLimit
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import Usage
 from core.ports import Admitted, Later, Never
-from core.requests import Usage
 
 Source = Literal["published", "confirmed", "header", "learned"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from core.requests import Attempt, Usage
+from core.domain.requests import Attempt, Usage
 
 
 class AttemptBook:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from core.errors import BadRequest
-from core.models import Capability, ModelSpec
+from core.domain.errors import BadRequest
+from core.domain.model_spec import Capability, ModelSpec
+from core.domain.requests import TranscribeRequest
 from core.registry import Registry
-from core.requests import TranscribeRequest
 
 
 def audio_route(registry: Registry, request: TranscribeRequest) -> list[ModelSpec]:

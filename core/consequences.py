@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from core import errors as e
+from core.domain import errors as e
 
 
 class Again(Enum):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.base.clock import Clock
-from core.errors import ProviderError
-from core.models import ModelSpec
+from core.domain.errors import ProviderError
+from core.domain.model_spec import ModelSpec
 
 SCHEDULE_S = (30.0, 60.0, 300.0)
 """Rest after the first, second and every later hard failure in a row; OpenClaw takes the same (facts/peers.md 56)."""

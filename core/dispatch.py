@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from core.base.clock import Clock
-from core.incoming import UserKey
-from core.runs import Claim, Pending, StopReason
+from core.domain.incoming import UserKey
+from core.domain.runs import Claim, Pending, StopReason
 
 SUSPECT_STARTS = 2
 """A run that was started this often without an orderly end may be what takes the process down. Such runs go one at a

@@ -11,7 +11,7 @@ from core.base.clock import Clock
 from core.consequences import Again, Rest, consequence_of
 from core.continuation import AttemptStream, NoSafeSeam, Seam, Visible, continuation_request
 from core.cooldowns import Cooldowns
-from core.errors import (
+from core.domain.errors import (
     CallMalformed,
     ContextTooLong,
     LimitReached,
@@ -21,10 +21,10 @@ from core.errors import (
     StreamBroken,
     TooLargeForLimit,
 )
-from core.events import Event, Notice, Send
-from core.models import Capability, ModelSpec, Route
+from core.domain.events import Event, Notice, Send
+from core.domain.model_spec import Capability, ModelSpec, Route
+from core.domain.requests import Attempt, ChatRequest, Effort, Reply, Usage
 from core.ports import Admission, Admitted, Later, Never, Provider, Routing
-from core.requests import Attempt, ChatRequest, Effort, Reply, Usage
 from core.router import needed
 from core.tokens import TokenScale, estimate_request, estimate_tokens
 

@@ -6,9 +6,9 @@ from bisect import bisect_left
 from dataclasses import replace
 from typing import Protocol
 
-from core.events import Notice
-from core.models import Capability, ModelSpec
-from core.requests import ChatRequest, Image, Part, Text, ToolResult, Turn
+from core.domain.events import Notice
+from core.domain.model_spec import Capability, ModelSpec
+from core.domain.requests import ChatRequest, Image, Part, Text, ToolResult, Turn
 
 DEFAULT_OUTPUT_TOKENS = 4_096
 """Longest answer where the request says none. Groq counts prompt plus this against the minute before it runs anything

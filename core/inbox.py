@@ -18,10 +18,10 @@ from core import wording
 from core.base.clock import Clock
 from core.base.waiting import wait_for
 from core.dispatch import Flood, Stop, Ticket, choose, places
-from core.errors import OverLimit, QueueFull, RequestError, StaleFence, StorageError
-from core.incoming import ConversationKey, Incoming, UserKey
+from core.domain.errors import OverLimit, QueueFull, RequestError, StaleFence, StorageError
+from core.domain.incoming import ConversationKey, Incoming, UserKey
+from core.domain.runs import Claim, Pending, RunRules, Settlement, StopReason, Taken
 from core.ports import ControlAction, Decision, InboxStore, Receipt, ReplyCapability
-from core.runs import Claim, Pending, RunRules, Settlement, StopReason, Taken
 
 log: Any = structlog.get_logger(__name__)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from core.errors import BadRequest
-from core.requests import Effort
+from core.domain.errors import BadRequest
+from core.domain.requests import Effort
 
 DEFAULT = "default"
 """The persona of whoever chose none; `[personas.default]` in tern.toml replaces the built-in one."""

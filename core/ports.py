@@ -10,11 +10,11 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from core.errors import ProviderError
-from core.events import Send
-from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
-from core.models import ModelSpec, Route
-from core.requests import (
+from core.domain.errors import ProviderError
+from core.domain.events import Send
+from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
+from core.domain.model_spec import ModelSpec, Route
+from core.domain.requests import (
     ChatRequest,
     Effort,
     Part,
@@ -27,8 +27,8 @@ from core.requests import (
     Turn,
     Usage,
 )
-from core.runs import Claim, KnownReply, Pending, RunAction, Settlement, StopReason, Taken
-from core.runs import ReplyCapability as ReplyCapability
+from core.domain.runs import Claim, KnownReply, Pending, RunAction, Settlement, StopReason, Taken
+from core.domain.runs import ReplyCapability as ReplyCapability
 
 # --- the onion -------------------------------------------------------------------------------------------------------
 

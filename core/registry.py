@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from core.errors import SettingsError, UnknownModel
-from core.models import Capability, ModelSpec, Price
+from core.domain.errors import SettingsError, UnknownModel
+from core.domain.model_spec import Capability, ModelSpec, Price
 from core.ports import RemoteModel
 
 TIERS_TO_WISH = ("auto", "speed", "quality")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from core.domain.model_spec import Capability, ModelSpec, Route, Tier
+from core.domain.requests import ChatRequest, Image, Turn
 from core.fitting import output_reserve
-from core.models import Capability, ModelSpec, Route, Tier
 from core.registry import TIERS_TO_WISH, Registry
-from core.requests import ChatRequest, Image, Turn
 from core.tokens import TokenScale
 
 LOW_LATENCY_MS = 100

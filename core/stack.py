@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from core.attempts import AttemptBook
 from core.base.clock import Clock
 from core.cooldowns import Cooldowns
-from core.events import Send
+from core.domain.events import Send
+from core.domain.incoming import UserKey
+from core.domain.requests import ChatRequest, Reply
 from core.fallback import Fallback, Fit, Signals
-from core.incoming import UserKey
 from core.middleware.cache import Cache, CacheSettings
 from core.middleware.observe import Observe
 from core.middleware.rate_guard import GuardLimits, RateGuard
 from core.middleware.retry import RetryingProvider
 from core.ports import Admission, CacheStore, Handler, Observer, Provider, Routing, UsageStore
-from core.requests import ChatRequest, Reply
 from core.tokens import TokenScale
 
 

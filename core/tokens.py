@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from core.requests import ChatRequest, Image, Part, Reasoning, Text, ToolCall, ToolResult, Turn
+from core.domain.requests import ChatRequest, Image, Part, Reasoning, Text, ToolCall, ToolResult, Turn
 
 BYTES_PER_TOKEN = 4
 """UTF-8 bytes per token. English runs at about 4.5, code at 3.5; Cyrillic (2 bytes a letter) and Chinese (3) land near

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from core import errors as e
-from core.events import Notice
+from core.domain import errors as e
+from core.domain.events import Notice
 
 # --- the correlation code --------------------------------------------------------------------------------------------
 

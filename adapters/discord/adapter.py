@@ -25,8 +25,8 @@ from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import NO_PINGS, ChannelSurface
 from core import wording
 from core.base.clock import Clock
-from core.errors import StorageError, SurfaceBusy
-from core.incoming import Attachment, Incoming, Quote
+from core.domain.errors import StorageError, SurfaceBusy
+from core.domain.incoming import Attachment, Incoming, Quote
 from core.net.guarded_fetch import GuardedFetcher
 from core.ports import (
     AdapterHealth,

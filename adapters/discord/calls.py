@@ -23,7 +23,7 @@ from adapters.discord.buckets import GLOBAL, Buckets, Kind, rates
 from adapters.discord.failures import surface_error
 from adapters.discord.settings import DiscordSettings
 from core.base.clock import Clock
-from core.errors import SurfaceBusy
+from core.domain.errors import SurfaceBusy
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import discord
 from discord import app_commands
 
-from core.incoming import Action, UserKey
+from core.domain.incoming import Action, UserKey
 from core.ports import Commands, NoteStore, Said
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from adapters.discord.calls import Calls
 from adapters.discord.client import Client
 from adapters.discord.failures import TokenGone
 from core.base.clock import Clock
-from core.errors import SurfaceBusy
+from core.domain.errors import SurfaceBusy
 
 ACK_PATIENCE_S = 5.0
 """Discord waits 3 s for "heard" (facts/discord.md 1.5); after that there is nothing to wait for."""

@@ -16,7 +16,7 @@ import discord
 from adapters.discord.client import Client
 from adapters.discord.message import DiscordMessage, read
 from adapters.discord.parse import quote
-from core.incoming import Incoming, Quote
+from core.domain.incoming import Incoming, Quote
 
 log = logging.getLogger(__name__)
 

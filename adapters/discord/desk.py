@@ -21,8 +21,8 @@ from adapters.discord.render import MAX_UNITS, clip, render
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import NO_PINGS
 from core import wording
-from core.errors import NotAllowed, RequestError, StorageError
-from core.incoming import Action, ConversationKey
+from core.domain.errors import NotAllowed, RequestError, StorageError
+from core.domain.incoming import Action, ConversationKey
 from core.ports import Commands, ControlAction, Intake, ReplyCapability, Said
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 import discord
 
-from core.errors import SettingsError, SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
+from core.domain.errors import SettingsError, SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
 
 # Discord's JSON error codes, docs.discord.com/developers/topics/opcodes-and-status-codes#json, read 2026-11-22.
 UNKNOWN_CHANNEL = 10003

@@ -21,8 +21,8 @@ from adapters.discord.message import DiscordFile, read
 from adapters.discord.parse import all_files
 from adapters.discord.settings import DiscordSettings
 from core.base.clock import Clock
-from core.errors import SurfaceBusy, SurfaceGone, TooLarge, Unfetchable
-from core.incoming import Attachment
+from core.domain.errors import SurfaceBusy, SurfaceGone, TooLarge, Unfetchable
+from core.domain.incoming import Attachment
 from core.net.guarded_fetch import FetchPolicy, GuardedFetcher
 
 CDN_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})

@@ -18,8 +18,8 @@ from adapters.discord.failures import TokenGone
 from adapters.discord.render import PAGE_UNITS, clip, measure_quiet, quiet, render
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import MAX_FILE_BYTES, MAX_PAGES, NO_PINGS, ChannelSurface, Writer, pick, text_of, view_of
-from core.errors import SurfaceGone, SurfaceRejected
-from core.incoming import Incoming
+from core.domain.errors import SurfaceGone, SurfaceRejected
+from core.domain.incoming import Incoming
 from core.ports import Controls, Rate, ReplyCapability, Shown, SurfaceLimits
 
 TOKEN_S = 15 * 60.0

@@ -19,8 +19,8 @@ from adapters.discord.parse import PLATFORM, Ignored, Trigger, thread_key, trigg
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import NO_PINGS
 from core import wording
-from core.errors import StorageError
-from core.incoming import ConversationKey, Incoming
+from core.domain.errors import StorageError
+from core.domain.incoming import ConversationKey, Incoming
 from core.ports import Intake
 from core.remarks import Remarks
 

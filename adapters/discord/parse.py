@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from adapters.discord.message import DiscordFile, DiscordMessage, Forward, snowflake_time
-from core.incoming import Action, Attachment, AttachmentKind, ConversationKey, Incoming, Quote, UserKey
+from core.domain.incoming import Action, Attachment, AttachmentKind, ConversationKey, Incoming, Quote, UserKey
 
 PLATFORM = "discord"
 

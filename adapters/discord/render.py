@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from adapters.discord.tables import Table, is_row, show_table, starts_table
 from core.base.text import well_formed
-from core.errors import SurfaceRejected
+from core.domain.errors import SurfaceRejected
 
 MAX_UNITS = 1_900
 """UTF-16 units of one message. The limit is 2,000; how Discord counts is not documented (facts/discord.md 6), so stay

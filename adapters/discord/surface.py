@@ -18,8 +18,8 @@ from adapters.discord.failures import Forbidden, ReplyRefused, ThreadArchived, s
 from adapters.discord.message import DiscordMessage, read
 from adapters.discord.render import PAGE_UNITS, clip, measure, message_text, render
 from adapters.discord.settings import DiscordSettings
-from core.errors import SurfaceError, SurfaceGone, SurfaceRejected
-from core.incoming import Incoming
+from core.domain.errors import SurfaceError, SurfaceGone, SurfaceRejected
+from core.domain.incoming import Incoming
 from core.ports import Controls, Shown, SurfaceLimits
 
 MAX_PAGES = 8

@@ -32,8 +32,8 @@ from adapters.slack.surface import EditedSurface
 from adapters.slack.web_api import WebApi
 from adapters.slack.whisper import WhisperSurface
 from core.base.clock import Clock
-from core.errors import SettingsError, StorageError, SurfaceBusy, SurfaceGone
-from core.incoming import Attachment, Incoming, Quote
+from core.domain.errors import SettingsError, StorageError, SurfaceBusy, SurfaceGone
+from core.domain.incoming import Attachment, Incoming, Quote
 from core.net.guarded_fetch import GuardedFetcher
 from core.ports import AdapterHealth, Commands, Intake, NoteStore, ReplyCapability, Surface, SurfaceObserver
 from core.remarks import Remarks

@@ -13,7 +13,7 @@ from adapters.slack.desk import Desk
 from adapters.slack.parse import message_seen
 from adapters.slack.place import is_ts
 from adapters.slack.seen import Asked
-from core.errors import SurfaceError
+from core.domain.errors import SurfaceError
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from adapters.slack.interactions import MessageLink, message_link
 from adapters.slack.message import attachments_of, quote_of
 from adapters.slack.seen import CommandGiven, Secret, ShortcutUsed
 from adapters.slack.whisper import send_directly
-from core.errors import BadRequest, NotAllowed, RequestError, StorageError, TernError
-from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
+from core.domain.errors import BadRequest, NotAllowed, RequestError, StorageError, TernError
+from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.ports import Said
 from core.wording import sentence_for
 

@@ -10,8 +10,8 @@ from adapters.slack.people import People, mentioned, name_quotes
 from adapters.slack.place import is_ts
 from adapters.slack.seen import Me
 from adapters.slack.web_api import WebApi
-from core.errors import SurfaceError
-from core.incoming import Incoming, Quote
+from core.domain.errors import SurfaceError
+from core.domain.incoming import Incoming, Quote
 
 _PAGE_SIZE = 200
 _MAX_PAGES = 5

@@ -6,7 +6,7 @@ from adapters.slack.desk import Desk
 from adapters.slack.home import HomeFacts, home_view
 from adapters.slack.seen import AboutMe, Chosen, Pressed, StopPressed
 from adapters.slack.whisper import send_directly
-from core.errors import NotAllowed, RequestError, StorageError, SurfaceError
+from core.domain.errors import NotAllowed, RequestError, StorageError, SurfaceError
 from core.ports import Rate
 from core.wording import sentence_for
 

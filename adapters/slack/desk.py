@@ -19,8 +19,8 @@ from adapters.slack.stream import Streaming
 from adapters.slack.web_api import WebApi
 from adapters.slack.whisper import LIFETIME_S, respond
 from core.base.clock import Clock
-from core.errors import NotAllowed, SurfaceError, TernError
-from core.incoming import ConversationKey, UserKey
+from core.domain.errors import NotAllowed, SurfaceError, TernError
+from core.domain.incoming import ConversationKey, UserKey
 from core.ports import Commands, Intake, Rate, ReplyCapability
 from core.remarks import AGAIN_AFTER_S, Remarks
 from core.wording import sentence_for

@@ -33,8 +33,8 @@ from adapters.slack.seen import (
     ShortcutUsed,
     StopPressed,
 )
-from core.errors import StorageBusy, StorageError
-from core.incoming import Incoming
+from core.domain.errors import StorageBusy, StorageError
+from core.domain.incoming import Incoming
 from core.ports import Rate, Receipt
 from core.wording import not_stored_yet
 

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from core.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
+from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
 
 Foreign = (SlackClientError, aiohttp.ClientError, asyncio.TimeoutError, OSError)
 """Everything a call through the SDK may raise."""

@@ -9,8 +9,8 @@ from yarl import URL
 
 from adapters.slack.settings import SlackSettings
 from adapters.slack.web_api import WebApi
-from core.errors import SurfaceBusy, SurfaceError, SurfaceGone, TooLarge, Unfetchable
-from core.incoming import Attachment
+from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, TooLarge, Unfetchable
+from core.domain.incoming import Attachment
 from core.net.guarded_fetch import FetchPolicy, GuardedFetcher
 
 HOSTS = frozenset({"slack.com", ".slack.com", ".slack-edge.com", ".slack-files.com"})

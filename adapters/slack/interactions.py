@@ -33,7 +33,7 @@ from adapters.slack.vocabulary import (
     SHORTCUTS,
     SUBCOMMANDS,
 )
-from core.incoming import WHOLE_THREAD, ConversationKey, Incoming, UserKey
+from core.domain.incoming import WHOLE_THREAD, ConversationKey, Incoming, UserKey
 
 Payload = Mapping[str, Any]
 

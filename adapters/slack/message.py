@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 from adapters.slack.mrkdwn import blocks_to_markdown, tables_of, to_markdown
 from adapters.slack.seen import Me
-from core.incoming import Attachment, AttachmentKind, Quote
+from core.domain.incoming import Attachment, AttachmentKind, Quote
 
 SYSTEM_USERS = frozenset({"USLACKBOT", "USLACK"})
 """Slack's own voice; answering it loops or embarrasses (facts/slack.md 1.8)."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from core.base.clock import Clock
-from core.errors import StorageError
+from core.domain.errors import StorageError
 
 logger = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ from adapters.slack.seen import (
     Seen,
     StopPressed,
 )
-from core.incoming import ConversationKey, Incoming, UserKey
+from core.domain.incoming import ConversationKey, Incoming, UserKey
 
 Payload = Mapping[str, Any]
 

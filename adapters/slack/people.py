@@ -17,7 +17,7 @@ from adapters.slack.failures import LATER, Foreign, code_of, status_of
 from adapters.slack.seen import Me
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
-from core.incoming import Incoming, Quote
+from core.domain.incoming import Incoming, Quote
 from core.ports import Rate
 
 logger = logging.getLogger(__name__)

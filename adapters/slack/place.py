@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from core.incoming import Incoming
+from core.domain.incoming import Incoming
 
 _TS = re.compile(r"\d{10}\.\d{6}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from core.incoming import Incoming
+from core.domain.incoming import Incoming
 from core.ports import ControlAction
 
 

@@ -14,7 +14,7 @@ from adapters.slack.failures import AUTH, Foreign, code_of, translate
 from adapters.slack.settings import SlackSettings
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
-from core.errors import SettingsError, SurfaceBusy
+from core.domain.errors import SettingsError, SurfaceBusy
 
 logger = logging.getLogger(__name__)
 

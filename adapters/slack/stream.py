@@ -22,7 +22,7 @@ from adapters.slack.surface import EditedSurface, post_rate, update_rate
 from adapters.slack.vocabulary import METADATA_EVENT
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
-from core.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
+from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
 from core.ports import Rate, Shown, SurfaceLimits
 
 logger = logging.getLogger(__name__)

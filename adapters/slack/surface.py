@@ -10,7 +10,7 @@ from adapters.slack.place import Place
 from adapters.slack.render import MAX_PAGE_CHARS, blocks, fallback_text, page_length, plainer
 from adapters.slack.vocabulary import METADATA_EVENT
 from adapters.slack.web_api import WebApi
-from core.errors import SurfaceBusy, SurfaceGone, SurfaceRejected
+from core.domain.errors import SurfaceBusy, SurfaceGone, SurfaceRejected
 from core.ports import Rate, Shown, SurfaceLimits
 
 Send = Callable[[Mapping[str, Any]], Awaitable[str]]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from core.incoming import Action
+from core.domain.incoming import Action
 from core.ports import ControlAction
 
 COMMAND: Final = "/tern"

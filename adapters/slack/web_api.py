@@ -21,7 +21,7 @@ from adapters.slack.seen import Me
 from adapters.slack.settings import SlackSettings
 from adapters.slack.vocabulary import SCOPES
 from core.base.clock import Clock
-from core.errors import SurfaceBusy, SurfaceError
+from core.domain.errors import SurfaceBusy, SurfaceError
 from core.ports import Rate, SurfaceObserver
 
 _TIMEOUT_S = 15

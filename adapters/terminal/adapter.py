@@ -13,8 +13,8 @@ from adapters.terminal.orders import Misspelt, Order, Question, help_text, parse
 from adapters.terminal.screen import Screen
 from adapters.terminal.surface import TerminalSurface
 from core.base.clock import Clock
-from core.errors import RequestError, StorageError, SurfaceGone
-from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
+from core.domain.errors import RequestError, StorageError, SurfaceGone
+from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.ports import (
     AdapterHealth,
     BlobStore,

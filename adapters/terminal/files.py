@@ -9,8 +9,8 @@ import itertools
 import mimetypes
 from pathlib import Path
 
-from core.errors import TooLarge, Unreadable
-from core.incoming import Attachment, AttachmentKind, UserKey
+from core.domain.errors import TooLarge, Unreadable
+from core.domain.incoming import Attachment, AttachmentKind, UserKey
 from core.ports import BlobStore
 
 MAX_BYTES = 100 * 1024 * 1024

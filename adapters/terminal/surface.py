@@ -8,7 +8,7 @@ from pathlib import Path
 
 from adapters.terminal.files import written
 from adapters.terminal.screen import Screen
-from core.errors import SurfaceRejected
+from core.domain.errors import SurfaceRejected
 from core.ports import Shown, SurfaceLimits
 
 MIN_INTERVAL_S = 1 / 15

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from adapters.web.hub import Hub, Settled
 from adapters.web.turns import TurnRenderer
 from core.base.clock import Clock
-from core.errors import StorageError, SurfaceGone, Unreadable
-from core.incoming import Attachment, ConversationKey, Incoming, Quote
+from core.domain.errors import StorageError, SurfaceGone, Unreadable
+from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote
 from core.ports import (
     AdapterHealth,
     BlobStore,

@@ -24,8 +24,8 @@ from adapters.web.page_routes import PageRoutes
 from adapters.web.settings import WebSettings
 from adapters.web.slots import Slots
 from core.base.clock import Clock
-from core.errors import TernError
-from core.models import ModelSpec
+from core.domain.errors import TernError
+from core.domain.model_spec import ModelSpec
 from core.ports import Handler
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from core.errors import (
+from core.domain.errors import (
     BadRequest,
     ContextTooLong,
     NoModelLeft,

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from adapters.web.sse import frame
-from core.incoming import ConversationKey
+from core.domain.incoming import ConversationKey
 
 encode = msgspec.json.encode
 

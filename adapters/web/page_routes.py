@@ -23,8 +23,8 @@ from adapters.web.settings import WebSettings
 from adapters.web.slots import Slots
 from adapters.web.sse import KEEPALIVE, OpenStream, frame
 from core.base.clock import Clock
-from core.errors import BadRequest, TooLarge, Unreadable
-from core.incoming import Attachment, AttachmentKind, ConversationKey, Incoming, UserKey
+from core.domain.errors import BadRequest, TooLarge, Unreadable
+from core.domain.incoming import Attachment, AttachmentKind, ConversationKey, Incoming, UserKey
 from core.ports import Receipt, Said
 from core.wording import FORGOTTEN_NOTHING, SHUTTING_DOWN, queued
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from core.errors import OverLimit, QueueFull
+from core.domain.errors import OverLimit, QueueFull
 
 
 class Slots:

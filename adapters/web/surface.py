@@ -9,8 +9,8 @@ from dataclasses import replace
 from adapters.web.growing import GrowingHtml
 from adapters.web.hub import FileLink, Hub, ReplyView
 from adapters.web.markdown import Markdown
-from core.errors import SurfaceRejected, TernError
-from core.incoming import ConversationKey, Incoming
+from core.domain.errors import SurfaceRejected, TernError
+from core.domain.incoming import ConversationKey, Incoming
 from core.ports import BlobStore, Shown, SurfaceLimits
 
 LIMITS = SurfaceLimits(

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from core.base.clock import Clock
-from core.errors import SurfaceBusy
+from core.domain.errors import SurfaceBusy
 from core.ports import Rate, Shown
 from tests.fakes.surface import FakeSurface
 

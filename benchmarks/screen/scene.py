@@ -14,7 +14,7 @@ from typing import Literal
 from benchmarks.best_schedule import best_mean_lag_s, best_posted_lag_s, post_leaves_at
 from benchmarks.screen.cadences import Sdk, Timer, Tokens, Writer, at_the_end, by_chunks, by_timer
 from benchmarks.screen.sight import Sight, sight_of
-from core.events import TextDelta
+from core.domain.events import TextDelta
 from core.streaming.live_reply import LiveReply
 from core.streaming.pacer import Pacer
 from tests.fakes.clock import LoopClock, VirtualTimeLoop

@@ -25,11 +25,11 @@ from bot import mapping
 from bot.app import App, build
 from bot.config import Config
 from bot.settings import Settings
-from core.events import Event, Send, TextDelta
+from core.domain.events import Event, Send, TextDelta
+from core.domain.incoming import ConversationKey, Incoming, Quote, UserKey
+from core.domain.requests import ChatRequest, Text, Turn
 from core.inbox import InboxLimits
-from core.incoming import ConversationKey, Incoming, Quote, UserKey
 from core.ports import AdapterHealth, Commands, Intake, ReplyCapability, Shown, SurfaceLimits
-from core.requests import ChatRequest, Text, Turn
 from core.streaming.draft import Draft
 from core.wording import notice_line
 

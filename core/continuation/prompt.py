@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from core.continuation.fences import open_fence
-from core.requests import ChatRequest, Text, Turn
+from core.domain.requests import ChatRequest, Text, Turn
 
 ANCHOR_WORDS = 6
 """How many words we ask to hear again: enough to be found for sure, few enough to cost no time."""

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Sequence
 
 from core.base.clock import Clock
 from core.continuation.seam import Join, Seam
-from core.events import Event, Notice, Restarted, Send, Started, TextDelta, ToolCallDelta
-from core.models import ModelSpec
+from core.domain.events import Event, Notice, Restarted, Send, Started, TextDelta, ToolCallDelta
+from core.domain.model_spec import ModelSpec
 
 
 class Visible:

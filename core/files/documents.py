@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 
-from core.errors import Unreadable
+from core.domain.errors import Unreadable
 from core.files.values import Document, ReadLimits
 
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024

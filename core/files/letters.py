@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 
-from core.errors import Unreadable
+from core.domain.errors import Unreadable
 from core.files import pictures
 from core.files.values import Document, PictureLimits
 

@@ -8,7 +8,7 @@ import math
 import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from core.errors import Unreadable
+from core.domain.errors import Unreadable
 from core.files.values import Picture, PictureLimits
 
 pillow_heif.register_heif_opener()

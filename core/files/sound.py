@@ -13,7 +13,7 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.error import FFmpegError
 
-from core.errors import Unreadable
+from core.domain.errors import Unreadable
 from core.files.values import Sound, SoundLimits, SoundPart
 
 RATE = 16_000

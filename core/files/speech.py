@@ -11,7 +11,7 @@ from functools import cache
 
 from faster_whisper import WhisperModel
 
-from core.errors import Unreadable
+from core.domain.errors import Unreadable
 from core.files.values import Heard, HeardSegment, HeardWord, SpeechLimits
 
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from core.errors import Unreadable
+from core.domain.errors import Unreadable
 from core.files.values import (
     Document,
     Failure,

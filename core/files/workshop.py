@@ -10,7 +10,7 @@ from types import MappingProxyType, TracebackType
 from typing import Self
 
 from core.base.clock import Clock
-from core.errors import Unreadable
+from core.domain.errors import Unreadable
 from core.files.values import Failure, Job, Result
 from core.files.worker import pack_job, unpack_result
 

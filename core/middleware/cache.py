@@ -12,11 +12,11 @@ import msgspec
 from cachetools import TTLCache
 
 from core.base.clock import Clock
-from core.errors import NoModelLeft, Stalled, StorageError, StreamBroken
-from core.events import Event, Restarted, Send, Started, TextDelta
-from core.incoming import UserKey
+from core.domain.errors import NoModelLeft, Stalled, StorageError, StreamBroken
+from core.domain.events import Event, Restarted, Send, Started, TextDelta
+from core.domain.incoming import UserKey
+from core.domain.requests import ChatRequest, Finish, Image, Reply, Usage
 from core.ports import CacheStore, Handler
-from core.requests import ChatRequest, Finish, Image, Reply, Usage
 
 FORMAT = 1
 """Part of every key; raise it when the meaning of a stored answer changes."""

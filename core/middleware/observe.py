@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Sequence
 
 from core.attempts import AttemptBook, total
 from core.base.clock import Clock
-from core.events import Event, Send, TextDelta
+from core.domain.events import Event, Send, TextDelta
+from core.domain.requests import ChatRequest, Reply, RequestRecord
 from core.ports import Handler, Observer
-from core.requests import ChatRequest, Reply, RequestRecord
 
 
 class Observe:

@@ -9,13 +9,13 @@ from cachetools import TTLCache
 
 from core.attempts import AttemptBook, total
 from core.base.clock import Clock
-from core.errors import OverLimit, SpendStopped
-from core.events import Send
-from core.incoming import UserKey
+from core.domain.errors import OverLimit, SpendStopped
+from core.domain.events import Send
+from core.domain.incoming import UserKey
+from core.domain.model_spec import Price
+from core.domain.requests import ChatRequest, Reply, Usage
 from core.middleware.windows import Windows
-from core.models import Price
 from core.ports import Handler, Spent, UsageStore
-from core.requests import ChatRequest, Reply, Usage
 from core.tokens import estimate_request
 
 DAY_S = 86_400.0

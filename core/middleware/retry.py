@@ -9,11 +9,11 @@ from tenacity import AsyncRetrying, RetryCallState
 from core.attempts import AttemptBook
 from core.base.clock import Clock
 from core.consequences import consequence_of
-from core.errors import LimitReached, Overloaded, ProviderError
-from core.events import Event, Send, TextDelta, ToolCallDelta
-from core.models import ModelSpec
+from core.domain.errors import LimitReached, Overloaded, ProviderError
+from core.domain.events import Event, Send, TextDelta, ToolCallDelta
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import Attempt, ChatRequest, Reply, Usage
 from core.ports import Provider
-from core.requests import Attempt, ChatRequest, Reply, Usage
 
 FIRST_BACKOFF_S = 0.25
 """Doubled for each further try, plus up to half of itself as jitter: an answer should come, not a queue."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import structlog
 
-from core.errors import ProviderError
-from core.requests import Attempt, RequestRecord, ShownRecord
+from core.domain.errors import ProviderError
+from core.domain.requests import Attempt, RequestRecord, ShownRecord
 from core.wording import reference
 
 _FINE = frozenset({"ok", "cached", "stopped"})

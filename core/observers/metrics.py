@@ -8,7 +8,7 @@ from itertools import pairwise
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from core.requests import RequestRecord, ShownRecord
+from core.domain.requests import RequestRecord, ShownRecord
 
 _SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0)
 _EDITS = (1, 2, 3, 5, 8, 12, 20, 40, 80)

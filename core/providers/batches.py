@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from core.errors import ProviderError
+from core.domain.errors import ProviderError
 from core.providers.sdk import SdkCaller
 
 MAX_LINES: Final = 50_000

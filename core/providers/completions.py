@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from core.errors import ProviderError, Stalled
-from core.events import Notice, Send, Started, TextDelta, ToolCallDelta
-from core.models import ModelSpec
+from core.domain.errors import ProviderError, Stalled
+from core.domain.events import Notice, Send, Started, TextDelta, ToolCallDelta
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import ChatRequest, Finish, Reply, ToolCall, Usage
 from core.providers.failures import StreamCause, broken, error_for_fault
 from core.providers.http import Caller
 from core.providers.http_client import Body
@@ -19,7 +20,6 @@ from core.providers.thinking import ThinkFilter
 from core.providers.timeouts import Timeouts
 from core.providers.whole import read_whole
 from core.providers.wire import Flavour, chat_body, streams
-from core.requests import ChatRequest, Finish, Reply, ToolCall, Usage
 from core.tokens import estimate_request, estimate_tokens
 
 

@@ -1,4 +1,4 @@
-"""What a provider's refusal means: one table from (status, code, words) to an error of core/errors.py. Pure.
+"""What a provider's refusal means: one table from (status, code, words) to an error of core/domain/errors.py. Pure.
 
 Sources: facts/groq.md 3 and https://console.groq.com/docs/errors ; https://console.groq.com/docs/spend-limits ;
 https://developers.openai.com/api/docs/guides/error-codes ; all read 2026-11-22.
@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 
 from core.base.durations import go_duration_s
-from core.errors import (
+from core.domain.errors import (
     CallMalformed,
     ContextTooLong,
     KeyRejected,

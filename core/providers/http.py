@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from core.errors import ConnectionFailed, KeyRejected, Stalled
-from core.models import ModelSpec
+from core.domain.errors import ConnectionFailed, KeyRejected, Stalled
+from core.domain.model_spec import ModelSpec
 from core.ports import RemoteModel
 from core.providers.catalogue import read_models
 from core.providers.failures import broken, error_for

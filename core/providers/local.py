@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.events import Send
-from core.models import ModelSpec
+from core.domain.events import Send
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import ChatRequest, Reply
 from core.ports import RemoteModel
 from core.providers.completions import Completions
 from core.providers.http import HttpCaller, OnHeaders, ignore_headers
 from core.providers.timeouts import LOCAL, Timeouts
-from core.requests import ChatRequest, Reply
 
 
 class LocalProvider:

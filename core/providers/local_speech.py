@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from core.errors import Overloaded, RequestRejected, Unreadable
+from core.domain.errors import Overloaded, RequestRejected, Unreadable
+from core.domain.model_spec import Capability, ModelSpec
+from core.domain.requests import Segment, TranscribeRequest, Transcript, Usage, Word
 from core.files.values import Heard, Job, Result, SpeechLimits
-from core.models import Capability, ModelSpec
-from core.requests import Segment, TranscribeRequest, Transcript, Usage, Word
 
 NAME = "local-voice"
 

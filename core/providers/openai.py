@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from core.events import Send
-from core.models import ModelSpec
+from core.domain.events import Send
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import ChatRequest, Reply, TranscribeRequest, Transcript
 from core.ports import RemoteModel
 from core.providers.completions import Completions
 from core.providers.http import HttpCaller, OnHeaders, ignore_headers, usable_key
@@ -14,7 +15,6 @@ from core.providers.sdk import Opened, SdkCaller
 from core.providers.speech import transcribed
 from core.providers.timeouts import OPENAI, Timeouts
 from core.providers.transport import http_client, tls_context
-from core.requests import ChatRequest, Reply, TranscribeRequest, Transcript
 
 DEFAULT_URL: Final = "https://api.openai.com/v1"
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from core.errors import ConnectionFailed, Stalled
-from core.models import ModelSpec
+from core.domain.errors import ConnectionFailed, Stalled
+from core.domain.model_spec import ModelSpec
 from core.providers.failures import broken, error_for
 from core.providers.http import OnHeaders, lower
 from core.providers.http_client import Body

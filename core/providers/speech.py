@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import msgspec
 
-from core.models import ModelSpec
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import Segment, TranscribeRequest, Transcript, Usage, Word
 from core.providers.failures import broken
 from core.providers.languages import language_code
 from core.providers.sdk import SdkCaller
-from core.requests import Segment, TranscribeRequest, Transcript, Usage, Word
 
 MAX_PROMPT_CHARS: Final = 600
 """Groq takes 224 tokens of prompt; of a longer one the end counts (https://console.groq.com/docs/speech-to-text)."""

@@ -7,9 +7,9 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from core.events import ToolCallDelta
+from core.domain.events import ToolCallDelta
+from core.domain.requests import Finish, ToolCall
 from core.providers.thinking import ThinkFilter
-from core.requests import Finish, ToolCall
 
 MAX_LINE_BYTES: Final = 16_000_000
 """Nothing sane sends a longer line; without a bound a broken server could fill the memory."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.models import ModelSpec
+from core.domain.model_spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)

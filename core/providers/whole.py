@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from core.domain.requests import Finish, ToolCall
 from core.providers.stream import FINISHES, Fault, WireUsage
-from core.requests import Finish, ToolCall
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import base64
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
-from core.models import Capability, ModelSpec
-from core.requests import ChatRequest, Image, Reasoning, Text, Tool, ToolCall, ToolResult, Turn
+from core.domain.model_spec import Capability, ModelSpec
+from core.domain.requests import ChatRequest, Image, Reasoning, Text, Tool, ToolCall, ToolResult, Turn
 
 Flavour = Literal["groq", "openai", "local"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from core.events import Send
-from core.incoming import Action, Incoming
+from core.domain.events import Send
+from core.domain.incoming import Action, Incoming
 from core.services.chat import Answered, Chat, Context
 
 

@@ -12,7 +12,7 @@ import structlog
 from core import wording
 from core.base.clock import Clock
 from core.dispatch import Stop, Ticket
-from core.errors import (
+from core.domain.errors import (
     CallMalformed,
     ContextTooLong,
     ModelBlocked,
@@ -28,11 +28,11 @@ from core.errors import (
     SurfaceGone,
     TooLargeForLimit,
 )
-from core.events import Event, Notice, Send, TextDelta
-from core.incoming import Incoming, Quote
+from core.domain.events import Event, Notice, Send, TextDelta
+from core.domain.incoming import Incoming, Quote
+from core.domain.requests import Reply, ShownRecord, Text, Turn
+from core.domain.runs import Claim, Settlement
 from core.ports import Adapter, InboxStore, Observer, Surface
-from core.requests import Reply, ShownRecord, Text, Turn
-from core.runs import Claim, Settlement
 from core.services.chat import Answered, Chat, ReplyFile
 from core.services.prompts import question
 from core.streaming.live_reply import LiveReply

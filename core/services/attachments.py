@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.base.clock import Clock
-from core.errors import (
+from core.domain.errors import (
     NoModelLeft,
     Refused,
     RequestError,
@@ -21,12 +21,12 @@ from core.errors import (
     Unfetchable,
     Unreadable,
 )
-from core.events import Notice, Send
+from core.domain.events import Notice, Send
+from core.domain.incoming import Attachment, Incoming
+from core.domain.requests import Image, Part, Text, TranscribeRequest, Transcript, Turn, Usage
 from core.files.kinds import Kind, sniff
 from core.files.values import Document, Job, Picture, PictureLimits, ReadLimits, Result
-from core.incoming import Attachment, Incoming
 from core.ports import BlobStore
-from core.requests import Image, Part, Text, TranscribeRequest, Transcript, Turn, Usage
 from core.services.digest import Digest, part_request
 
 Fetch = Callable[[Attachment, Incoming], AsyncGenerator[bytes, None]]

@@ -20,10 +20,10 @@ import msgspec
 
 from core.base.clock import Clock
 from core.base.waiting import wait_for
-from core.errors import BadRequest, NoModelLeft, RequestError, TernError
-from core.events import Event
+from core.domain.errors import BadRequest, NoModelLeft, RequestError, TernError
+from core.domain.events import Event
+from core.domain.requests import ChatRequest, Reply, Usage
 from core.ports import Handler
-from core.requests import ChatRequest, Reply, Usage
 from core.wording import sentence_for
 
 

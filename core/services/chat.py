@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.base.clock import Clock
-from core.errors import BadRequest, NoModelLeft, Refused
-from core.events import Notice, Send
-from core.incoming import ConversationKey, Incoming, Quote
-from core.models import Capability
+from core.domain.errors import BadRequest, NoModelLeft, Refused
+from core.domain.events import Notice, Send
+from core.domain.incoming import ConversationKey, Incoming, Quote
+from core.domain.model_spec import Capability
+from core.domain.requests import ChatRequest, Image, Part, Reply, Text, Turn
 from core.personas import Persona, Personas
 from core.ports import AttachmentReader, Handler, History, Preferences, PreferenceStore, StoredTurn
-from core.requests import ChatRequest, Image, Part, Reply, Text, Turn
 from core.services.digest import Digest, part_request
 from core.services.prompts import SHORTER, question, system_prompt
 from core.services.quoting import authors, label, noted, quoted, transcript

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from core import wording
 from core.base.clock import Clock
-from core.incoming import ConversationKey, UserKey
+from core.domain.incoming import ConversationKey, UserKey
 from core.personas import Personas
 from core.ports import Archive, Preferences, PreferenceStore, Said, Spent, UsageStore
 from core.registry import Registry

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from core.errors import NoModelLeft
-from core.events import Event, Notice, Send
-from core.incoming import Incoming
+from core.domain.errors import NoModelLeft
+from core.domain.events import Event, Notice, Send
+from core.domain.incoming import Incoming
+from core.domain.requests import ChatRequest, Text, Turn, Usage
 from core.ports import Handler
-from core.requests import ChatRequest, Text, Turn, Usage
 
 
 @dataclass(frozen=True, slots=True)

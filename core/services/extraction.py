@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from core.errors import NoModelLeft, OutputMalformed, ProviderError
-from core.events import Event
-from core.models import Capability
+from core.domain.errors import NoModelLeft, OutputMalformed, ProviderError
+from core.domain.events import Event
+from core.domain.model_spec import Capability
+from core.domain.requests import ChatRequest, ExtractRequest, OutputFormat, Text, Turn, Usage
 from core.ports import Handler
-from core.requests import ChatRequest, ExtractRequest, OutputFormat, Text, Turn, Usage
 from core.services import schema as schemas
 from core.services.schema_keeper import REPAIR
 

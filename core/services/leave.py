@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Protocol
 
 from core import wording
-from core.events import Send, TextDelta
-from core.incoming import Incoming
+from core.domain.events import Send, TextDelta
+from core.domain.incoming import Incoming
+from core.domain.requests import ChatRequest, Image, Reply, Text, Turn, Usage
 from core.ports import AttachmentReader, History, Suspended, SuspensionStore
-from core.requests import ChatRequest, Image, Reply, Text, Turn, Usage
 from core.services.chat import Answered, Chat, Context
 from core.tokens import TokenScale
 

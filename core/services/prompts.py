@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from core.incoming import Action, Incoming
+from core.domain.incoming import Action, Incoming
 from core.personas import Persona
 
 _GENERAL = """\

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from core.incoming import Quote, UserKey
+from core.domain.incoming import Quote, UserKey
 
 _MAX_NAME_CHARS = 24
 _MAX_QUOTE_CHARS = 4_000

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from core.base.clock import Clock
-from core.errors import (
+from core.domain.errors import (
     BadRequest,
     ConnectionFailed,
     LimitReached,
@@ -28,11 +28,11 @@ from core.errors import (
     TernError,
     TooLarge,
 )
-from core.events import Event, Notice, Send, TextDelta
-from core.incoming import Attachment, Incoming
-from core.models import Price
+from core.domain.events import Event, Notice, Send, TextDelta
+from core.domain.incoming import Attachment, Incoming
+from core.domain.model_spec import Price
+from core.domain.requests import ChatRequest, Reply, Text, Turn, Usage
 from core.ports import BlobStore, Handler, Suspended, SuspensionStore
-from core.requests import ChatRequest, Reply, Text, Turn, Usage
 from core.services.chat import Answered, Context, ReplyFile
 from core.services.extracting import as_csv
 from core.tokens import TokenScale

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
-from core.errors import BadRequest
+from core.domain.errors import BadRequest
 
 if TYPE_CHECKING:
     import jsonschema

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from core.errors import NoModelLeft, OutputMalformed
-from core.events import Event, Send, Started, TextDelta
+from core.domain.errors import NoModelLeft, OutputMalformed
+from core.domain.events import Event, Send, Started, TextDelta
+from core.domain.requests import ChatRequest, Reply, Text, Turn
 from core.ports import Handler
-from core.requests import ChatRequest, Reply, Text, Turn
 from core.services import schema as schemas
 
 REPAIR = "That JSON does not follow the schema. Problems:\n{problems}\n\nAnswer with the corrected JSON object alone."

@@ -17,11 +17,11 @@ from typing import Any
 import structlog
 
 from core.base.clock import Clock
-from core.errors import ProviderError, Refused
-from core.incoming import Incoming
-from core.models import ModelSpec
+from core.domain.errors import ProviderError, Refused
+from core.domain.incoming import Incoming
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import Attempt, Reply, RequestRecord, Usage
 from core.ports import Observer, TextToSpeech
-from core.requests import Attempt, Reply, RequestRecord, Usage
 from core.services.chat import ReplyFile
 from core.services.transcription import AudioGuard
 

@@ -15,14 +15,14 @@ import msgspec
 from core.base.clock import Clock
 from core.consequences import Rest, consequence_of
 from core.cooldowns import Cooldowns
-from core.errors import ConnectionFailed, NoModelLeft, Overloaded, ProviderError, Stalled, TooLarge, Unreadable
+from core.domain.errors import ConnectionFailed, NoModelLeft, Overloaded, ProviderError, Stalled, TooLarge, Unreadable
+from core.domain.incoming import UserKey
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import Attempt, RequestRecord, Segment, TranscribeRequest, Transcript, Usage
 from core.fallback import UNSTATED_WINDOW_S, Signals
 from core.files.kinds import sniff
 from core.files.values import Job, Result, Sound, SoundLimits, SoundPart
-from core.incoming import UserKey
-from core.models import ModelSpec
 from core.ports import CacheStore, Observer, SpeechToText
-from core.requests import Attempt, RequestRecord, Segment, TranscribeRequest, Transcript, Usage
 
 
 class Reader(Protocol):

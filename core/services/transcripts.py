@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.errors import BadRequest, Unreadable
-from core.events import Send, Started, TextDelta
-from core.incoming import Attachment, Incoming
-from core.requests import Reply, Text, Transcript, Turn, Usage
+from core.domain.errors import BadRequest, Unreadable
+from core.domain.events import Send, Started, TextDelta
+from core.domain.incoming import Attachment, Incoming
+from core.domain.requests import Reply, Text, Transcript, Turn, Usage
 from core.services.attachments import everything_attached, request_id_of
 from core.services.chat import Answered, Context, ReplyFile
 from core.tokens import estimate_tokens

@@ -12,8 +12,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, select, true, update
 
 from core.base.clock import Clock
-from core.errors import StorageBusy
-from core.incoming import ConversationKey, Incoming, UserKey
+from core.domain.errors import StorageBusy
+from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.ports import Archive
 from core.storage import sqlite
 from core.storage.blobs import PREFIX, SqlBlobs, disown

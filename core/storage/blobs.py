@@ -13,8 +13,8 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, exists, func, select
 
 from core.base.clock import Clock
-from core.errors import TooLarge, Unreadable
-from core.incoming import UserKey
+from core.domain.errors import TooLarge, Unreadable
+from core.domain.incoming import UserKey
 from core.storage.database import Database
 from core.storage.failures import translated
 from core.storage.schema import blob_owners, blobs, is_who, who

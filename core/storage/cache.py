@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, select
 
 from core.base.clock import Clock
-from core.incoming import UserKey
+from core.domain.incoming import UserKey
 from core.storage.database import Database
 from core.storage.schema import cache, cache_contributors, is_who, who
 from core.storage.sqlite import insert_or_ignore, upsert

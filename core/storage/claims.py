@@ -29,8 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import NoResultFound
 
 from core.base.text import well_formed
-from core.errors import StaleFence
-from core.runs import Claim, Duty, Pending, RunRules, Settlement, StopReason
+from core.domain.errors import StaleFence
+from core.domain.runs import Claim, Duty, Pending, RunRules, Settlement, StopReason
 from core.storage.arrivals import erase_message, wanting
 from core.storage.codec import decode_incoming, encode, turn_columns
 from core.storage.lookups import capability

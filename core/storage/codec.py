@@ -9,9 +9,9 @@ from typing import Any, cast
 import msgspec
 
 from core.base.text import well_formed
-from core.errors import StorageTooNew
-from core.incoming import FORMAT, Incoming
-from core.requests import Image, Part, Reasoning, Role, Text, ToolCall, ToolResult, Turn
+from core.domain.errors import StorageTooNew
+from core.domain.incoming import FORMAT, Incoming
+from core.domain.requests import Image, Part, Reasoning, Role, Text, ToolCall, ToolResult, Turn
 
 _PARTS: dict[str, type[Part]] = {
     "text": Text,

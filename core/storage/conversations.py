@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from core.incoming import ConversationKey, Incoming, UserKey
+from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.ports import ConversationSummary, ShownTurn
 from core.storage.codec import decode_facts, decode_incoming
 from core.storage.database import Database

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from core.base.clock import Clock
-from core.errors import StorageCorrupt, StorageError
+from core.domain.errors import StorageCorrupt, StorageError
 from core.storage import sqlite
 from core.storage.failures import may_outlast_its_cause, translated
 from core.storage.migrating import migrate

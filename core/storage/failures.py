@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
-from core.errors import BadRequest, StorageBusy, StorageCorrupt, StorageError, StorageFull
+from core.domain.errors import BadRequest, StorageBusy, StorageCorrupt, StorageError, StorageFull
 
 _PRIMARY = 0xFF
 # Extended codes carry the primary one in their low byte: https://www.sqlite.org/rescode.html (read 2026-11-23).

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, or_, select
 
-from core.incoming import ConversationKey, UserKey
+from core.domain.incoming import ConversationKey, UserKey
 from core.ports import StoredTurn
 from core.storage.codec import turn_from
 from core.storage.database import Database

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, exists, func, select
 
-from core.incoming import ConversationKey, UserKey
+from core.domain.incoming import ConversationKey, UserKey
+from core.domain.runs import KnownReply, StopReason
 from core.ports import PostedPage, ReplyCapability
-from core.runs import KnownReply, StopReason
 from core.storage.prepared import Prepared
 from core.storage.schema import (
     capabilities,

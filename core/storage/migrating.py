@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-from core.errors import StorageTooNew
+from core.domain.errors import StorageTooNew
 from core.storage import schema
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from core.base.clock import Clock
-from core.errors import SettingsError
+from core.domain.errors import SettingsError
 from core.storage.database import Database
 from core.storage.failures import translated
 from core.storage.migrating import migrate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, bindparam, select
 
-from core.incoming import UserKey
+from core.domain.incoming import UserKey
 from core.ports import Preferences
 from core.storage.database import Database
 from core.storage.prepared import Prepared

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement
 
-from core.errors import StorageError
+from core.domain.errors import StorageError
 from core.storage.codec import decode_facts, decode_incoming, turn_from
 from core.storage.schema import (
     OF_MESSAGE,

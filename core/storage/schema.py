@@ -25,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-from core.incoming import ConversationKey, UserKey
+from core.domain.incoming import ConversationKey, UserKey
 
 HEAD = "0002"
 """The newest migration; a database that names a later one was written by a newer Tern."""

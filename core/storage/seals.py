@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.incoming import UserKey
+from core.domain.incoming import UserKey
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql import ColumnElement
 
-from core.errors import StorageBusy, StorageCorrupt
+from core.domain.errors import StorageBusy, StorageCorrupt
 from core.storage import schema
 
 BUSY_S = 5.0

@@ -11,8 +11,8 @@ from typing import Any, Self
 import structlog
 
 from core.base.clock import Clock
-from core.errors import StorageError
-from core.runs import RunRules
+from core.domain.errors import StorageError
+from core.domain.runs import RunRules
 from core.storage import sqlite
 from core.storage.archive import SqlArchive
 from core.storage.blobs import BlobQuota, SqlBlobs

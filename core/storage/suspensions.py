@@ -9,10 +9,10 @@ import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from core.base.clock import Clock
-from core.incoming import UserKey
+from core.domain.incoming import UserKey
+from core.domain.requests import Effort, ToolCall
+from core.domain.runs import Taken
 from core.ports import Decision, ReplyCapability, Suspended
-from core.requests import Effort, ToolCall
-from core.runs import Taken
 from core.storage import arrivals
 from core.storage.arrivals import Arrival
 from core.storage.codec import encode, turn_columns, turn_from

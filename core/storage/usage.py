@@ -20,9 +20,9 @@ from sqlalchemy import (
     update,
 )
 
-from core.incoming import UserKey
+from core.domain.incoming import UserKey
+from core.domain.requests import Usage
 from core.ports import Spent
-from core.requests import Usage
 from core.storage.database import Database
 from core.storage.prepared import Prepared, columns
 from core.storage.schema import is_who, usage, usage_days, user_of, who

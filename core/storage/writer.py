@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from core.errors import StorageError
+from core.domain.errors import StorageError
 from core.storage.failures import as_ours, may_outlast_its_cause
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from core.events import Event, Notice, NoticeKind, Restarted, Started, TextDelta, ToolCallDelta
+from core.domain.events import Event, Notice, NoticeKind, Restarted, Started, TextDelta, ToolCallDelta
 
 _WAITS: frozenset[NoticeKind] = frozenset({"queued", "waiting", "tool"})
 """Notices about what goes on just now: they vanish into the answer."""

@@ -10,10 +10,18 @@ from typing import Literal
 
 from core.base.clock import Clock
 from core.base.waiting import wait_for
-from core.errors import StaleFence, StorageError, SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected, TernError
-from core.events import Event, Restarted, TextDelta
+from core.domain.errors import (
+    StaleFence,
+    StorageError,
+    SurfaceBusy,
+    SurfaceError,
+    SurfaceGone,
+    SurfaceRejected,
+    TernError,
+)
+from core.domain.events import Event, Restarted, TextDelta
+from core.domain.requests import ShownRecord
 from core.ports import ReplyLedger, Shown, Surface
-from core.requests import ShownRecord
 from core.streaming.draft import Draft
 from core.streaming.pace import Kind
 from core.streaming.pacer import Pacer, Slot

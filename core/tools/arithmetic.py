@@ -10,7 +10,7 @@ from typing import Any
 
 import pint
 
-from core.errors import Unreadable
+from core.domain.errors import Unreadable
 
 _ALLOWED = re.compile(r"^[\w\s.+\-*/^()°µμΩ%,'\"²³]+$")
 _CONVERSION = re.compile(r"^(?P<what>.+?)\s+(?:to|in|into|as)\s+(?P<unit>[^\d()]+[^()]*)$", re.IGNORECASE)

@@ -6,7 +6,7 @@ models that have them are told of them (core/providers/wire.py).
 
 from __future__ import annotations
 
-from core.requests import Tool
+from core.domain.requests import Tool
 from core.tools.toolbox import ToolSpec
 
 BUILTIN = tuple(

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from core.base.clock import Clock
-from core.errors import TernError
-from core.events import Event, Notice, Restarted, Send, TextDelta, ToolCallDelta
+from core.domain.errors import TernError
+from core.domain.events import Event, Notice, Restarted, Send, TextDelta, ToolCallDelta
+from core.domain.requests import Attempt, ChatRequest, Part, Reasoning, Reply, Text, ToolCall, ToolResult, Turn, Usage
 from core.ports import Handler, Suspended, SuspensionStore
-from core.requests import Attempt, ChatRequest, Part, Reasoning, Reply, Text, ToolCall, ToolResult, Turn, Usage
 from core.tools.toolbox import Caller, Toolbox, ToolSpec
 from core.wording import may_i
 

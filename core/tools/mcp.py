@@ -17,8 +17,8 @@ import msgspec
 
 from core.base.clock import Clock
 from core.base.waiting import wait_for
-from core.errors import BadRequest, TernError
-from core.requests import Tool
+from core.domain.errors import BadRequest, TernError
+from core.domain.requests import Tool
 from core.services.schema import check
 from core.tools.toolbox import Caller, Toolbox, ToolSpec
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.base.clock import Clock
+from core.domain.incoming import ConversationKey, UserKey
+from core.domain.requests import ChatRequest, Tool
 from core.files.values import Job, Result
-from core.incoming import ConversationKey, UserKey
 from core.net.guarded_fetch import Fetched, FetchPolicy
 from core.ports import History
-from core.requests import ChatRequest, Tool
 
 
 class Reader(Protocol):

@@ -12,7 +12,7 @@ from adapters.slack.place import Place
 from adapters.slack.stream import StreamedSurface, Streaming
 from adapters.slack.surface import EditedSurface
 from benchmarks.screen.scene import LIMITS
-from core.incoming import ConversationKey, Incoming, UserKey
+from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.ports import Rate, SurfaceLimits
 from tests.fakes.clock import FakeClock
 

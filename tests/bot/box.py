@@ -15,7 +15,7 @@ import httpx  # noqa: F401 (whole, before a house loads groq in a thread: openai
 from bot.app import App, build
 from bot.config import Config
 from bot.settings import Settings
-from core.incoming import Attachment, ConversationKey, Incoming, UserKey
+from core.domain.incoming import Attachment, ConversationKey, Incoming, UserKey
 from core.ports import Receipt, ShownTurn
 from tests.fakes.llm_api import KEY, FakeLlmApi
 

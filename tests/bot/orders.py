@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from core.domain.requests import Tool
 from core.net.guarded_fetch import Fetched, FetchPolicy
-from core.requests import Tool
 from core.tools.toolbox import Caller, Services, ToolSpec, load_kit
 from tests.bot.box import Box
 from tests.bot.test_leave import Board

@@ -14,8 +14,8 @@ import pytest
 from bot.app import build
 from bot.config import Config
 from bot.settings import Settings
-from core.errors import SettingsError
-from core.incoming import ConversationKey, Incoming, UserKey
+from core.domain.errors import SettingsError
+from core.domain.incoming import ConversationKey, Incoming, UserKey
 from tests.bot.box import CHAT, keyed, models_asked, open_box, until
 from tests.fakes.llm_api import KEY, Cut, FakeLlmApi, Say, Stall, rate_limited, unauthorised
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bot.config import Config, McpServerConfig, PersonaConfig
 from bot.toml_lines import lines_of
-from core.errors import SettingsError
+from core.domain.errors import SettingsError
 
 
 def problems(text: str) -> tuple[str, ...]:

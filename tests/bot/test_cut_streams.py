@@ -20,7 +20,7 @@ import openai
 import pytest
 
 from adapters.web.markdown import Markdown
-from core.incoming import ConversationKey
+from core.domain.incoming import ConversationKey
 from tests.bot.box import Box, keyed, open_box
 from tests.core.continuation.answers import ANSWER, IN_OTHER_WORDS, TOKENS, cut, last_words
 from tests.fakes.llm_api import FakeLlmApi, Say, Script

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from core.incoming import Attachment, Incoming, Quote
+from core.domain.incoming import Attachment, Incoming, Quote
 from core.ports import ShownTurn
 from tests.bot.box import ANN, CHAT, Box, keyed, open_box
 from tests.fakes.llm_api import FakeLlmApi, Say

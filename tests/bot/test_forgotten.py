@@ -15,7 +15,7 @@ import aiohttp
 import structlog
 
 from bot import logs
-from core.incoming import Attachment, Incoming, Quote
+from core.domain.incoming import Attachment, Incoming, Quote
 from tests.adapters.slack.test_whole_house import environment, finished
 from tests.bot.box import ANN, CHAT, Box, keyed, open_box, until
 from tests.bot.test_leave import Board, wants_to_post

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bot.housekeeping import announce_sunsets, check_catalogues, learn_local_models
-from core.errors import KeyRejected, Overloaded, ProviderError
+from core.domain.errors import KeyRejected, Overloaded, ProviderError
 from core.ports import RemoteModel
 from core.registry import Registry, load_registry
 from tests.fakes.clock import FakeClock, settle

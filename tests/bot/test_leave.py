@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from core.incoming import UserKey
-from core.requests import Tool
+from core.domain.incoming import UserKey
+from core.domain.requests import Tool
 from core.storage.schema import audit
 from core.tools.toolbox import Caller, ToolSpec
 from tests.bot.box import ANN, Box, keyed, open_box, until

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.loading import load
-from core.errors import SettingsError
+from core.domain.errors import SettingsError
 
 
 def test_problems_of_both_files_come_together(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.local_choice import EMBEDDED, choice_of, spec_of
-from core.models import Capability
+from core.domain.model_spec import Capability
 from core.ports import RemoteModel
 
 

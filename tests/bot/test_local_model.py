@@ -21,11 +21,11 @@ import pytest
 from bot import local_server
 from bot.local_choice import EMBEDDED
 from bot.local_model import Endpoint, LocalModel, wanted_start
-from core.errors import Overloaded
-from core.events import Send
-from core.incoming import UserKey
-from core.models import ModelSpec
-from core.requests import ChatRequest, Reply, Text, Turn, Usage
+from core.domain.errors import Overloaded
+from core.domain.events import Send
+from core.domain.incoming import UserKey
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import ChatRequest, Reply, Text, Turn, Usage
 from tests.fakes.clock import FakeClock
 
 REQUEST = ChatRequest("r1", UserKey("web", "", "u"), (Turn("user", (Text("hi"),)),))

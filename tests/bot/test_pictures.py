@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from core.incoming import ConversationKey
+from core.domain.incoming import ConversationKey
 from core.ports import ShownTurn
 from tests.bot.box import Box, keyed, open_box
 from tests.core.files import samples

@@ -8,7 +8,7 @@ import pytest
 
 from bot.config import Config, VoiceConfig
 from bot.reading import LocalVoice, fetch_voice, local_voice
-from core.errors import SettingsError
+from core.domain.errors import SettingsError
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from core.errors import BadRequest
-from core.incoming import Attachment, Incoming
+from core.domain.errors import BadRequest
+from core.domain.incoming import Attachment, Incoming
 from core.ports import Receipt, ShownTurn
 from core.services.rows import parse_table
 from tests.bot.box import ANN, CHAT, Box, keyed, open_box

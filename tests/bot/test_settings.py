@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.settings import NAMES, Settings, environment, near_misses, parse_dotenv, public
-from core.errors import SettingsError
+from core.domain.errors import SettingsError
 
 
 def problems(environ: dict[str, str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bot.supervise import Backoff, Supervisor
-from core.errors import SettingsError
+from core.domain.errors import SettingsError
 from tests.fakes.clock import LoopClock
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]

@@ -14,7 +14,7 @@ import openai
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
-from core.incoming import Attachment
+from core.domain.incoming import Attachment
 from tests.bot.box import ANN, keyed, open_box
 from tests.bot.hearing import QUESTION, a_house
 from tests.core.files import samples

@@ -10,7 +10,7 @@ import aiohttp
 import openai
 import pytest
 
-from core.incoming import ConversationKey
+from core.domain.incoming import ConversationKey
 from tests.bot.box import until
 from tests.bot.hearing import ANSWER, QUESTION, House, a_house
 from tests.core.files.spoken import CONTAINERS, spoken, word_error_rate

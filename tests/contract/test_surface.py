@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from core.errors import SurfaceGone, SurfaceRejected
+from core.domain.errors import SurfaceGone, SurfaceRejected
 from core.ports import Controls, Shown
 from tests.contract.stands import STANDS, Stand
 

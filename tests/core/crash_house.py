@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from core.base.clock import SystemClock
-from core.events import Send, TextDelta
+from core.domain.events import Send, TextDelta
+from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
+from core.domain.requests import Reply, Text, Turn, Usage
+from core.domain.runs import Claim, RunRules, Settlement
 from core.inbox import Inbox, InboxLimits
-from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.ports import Adapter, AdapterHealth, Commands, Intake, ReplyCapability, Shown, Surface, SurfaceLimits
-from core.requests import Reply, Text, Turn, Usage
-from core.runs import Claim, RunRules, Settlement
 from core.services.answering import Answering, AnsweringSettings
 from core.services.chat import Answered, Context
 from core.storage import open_storage

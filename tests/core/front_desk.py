@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from core.base.clock import Clock
-from core.errors import SurfaceError
-from core.events import Notice, Send, TextDelta
+from core.domain.errors import SurfaceError
+from core.domain.events import Notice, Send, TextDelta
+from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
+from core.domain.requests import Attempt, Reply, ShownRecord, Text, Turn, Usage
 from core.inbox import Inbox, InboxLimits
-from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.ports import Adapter, AdapterHealth, Commands, Intake, Receipt, ReplyCapability, Surface
-from core.requests import Attempt, Reply, ShownRecord, Text, Turn, Usage
 from core.services.answering import Answering, AnsweringSettings
 from core.services.chat import Answered, Context
 from core.storage import Storage, open_storage

@@ -12,11 +12,11 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from core.admission import ModelAdmission
-from core.errors import LimitKind, LimitReached, TooLargeForLimit
-from core.models import ModelSpec
+from core.domain.errors import LimitKind, LimitReached, TooLargeForLimit
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import Usage
 from core.ports import Admitted, Later, Never
 from core.registry import load_registry
-from core.requests import Usage
 from tests.fakes.clock import FakeClock
 from tests.fakes.llm_api.windows import DEVELOPER, FREE_VISION, Windows
 from tests.fakes.llm_api.windows import FREE as FREE_PLAN

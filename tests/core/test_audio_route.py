@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from core.audio_route import audio_route
-from core.errors import BadRequest, UnknownModel
-from core.incoming import UserKey
+from core.domain.errors import BadRequest, UnknownModel
+from core.domain.incoming import UserKey
+from core.domain.requests import TranscribeRequest
 from core.providers.local_speech import local_speech_model
 from core.registry import load_registry
-from core.requests import TranscribeRequest
 
 TURBO, LARGE, BACKUP = "whisper-large-v3-turbo", "whisper-large-v3", "gpt-transcribe"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core import errors as e
 from core.consequences import CONSEQUENCES, Again, Rest, consequence_of
+from core.domain import errors as e
 
 
 @pytest.mark.parametrize("kind", e.ProviderError.__subclasses__())

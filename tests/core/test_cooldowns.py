@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.cooldowns import PROBE_S, PROVIDER_REST_S, Cooldowns
-from core.errors import KeyRejected, LimitReached, Overloaded
+from core.domain.errors import KeyRejected, LimitReached, Overloaded
 from tests.fakes.clock import FakeClock
 from tests.fakes.provider import a_model
 

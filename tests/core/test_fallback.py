@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from core import errors as e
 from core.attempts import AttemptBook
 from core.cooldowns import Cooldowns
-from core.events import Notice, Restarted, Started, TextDelta, ToolCallDelta
+from core.domain import errors as e
+from core.domain.events import Notice, Restarted, Started, TextDelta, ToolCallDelta
+from core.domain.model_spec import Capability, ModelSpec, Route
+from core.domain.requests import ChatRequest, Image, OutputFormat, Reply, Turn, Usage
 from core.fallback import PATIENCE_S, Fallback, Signals
 from core.fitting import fit
-from core.models import Capability, ModelSpec, Route
 from core.ports import Admitted, Later, Never
-from core.requests import ChatRequest, Image, OutputFormat, Reply, Turn, Usage
 from core.tokens import TokenScale
 from tests.core.continuation.answers import ANSWER, IN_OTHER_WORDS, TOKENS, cut, last_words
 from tests.fakes.clock import LoopClock

@@ -7,11 +7,11 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.events import Notice
+from core.domain.events import Notice
+from core.domain.incoming import UserKey
+from core.domain.model_spec import Capability, ModelSpec
+from core.domain.requests import ChatRequest, Image, Text, ToolCall, ToolResult, Turn
 from core.fitting import DEFAULT_OUTPUT_TOKENS, fit
-from core.incoming import UserKey
-from core.models import Capability, ModelSpec
-from core.requests import ChatRequest, Image, Text, ToolCall, ToolResult, Turn
 from core.tokens import TokenScale
 
 SMALL = ModelSpec("small", "local", "local", 2_000, 2_000, frozenset({Capability.TEXT}))

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from core import wording
+from core.domain.incoming import UserKey
+from core.domain.runs import RunRules
 from core.inbox import InboxLimits
-from core.incoming import UserKey
 from core.ports import Receipt
-from core.runs import RunRules
 from tests.core.front_desk import ANN, BOB, Desk, conversation, desk, message
 from tests.fakes.clock import FakeClock, settle
 

@@ -9,8 +9,9 @@ import pytest
 
 from core.admission import ModelAdmission
 from core.base.clock import SystemClock
-from core.errors import NoModelLeft
-from core.events import Notice, Restarted
+from core.domain.errors import NoModelLeft
+from core.domain.events import Notice, Restarted
+from core.domain.requests import Reply, RequestRecord, ShownRecord
 from core.fallback import Signals
 from core.fitting import fit
 from core.middleware.rate_guard import Ceilings, GuardLimits
@@ -18,7 +19,6 @@ from core.providers.groq import GroqProvider
 from core.providers.openai import OpenAIProvider
 from core.providers.timeouts import Timeouts
 from core.registry import load_registry
-from core.requests import Reply, RequestRecord, ShownRecord
 from core.router import Router
 from core.stack import Parts, build_stack
 from core.tokens import TokenScale

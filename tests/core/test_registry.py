@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.errors import SettingsError, UnknownModel
-from core.models import Capability, ModelSpec
+from core.domain.errors import SettingsError, UnknownModel
+from core.domain.model_spec import Capability, ModelSpec
 from core.ports import RemoteModel
 from core.registry import Registry, Resolved, load_registry
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from core.errors import SurfaceBusy
+from core.domain.errors import SurfaceBusy
 from core.remarks import AGAIN_AFTER_S, MOST_WAITING, Remarks
 from tests.fakes.clock import FakeClock, settle
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from core.errors import UnknownModel
-from core.incoming import UserKey
-from core.models import Capability, ModelSpec
+from core.domain.errors import UnknownModel
+from core.domain.incoming import UserKey
+from core.domain.model_spec import Capability, ModelSpec
+from core.domain.requests import ChatRequest, Image, OutputFormat, Text, Tool, Turn
 from core.registry import Registry, load_registry
-from core.requests import ChatRequest, Image, OutputFormat, Text, Tool, Turn
 from core.router import Router
 
 SMALL = "openai/gpt-oss-20b"

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from core.errors import KeyRejected, NoModelLeft, OverLimit, Overloaded, StreamBroken
-from core.events import Event, Send, TextDelta
+from core.domain.errors import KeyRejected, NoModelLeft, OverLimit, Overloaded, StreamBroken
+from core.domain.events import Event, Send, TextDelta
+from core.domain.model_spec import ModelSpec, Route
+from core.domain.requests import ChatRequest, Reply, RequestRecord, ShownRecord, Usage
 from core.fallback import Signals
 from core.fitting import fit
 from core.middleware.rate_guard import Ceilings, GuardLimits
-from core.models import ModelSpec, Route
-from core.requests import ChatRequest, Reply, RequestRecord, ShownRecord, Usage
 from core.stack import Parts, Stack, build_stack
 from core.tokens import TokenScale
 from tests.core.test_fallback import OpenDoors

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.incoming import UserKey
-from core.requests import ChatRequest, Image, OutputFormat, Reasoning, Text, Tool, ToolCall, ToolResult, Turn
+from core.domain.incoming import UserKey
+from core.domain.requests import ChatRequest, Image, OutputFormat, Reasoning, Text, Tool, ToolCall, ToolResult, Turn
 from core.tokens import TokenScale, estimate_request, estimate_tokens, estimate_turns
 
 

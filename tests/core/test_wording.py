@@ -8,9 +8,9 @@ from typing import get_args
 
 import pytest
 
-from core import errors as e
 from core import wording
-from core.events import Notice, NoticeKind
+from core.domain import errors as e
+from core.domain.events import Notice, NoticeKind
 from core.wording import notice_line, reference, sentence_for
 
 SAMPLES: dict[type[e.TernError], e.TernError] = {
@@ -41,7 +41,7 @@ def sample(kind: type[e.TernError]) -> e.TernError:
     return SAMPLES[kind] if kind in SAMPLES else kind()
 
 
-OURS = [kind for kind in leaves() if kind.__module__ == "core.errors"]
+OURS = [kind for kind in leaves() if kind.__module__ == "core.domain.errors"]
 
 
 @pytest.mark.parametrize("kind", OURS)

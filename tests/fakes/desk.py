@@ -9,8 +9,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from core.errors import StorageError, UnknownModel
-from core.incoming import ConversationKey, Incoming, UserKey
+from core.domain.errors import StorageError, UnknownModel
+from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.ports import Commands, ControlAction, Intake, Receipt, ReplyCapability, Said
 
 MessageKey = tuple[str, str, str, str]

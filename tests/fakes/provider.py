@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from core.base.clock import Clock, SystemClock
-from core.errors import ProviderError, StreamBroken
-from core.events import Event, Restarted, Send, Started, TextDelta, ToolCallDelta
-from core.incoming import UserKey
-from core.models import Capability, ModelSpec, Price
-from core.requests import ChatRequest, Finish, Reply, Text, ToolCall, Turn, Usage
+from core.domain.errors import ProviderError, StreamBroken
+from core.domain.events import Event, Restarted, Send, Started, TextDelta, ToolCallDelta
+from core.domain.incoming import UserKey
+from core.domain.model_spec import Capability, ModelSpec, Price
+from core.domain.requests import ChatRequest, Finish, Reply, Text, ToolCall, Turn, Usage
 
 E = TypeVar("E", bound=Event)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.base.clock import Clock
-from core.errors import StorageError
-from core.incoming import UserKey
+from core.domain.errors import StorageError
+from core.domain.incoming import UserKey
+from core.domain.requests import Usage
 from core.ports import Spent
-from core.requests import Usage
 
 
 @dataclass(frozen=True, slots=True)

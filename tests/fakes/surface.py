@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.base.clock import Clock
-from core.errors import StaleFence, SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
+from core.domain.errors import StaleFence, SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
 from core.ports import PostedPage, Rate, ReplyLedger, Shown, Surface, SurfaceLimits
 
 DISCORD_LIKE = SurfaceLimits(

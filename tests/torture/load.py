@@ -23,9 +23,9 @@ from types import CoroutineType
 from typing import Any
 
 from core import wording
-from core.errors import QueueFull
+from core.domain.errors import QueueFull
+from core.domain.incoming import Incoming
 from core.inbox import InboxLimits
-from core.incoming import Incoming
 from core.ports import Receipt, ReplyCapability
 from core.remarks import AGAIN_AFTER_S
 from tests.fakes.discord.world import EPOCH_MS

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.errors import StorageBusy, StorageError, StorageFull
+from core.domain.errors import StorageBusy, StorageError, StorageFull
 from core.storage import sqlite
 from core.wording import not_stored_yet
 from tests.torture.hurry import HurriedLoop, counted_writer

@@ -9,8 +9,8 @@ import pytest
 
 from adapters.discord.surface import ChannelSurface
 from adapters.slack.surface import EditedSurface
+from core.domain.requests import RequestRecord
 from core.observers.usage import UsageObserver
-from core.requests import RequestRecord
 from tests.torture.crashes import run_crashes
 from tests.torture.load import run_load
 from tests.torture.plan import CALM, Plan, Troubles, answer_text, mark

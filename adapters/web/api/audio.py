@@ -15,9 +15,9 @@ from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
 from adapters.web.slots import Slots
 from core.base.clock import Clock
-from core.errors import BadRequest, TooLarge
-from core.incoming import UserKey
-from core.requests import TranscribeRequest, Transcript
+from core.domain.errors import BadRequest, TooLarge
+from core.domain.incoming import UserKey
+from core.domain.requests import TranscribeRequest, Transcript
 
 MAX_FIELD_BYTES = 64 * 1024
 """Of one form field that is not the recording."""

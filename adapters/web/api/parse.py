@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from adapters.web.api.types import Call, ChatBody, ChosenTool, ImagePart, Message, RefusalPart, TextPart
-from core.errors import BadRequest
-from core.incoming import UserKey
-from core.models import Capability
-from core.requests import (
+from core.domain.errors import BadRequest
+from core.domain.incoming import UserKey
+from core.domain.model_spec import Capability
+from core.domain.requests import (
     ChatRequest,
     Effort,
     Image,

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from core.errors import BadRequest, Unreadable
+from core.domain.errors import BadRequest, Unreadable
+from core.domain.requests import ChatRequest, Image, Part, Turn
 from core.files.values import Job, Picture, PictureLimits, Result
-from core.requests import ChatRequest, Image, Part, Turn
 
 
 class Reader(Protocol):

@@ -20,11 +20,11 @@ from adapters.web.settings import WebSettings
 from adapters.web.slots import Slots
 from adapters.web.sse import OpenStream
 from core.base.clock import Clock
-from core.events import Event, Send
-from core.incoming import UserKey
-from core.models import ModelSpec
+from core.domain.events import Event, Send
+from core.domain.incoming import UserKey
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import ChatRequest, Reply
 from core.ports import Handler
-from core.requests import ChatRequest, Reply
 
 PREFIXES = ("/v1", "/openai/v1")
 

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from adapters.web.api.wire import ChunkWriter, encode
 from adapters.web.errors import api_error
 from adapters.web.sse import KEEPALIVE, OpenStream
-from core.errors import TernError
-from core.events import Event, Notice, Restarted, Send, Started, TextDelta, ToolCallDelta
-from core.requests import Reply
+from core.domain.errors import TernError
+from core.domain.events import Event, Notice, Restarted, Send, Started, TextDelta, ToolCallDelta
+from core.domain.requests import Reply
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, get_args
 import msgspec
 
 from core.base.text import well_formed
-from core.requests import Segment, Transcript
+from core.domain.requests import Segment, Transcript
 
 Format = Literal["json", "text", "verbose_json", "srt", "vtt"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from core.base.text import well_formed
-from core.events import ToolCallDelta
-from core.models import ModelSpec
-from core.requests import Finish, Reply, ToolCall, Usage
+from core.domain.events import ToolCallDelta
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import Finish, Reply, ToolCall, Usage
 
 encode = msgspec.json.encode
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from core.domain.requests import Tool
 from core.files.values import Document, Job, ReadLimits
-from core.requests import Tool
 from core.tools.toolbox import Caller, Services, ToolSpec
 
 _DEADLINE_S = 5.0

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from core.errors import BadRequest
-from core.requests import Tool
+from core.domain.errors import BadRequest
+from core.domain.requests import Tool
 from core.tools.toolbox import Caller, Services, ToolSpec
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from core.errors import Unreadable
+from core.domain.errors import Unreadable
+from core.domain.requests import Tool
 from core.files.kinds import sniff
 from core.files.values import Document, Job, ReadLimits
 from core.net.guarded_fetch import FetchPolicy
-from core.requests import Tool
 from core.tools.toolbox import Caller, Services, ToolSpec
 
 _POLICY = FetchPolicy(max_bytes=10 * 1024 * 1024, deadline_s=12.0, schemes=frozenset({"https", "http"}))

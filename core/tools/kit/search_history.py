@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from core.requests import Tool
+from core.domain.requests import Tool
 from core.tools.toolbox import Caller, Services, ToolSpec
 
 _MOST = 8

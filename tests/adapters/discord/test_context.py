@@ -6,8 +6,8 @@ import pytest
 
 from adapters.discord.files import policy_of
 from adapters.discord.settings import DiscordSettings
-from core.errors import SurfaceBusy, SurfaceGone, TooLarge, Unfetchable
-from core.incoming import Attachment
+from core.domain.errors import SurfaceBusy, SurfaceGone, TooLarge, Unfetchable
+from core.domain.incoming import Attachment
 from core.net.guarded_fetch import GuardedFetcher
 from tests.adapters.discord.conftest import Bot, StartBot, words
 from tests.fakes.discord import FakeDiscord, Fault

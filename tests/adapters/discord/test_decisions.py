@@ -20,8 +20,8 @@ from adapters.discord.failures import (
 from adapters.discord.message import DiscordFile, DiscordMessage, Forward
 from adapters.discord.parse import Ignored, attachments, incoming, kind_of, strip_mention, trigger
 from adapters.discord.settings import DiscordSettings
-from core.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
-from core.incoming import ConversationKey
+from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
+from core.domain.incoming import ConversationKey
 from tests.adapters.discord.conftest import Ear
 
 ME = 1

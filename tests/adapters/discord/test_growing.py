@@ -9,9 +9,9 @@ import pytest
 
 from adapters.discord.render import MAX_UNITS, RULE, render, units
 from core.base.clock import SystemClock
-from core.events import TextDelta
+from core.domain.events import TextDelta
+from core.domain.requests import ShownRecord
 from core.ports import ReplyLedger, Surface
-from core.requests import ShownRecord
 from core.streaming.live_reply import LiveReply
 from core.streaming.pacer import Pacer
 from tests.adapters.discord.conftest import Bot, StartBot, words

@@ -15,7 +15,7 @@ from adapters.discord.client import API, GATEWAY, Client, intents, point_at
 from adapters.discord.life import START_S, Life
 from adapters.discord.settings import DiscordSettings
 from core.base.clock import SystemClock
-from core.errors import SettingsError, StorageFull, SurfaceBusy
+from core.domain.errors import SettingsError, StorageFull, SurfaceBusy
 from tests.adapters.discord.conftest import Bot, Ear, Notes, StartBot, settings, words
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.desk import FakeCommands, FakeIntake

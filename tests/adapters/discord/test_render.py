@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from adapters.discord.render import MAX_UNITS, PAGE_UNITS, RULE, clip, measure, message_text, quiet, render, units
 from adapters.discord.tables import cells, width
-from core.errors import SurfaceRejected
+from core.domain.errors import SurfaceRejected
 
 ZERO = "\u200b"
 

@@ -10,7 +10,7 @@ from adapters.discord import calls
 from adapters.discord.message import snowflake_at
 from adapters.discord.surface import TYPING_AFTER_S
 from core import wording
-from core.errors import SurfaceBusy, SurfaceGone, SurfaceRejected
+from core.domain.errors import SurfaceBusy, SurfaceGone, SurfaceRejected
 from core.ports import Controls
 from tests.adapters.discord.conftest import WINDOW_S, Bot, StartBot, words
 from tests.fakes.discord import Fault, until

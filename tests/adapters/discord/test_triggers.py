@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core import wording
-from core.incoming import ConversationKey, UserKey
+from core.domain.incoming import ConversationKey, UserKey
 from tests.adapters.discord.conftest import Bot, StartBot, words
 from tests.fakes.discord import until
 

@@ -13,10 +13,10 @@ from aiohttp import web
 
 from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
-from core.events import Started, TextDelta
-from core.incoming import Incoming
+from core.domain.events import Started, TextDelta
+from core.domain.incoming import Incoming
+from core.domain.requests import ShownRecord
 from core.ports import ReplyCapability
-from core.requests import ShownRecord
 from core.streaming.live_reply import LiveReply
 from core.streaming.pacer import Pacer
 from tests.fakes.clock import LoopbackTimeLoop, LoopClock

@@ -9,8 +9,8 @@ import logging
 import aiohttp
 import pytest
 
-from core.errors import SettingsError, StorageBusy, SurfaceBusy
-from core.incoming import ConversationKey, Incoming, UserKey
+from core.domain.errors import SettingsError, StorageBusy, SurfaceBusy
+from core.domain.incoming import ConversationKey, Incoming, UserKey
 from tests.adapters.slack.conftest import House, Notes, in_pieces, open_house
 from tests.fakes.desk import FakeIntake
 from tests.fakes.slack import SIGNING_SECRET, FakeSlack, Fault

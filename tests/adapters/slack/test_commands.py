@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.errors import StorageFull, SurfaceGone
-from core.incoming import UserKey
+from core.domain.errors import StorageFull, SurfaceGone
+from core.domain.incoming import UserKey
 from tests.adapters.slack.conftest import House, in_pieces, open_house, squeezed
 from tests.fakes.slack import FakeSlack, Fault, Place
 from tests.fakes.slack.server import File

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from core.errors import StorageBusy
-from core.incoming import UserKey
+from core.domain.errors import StorageBusy
+from core.domain.incoming import UserKey
 from tests.adapters.slack.conftest import House, open_house
 from tests.fakes.slack import FakeSlack, Message, Person, Place
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from core.errors import StorageBusy, StorageFull
+from core.domain.errors import StorageBusy, StorageFull
 from tests.adapters.slack.conftest import House, open_house
 from tests.fakes.desk import FakeIntake
 from tests.fakes.slack import FakeSlack, Fault, Person, Place

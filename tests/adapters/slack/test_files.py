@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from adapters.slack.files import Files
-from core.errors import SurfaceBusy, SurfaceError, SurfaceGone, TooLarge, Unfetchable
-from core.incoming import Attachment, Incoming
+from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, TooLarge, Unfetchable
+from core.domain.incoming import Attachment, Incoming
 from core.net.guarded_fetch import GuardedFetcher
 from tests.adapters.slack.conftest import House, open_house
 from tests.fakes.names import Names

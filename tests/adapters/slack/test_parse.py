@@ -32,7 +32,7 @@ from adapters.slack.seen import (
     ShortcutUsed,
     StopPressed,
 )
-from core.incoming import ConversationKey, Incoming, UserKey
+from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.storage.codec import decode_incoming, storable
 
 ME = Me(team="T061EG9R6", enterprise="", user="U0LAN0Z89", bot="B0LAN0Z89")

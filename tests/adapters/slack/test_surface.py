@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from core.errors import SurfaceBusy, SurfaceGone
+from core.domain.errors import SurfaceBusy, SurfaceGone
 from core.ports import Controls, Shown
 from tests.adapters.slack.conftest import LONG_ANSWER, House, in_pieces, open_house, squeezed
 from tests.fakes.slack import FakeSlack, Fault

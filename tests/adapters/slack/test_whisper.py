@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from core.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
+from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
 from core.ports import ReplyCapability, Shown, Surface
 from tests.adapters.slack.conftest import House, open_house
 from tests.fakes.slack import FakeSlack, Fault, Place

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from adapters.terminal.adapter import USER, TerminalAdapter
-from core.errors import SurfaceError
-from core.incoming import ConversationKey, Incoming
+from core.domain.errors import SurfaceError
+from core.domain.incoming import ConversationKey, Incoming
 from core.ports import ConversationSummary, Receipt, ReplyCapability, Shown, ShownTurn
 from tests.adapters.web.house import FakeBlobs
 from tests.fakes.clock import FakeClock

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.terminal import files
 from adapters.terminal.adapter import USER
-from core.errors import TooLarge, Unreadable
+from core.domain.errors import TooLarge, Unreadable
 from tests.adapters.web.house import FakeBlobs
 
 

@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry, Counter
 
 from adapters.web import Readiness, WebAdapter, WebServer, WebSettings, build_web_app
 from core.base.clock import SystemClock
-from core.errors import StorageError, Unreadable
-from core.events import Event, Send, Started, TextDelta, ToolCallDelta
-from core.incoming import ConversationKey, Incoming, UserKey
-from core.models import ModelSpec
+from core.domain.errors import StorageError, Unreadable
+from core.domain.events import Event, Send, Started, TextDelta, ToolCallDelta
+from core.domain.incoming import ConversationKey, Incoming, UserKey
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import ChatRequest, Finish, Reply, ToolCall, Usage
 from core.ports import AdapterHealth, ConversationSummary, ShownTurn
-from core.requests import ChatRequest, Finish, Reply, ToolCall, Usage
 from tests.fakes.clock import LoopClock
 from tests.fakes.desk import FakeCommands, FakeIntake
 from tests.fakes.provider import a_model

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from adapters.web import WebAdapter
-from core.incoming import ConversationKey, Incoming, UserKey
+from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.ports import ControlAction, Controls, Receipt, ReplyCapability, Shown, ShownTurn
 from tests.adapters.web.house import FakeConversations
 from tests.fakes.desk import FakeCommands, FakeIntake

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from adapters.web import WebSettings
-from core.errors import (
+from core.domain.errors import (
     ContextTooLong,
     NoModelLeft,
     NotAllowed,
@@ -19,9 +19,9 @@ from core.errors import (
     StorageBusy,
     TooLarge,
 )
-from core.events import Notice, Restarted, ToolCallDelta
-from core.models import Capability
-from core.requests import Tool
+from core.domain.events import Notice, Restarted, ToolCallDelta
+from core.domain.model_spec import Capability
+from core.domain.requests import Tool
 from tests.adapters.web.house import House, a_house
 
 HI = [{"role": "user", "content": "hi"}]

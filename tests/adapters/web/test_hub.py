@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.web.hub import MAX_VIEWS, Hub, ReplyView, Settled, common_prefix, difference
-from core.incoming import ConversationKey
+from core.domain.incoming import ConversationKey
 
 HERE = ConversationKey("web", "", "local", "here")
 THERE = ConversationKey("web", "", "local", "there")

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from adapters.web import WebSettings
-from core.errors import StorageFull
-from core.incoming import Attachment, ConversationKey
+from core.domain.errors import StorageFull
+from core.domain.incoming import Attachment, ConversationKey
 from core.ports import Shown, ShownTurn
 from tests.adapters.web.house import House, a_house
 

@@ -9,10 +9,10 @@ import groq
 import openai
 import pytest
 
-from core.errors import LimitReached, NoModelLeft, OverLimit, Overloaded, StreamBroken, UnknownModel
-from core.events import ToolCallDelta
-from core.models import Capability
-from core.requests import Image, Text, ToolCall, ToolResult
+from core.domain.errors import LimitReached, NoModelLeft, OverLimit, Overloaded, StreamBroken, UnknownModel
+from core.domain.events import ToolCallDelta
+from core.domain.model_spec import Capability
+from core.domain.requests import Image, Text, ToolCall, ToolResult
 from tests.adapters.web.house import House
 
 HI = [{"role": "user", "content": "hi"}]

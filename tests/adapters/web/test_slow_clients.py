@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from core.incoming import UserKey
+from core.domain.incoming import UserKey
 from tests.adapters.web.house import House
 from tests.adapters.web.test_raw_requests import GET, HOST, POST, Wire, a_wire, statuses
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from core.errors import SurfaceGone, SurfaceRejected
-from core.incoming import Attachment
+from core.domain.errors import SurfaceGone, SurfaceRejected
+from core.domain.incoming import Attachment
 from core.ports import Controls, Shown, ShownTurn
 from tests.adapters.web.house import House
 

@@ -7,7 +7,7 @@ import io
 import pytest
 from PIL import Image, ImageOps
 
-from core.errors import Unreadable
+from core.domain.errors import Unreadable
 from core.files import documents, pictures, sound
 from core.files.kinds import sniff
 from core.files.values import PictureLimits, ReadLimits, SoundLimits

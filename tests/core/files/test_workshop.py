@@ -7,7 +7,7 @@ import os
 import pytest
 
 from core.base.clock import SystemClock
-from core.errors import Unreadable
+from core.domain.errors import Unreadable
 from core.files import worker
 from core.files.values import Document, Failure, Job, Picture, PictureLimits, ReadLimits
 from core.files.workshop import Workshop

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from core.errors import NoModelLeft, OverLimit, StorageBusy
-from core.events import Event, Notice, Restarted, Send, Started, TextDelta
+from core.domain.errors import NoModelLeft, OverLimit, StorageBusy
+from core.domain.events import Event, Notice, Restarted, Send, Started, TextDelta
+from core.domain.requests import Attempt, ChatRequest, Image, OutputFormat, Reasoning, Reply, Text, Tool, Turn, Usage
 from core.middleware.cache import Cache, CacheSettings, cache_key, cacheable
-from core.requests import Attempt, ChatRequest, Image, OutputFormat, Reasoning, Reply, Text, Tool, Turn, Usage
 from tests.fakes.clock import LoopClock
 from tests.fakes.provider import ANN, BEN, Heard, Pause, a_request
 from tests.fakes.stores import MemoryCache

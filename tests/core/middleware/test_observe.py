@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from core.attempts import AttemptBook
-from core.errors import NoModelLeft, OverLimit
-from core.events import Send, Started, TextDelta
+from core.domain.errors import NoModelLeft, OverLimit
+from core.domain.events import Send, Started, TextDelta
+from core.domain.requests import Attempt, ChatRequest, Reply, RequestRecord, ShownRecord, Usage
 from core.middleware.observe import Observe
-from core.requests import Attempt, ChatRequest, Reply, RequestRecord, ShownRecord, Usage
 from tests.fakes.clock import FakeClock
 from tests.fakes.provider import Heard, a_request
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from core.attempts import AttemptBook
-from core.errors import NoModelLeft, OverLimit, SpendStopped
-from core.events import Send
-from core.incoming import UserKey
+from core.domain.errors import NoModelLeft, OverLimit, SpendStopped
+from core.domain.events import Send
+from core.domain.incoming import UserKey
+from core.domain.model_spec import Price
+from core.domain.requests import Attempt, ChatRequest, Reply, Usage
 from core.middleware.rate_guard import DAY_S, Ceilings, GuardLimits, RateGuard
-from core.models import Price
-from core.requests import Attempt, ChatRequest, Reply, Usage
 from tests.fakes.clock import LoopClock
 from tests.fakes.provider import ANN, BEN, Heard, a_request
 from tests.fakes.stores import MemoryUsage

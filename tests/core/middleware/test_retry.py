@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from core import errors as e
 from core.attempts import AttemptBook
-from core.events import ToolCallDelta
+from core.domain import errors as e
+from core.domain.events import ToolCallDelta
+from core.domain.requests import ChatRequest, Reply
 from core.middleware.retry import LONGEST_WAIT_S, RetryingProvider, pause_s
-from core.requests import ChatRequest, Reply
 from tests.fakes.clock import LoopClock
 from tests.fakes.provider import FakeProvider, Heard, Pause, a_model, a_request
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from core.errors import TooLarge, Unfetchable
+from core.domain.errors import TooLarge, Unfetchable
 from core.net.guarded_fetch import FetchPolicy, GuardedFetcher, is_public
 from tests.fakes.names import Names
 

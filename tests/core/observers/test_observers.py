@@ -11,11 +11,11 @@ import pytest
 import structlog
 from structlog.testing import CapturingLogger
 
-from core.errors import KeyRejected, StorageBusy
+from core.domain.errors import KeyRejected, StorageBusy
+from core.domain.requests import Attempt, RequestRecord, ShownRecord, Usage
 from core.observers.log import LogObserver
 from core.observers.metrics import MetricsObserver
 from core.observers.usage import QUEUE_ROWS, UsageObserver
-from core.requests import Attempt, RequestRecord, ShownRecord, Usage
 from core.wording import reference
 from tests.fakes.clock import LoopClock
 from tests.fakes.provider import ANN

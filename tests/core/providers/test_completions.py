@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from core.errors import ConnectionFailed, OutputMalformed, ProviderError, Stalled, StreamBroken
+from core.domain.errors import ConnectionFailed, OutputMalformed, ProviderError, Stalled, StreamBroken
+from core.domain.requests import ChatRequest, OutputFormat, ToolCall
 from core.providers.groq import GroqProvider
 from core.providers.local import LocalProvider
-from core.requests import ChatRequest, OutputFormat, ToolCall
 from tests.core.providers.conftest import EYES, LOCAL, QUICK, REGISTRY, SMALL, Heard, ask
 from tests.fakes.llm_api import Cut, FakeLlmApi, Say, Stall, Strange
 

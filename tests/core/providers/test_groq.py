@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from core.errors import (
+from core.domain.errors import (
     CallMalformed,
     ConnectionFailed,
     KeyRejected,
@@ -15,9 +15,9 @@ from core.errors import (
     Stalled,
     StreamBroken,
 )
-from core.events import Event, Started, TextDelta, ToolCallDelta
+from core.domain.events import Event, Started, TextDelta, ToolCallDelta
+from core.domain.requests import Image, OutputFormat, Reasoning, Text, Tool, ToolCall, ToolResult, Turn
 from core.providers.groq import GroqProvider
-from core.requests import Image, OutputFormat, Reasoning, Text, Tool, ToolCall, ToolResult, Turn
 from tests.core.providers.conftest import EYES, QUICK, REGISTRY, SMALL, Heard, ask
 from tests.fakes.llm_api import (
     KEY,

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from core.errors import ConnectionFailed, ContextTooLong, KeyRejected, Stalled, StreamBroken
+from core.domain.errors import ConnectionFailed, ContextTooLong, KeyRejected, Stalled, StreamBroken
+from core.domain.requests import Image, OutputFormat, Text, Tool, ToolCall, ToolResult, Turn
 from core.providers.local import LocalProvider
-from core.requests import Image, OutputFormat, Text, Tool, ToolCall, ToolResult, Turn
 from tests.core.providers.conftest import LOCAL, Heard, ask
 from tests.fakes.llm_api import Cut, Disconnect, FakeLlmApi, Say, Stall
 

@@ -9,12 +9,12 @@ import shutil
 import pytest
 
 from core.base.clock import SystemClock
-from core.errors import NoModelLeft
+from core.domain.errors import NoModelLeft
+from core.domain.requests import TranscribeRequest
 from core.files import sound
 from core.files.values import SoundLimits
 from core.files.workshop import Workshop
 from core.providers.local_speech import NAME, LocalSpeech, local_speech_model
-from core.requests import TranscribeRequest
 from core.services.transcription import Transcription, TranscriptionLimits
 from tests import models
 from tests.core.files import samples

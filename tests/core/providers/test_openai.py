@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from core.errors import ConnectionFailed, KeyRejected, ModelGone, Stalled, StreamBroken
-from core.events import Started, ToolCallDelta
+from core.domain.errors import ConnectionFailed, KeyRejected, ModelGone, Stalled, StreamBroken
+from core.domain.events import Started, ToolCallDelta
+from core.domain.requests import OutputFormat, Tool, ToolCall
 from core.providers.openai import OpenAIProvider
-from core.requests import OutputFormat, Tool, ToolCall
 from tests.core.providers.conftest import LUNA, REGISTRY, Heard, ask
 from tests.fakes.llm_api import KEY, Cut, Disconnect, FakeLlmApi, Say, Stall
 

@@ -6,11 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from core.errors import ConnectionFailed, LimitReached, ModelGone, RequestRejected, StreamBroken, TooLargeForLimit
-from core.incoming import UserKey
+from core.domain.errors import (
+    ConnectionFailed,
+    LimitReached,
+    ModelGone,
+    RequestRejected,
+    StreamBroken,
+    TooLargeForLimit,
+)
+from core.domain.incoming import UserKey
+from core.domain.requests import Segment, TranscribeRequest
 from core.providers.groq import GroqProvider
 from core.providers.openai import OpenAIProvider
-from core.requests import Segment, TranscribeRequest
 from tests.core.providers.conftest import REGISTRY, SMALL, Heard
 from tests.fakes.llm_api import FakeLlmApi, over_capacity, rate_limited
 from tests.fakes.llm_api import Heard as Said

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.events import ToolCallDelta
+from core.domain.events import ToolCallDelta
+from core.domain.requests import ToolCall
 from core.providers.stream import Fault, StreamDecoder
-from core.requests import ToolCall
 
 
 def chunk(delta: dict[str, Any] | None = None, finish: str | None = None, **more: Any) -> bytes:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.domain.requests import ChatRequest, Image, OutputFormat, Reasoning, Text, Tool, ToolCall, ToolResult, Turn
 from core.providers.wire import Flavour, chat_body
-from core.requests import ChatRequest, Image, OutputFormat, Reasoning, Text, Tool, ToolCall, ToolResult, Turn
 from tests.core.providers.conftest import EYES, LOCAL, LUNA, REGISTRY, SMALL, ask
 from tests.fakes.llm_api.rules import GROQ_MODELS, LOCAL_MODELS, OPENAI_MODELS, refused
 

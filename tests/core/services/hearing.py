@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from core.errors import ProviderError
+from core.domain.errors import ProviderError
+from core.domain.incoming import UserKey
+from core.domain.model_spec import Capability, ModelSpec, Price
+from core.domain.requests import Segment, TranscribeRequest, Transcript, Usage
 from core.files import worker
 from core.files.kinds import sniff
 from core.files.values import Job, Result
-from core.incoming import UserKey
-from core.models import Capability, ModelSpec, Price
-from core.requests import Segment, TranscribeRequest, Transcript, Usage
 
 USER = UserKey("slack", "T1", "U1")
 

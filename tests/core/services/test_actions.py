@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from core.incoming import Action, ConversationKey, Incoming, UserKey
-from core.requests import Reply, Usage
+from core.domain.incoming import Action, ConversationKey, Incoming, UserKey
+from core.domain.requests import Reply, Usage
 from core.services.actions import Actions
 from core.services.chat import Answered
 from core.services.prompts import question

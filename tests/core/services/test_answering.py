@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core import wording
-from core.errors import (
+from core.domain.errors import (
     BadRequest,
     ContextTooLong,
     LimitReached,
@@ -19,11 +19,11 @@ from core.errors import (
     SurfaceBusy,
     SurfaceGone,
 )
-from core.events import Notice
+from core.domain.events import Notice
+from core.domain.requests import Attempt, Reply, Usage
+from core.domain.runs import Claim, RunRules, Settlement
 from core.inbox import InboxLimits
 from core.ports import ReplyCapability
-from core.requests import Attempt, Reply, Usage
-from core.runs import Claim, RunRules, Settlement
 from core.services.answering import AnsweringSettings, backoff_s, tokens_per_s
 from tests.core.front_desk import ANN, BOB, Desk, conversation, desk, message
 from tests.fakes.clock import FakeClock

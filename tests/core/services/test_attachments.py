@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from core.errors import NoModelLeft, OverLimit, SurfaceBusy, SurfaceGone, TooLarge
-from core.events import Event, Notice, Send
-from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
-from core.requests import ChatRequest, Image, Reply, Text, Turn, Usage
+from core.domain.errors import NoModelLeft, OverLimit, SurfaceBusy, SurfaceGone, TooLarge
+from core.domain.events import Event, Notice, Send
+from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
+from core.domain.requests import ChatRequest, Image, Reply, Text, Turn, Usage
 from core.services.attachments import AttachmentLimits, Attachments
 from core.services.digest import Digest
 from core.services.transcription import Transcription

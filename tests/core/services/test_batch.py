@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from core.errors import BadRequest, LimitReached, NoModelLeft
-from core.events import Send
-from core.requests import ChatRequest, Reply, Text, Turn, Usage
+from core.domain.errors import BadRequest, LimitReached, NoModelLeft
+from core.domain.events import Send
+from core.domain.requests import ChatRequest, Reply, Text, Turn, Usage
 from core.services.batch import Answers, Batch, BatchLimits, Line, Progress, read_lines
 from tests.core.services.hearing import USER
 from tests.fakes.clock import FakeClock

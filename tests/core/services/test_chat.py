@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from core.errors import BadRequest, NoModelLeft
-from core.events import Event, Notice, Send, TextDelta
-from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
-from core.models import Capability
+from core.domain.errors import BadRequest, NoModelLeft
+from core.domain.events import Event, Notice, Send, TextDelta
+from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
+from core.domain.model_spec import Capability
+from core.domain.requests import Attempt, ChatRequest, Image, Part, Reply, Text, Turn, Usage
 from core.personas import Channel, Persona, Personas
 from core.ports import Preferences, StoredTurn
-from core.requests import Attempt, ChatRequest, Image, Part, Reply, Text, Turn, Usage
 from core.services.chat import Answered, ChatService, ChatSettings, Overheard
 from core.services.digest import Digest
 from core.tokens import TokenScale

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import NoModelLeft
-from core.events import Event, Notice, Send
-from core.requests import ChatRequest, Reply, Usage
+from core.domain.errors import NoModelLeft
+from core.domain.events import Event, Notice, Send
+from core.domain.requests import ChatRequest, Reply, Usage
 from core.services.digest import Digest, DigestLimits, split
 from tests.core.services.hearing import USER
 

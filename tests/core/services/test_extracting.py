@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
+from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.services.extracting import SHOWN_ROWS, as_csv, table, wanted
 from core.services.schema import parse_short
 

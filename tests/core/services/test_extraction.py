@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from core.errors import BadRequest, NoModelLeft, OutputMalformed
-from core.events import Send
-from core.models import Capability
-from core.requests import ChatRequest, ExtractRequest, Reply, Text, Turn, Usage
+from core.domain.errors import BadRequest, NoModelLeft, OutputMalformed
+from core.domain.events import Send
+from core.domain.model_spec import Capability
+from core.domain.requests import ChatRequest, ExtractRequest, Reply, Text, Turn, Usage
 from core.services.extraction import Extraction
 from core.services.schema import parse_short
 from tests.core.services.hearing import USER

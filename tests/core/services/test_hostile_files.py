@@ -13,11 +13,11 @@ import pytest
 from PIL import Image as Pillow
 
 from core.base.clock import SystemClock
-from core.events import Event, Notice
+from core.domain.events import Event, Notice
+from core.domain.incoming import Attachment, ConversationKey, Incoming
+from core.domain.requests import Image, Text
 from core.files.values import Job, Picture, PictureLimits
 from core.files.workshop import Workshop
-from core.incoming import Attachment, ConversationKey, Incoming
-from core.requests import Image, Text
 from core.services.attachments import AttachmentLimits, Attachments
 from core.services.transcription import Transcription
 from tests.core.files import samples

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from core.base.clock import SystemClock
-from core.errors import SurfaceBusy, Unfetchable
-from core.events import Event, Notice
-from core.incoming import Attachment, ConversationKey, Incoming
+from core.domain.errors import SurfaceBusy, Unfetchable
+from core.domain.events import Event, Notice
+from core.domain.incoming import Attachment, ConversationKey, Incoming
+from core.domain.requests import Text
 from core.net.guarded_fetch import FetchPolicy, GuardedFetcher
-from core.requests import Text
 from core.services.attachments import AttachmentLimits, Attachments
 from core.services.transcription import Transcription
 from tests.core.services.hearing import USER, DirectReader, MemoryCache

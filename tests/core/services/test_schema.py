@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import BadRequest
+from core.domain.errors import BadRequest
 from core.services import schema as schemas
 
 

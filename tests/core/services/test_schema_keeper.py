@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from core.errors import BadRequest, NoModelLeft, OutputMalformed
-from core.events import Event, Send, Started, TextDelta
-from core.requests import ChatRequest, OutputFormat, Reply, Text, Tool, Turn, Usage
+from core.domain.errors import BadRequest, NoModelLeft, OutputMalformed
+from core.domain.events import Event, Send, Started, TextDelta
+from core.domain.requests import ChatRequest, OutputFormat, Reply, Text, Tool, Turn, Usage
 from core.services.schema_keeper import SchemaKeeper
 from tests.core.services.hearing import USER
 

@@ -7,10 +7,10 @@ import wave
 
 import pytest
 
-from core.errors import LimitReached, OverLimit
-from core.incoming import ConversationKey, Incoming, UserKey
-from core.models import ModelSpec, Price
-from core.requests import Reply, Usage
+from core.domain.errors import LimitReached, OverLimit
+from core.domain.incoming import ConversationKey, Incoming, UserKey
+from core.domain.model_spec import ModelSpec, Price
+from core.domain.requests import Reply, Usage
 from core.services.speaking import Speaking, aloud, joined, sentences
 from tests.core.files import samples
 from tests.fakes.clock import FakeClock

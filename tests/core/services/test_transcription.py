@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from core.errors import ConnectionFailed, LimitReached, NoModelLeft, OverLimit, Overloaded, TooLarge, Unreadable
+from core.domain.errors import ConnectionFailed, LimitReached, NoModelLeft, OverLimit, Overloaded, TooLarge, Unreadable
+from core.domain.incoming import UserKey
+from core.domain.model_spec import ModelSpec
+from core.domain.requests import Segment, TranscribeRequest, Transcript, Usage
 from core.files.values import Job, Result, SoundLimits
-from core.incoming import UserKey
-from core.models import ModelSpec
-from core.requests import Segment, TranscribeRequest, Transcript, Usage
 from core.services.transcription import Transcription, TranscriptionLimits, join_texts, words
 from tests.core.files import samples
 from tests.core.services.hearing import USER, DirectReader, FakeSpeech, MemoryCache, audio_model

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
-from core.incoming import Incoming, UserKey
+from core.domain.incoming import Incoming, UserKey
+from core.domain.requests import Part, Text, Turn
+from core.domain.runs import Claim, Settlement
 from core.ports import ReplyCapability
-from core.requests import Part, Text, Turn
-from core.runs import Claim, Settlement
 from core.storage import Storage
 from tests.core.front_desk import ANN, message
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from core.incoming import Attachment, Quote, UserKey
+from core.domain.incoming import Attachment, Quote, UserKey
+from core.domain.requests import Usage
 from core.ports import Preferences, ReplyCapability, Spent
-from core.requests import Usage
 from core.storage import Retention, Storage, open_storage
 from tests.core.front_desk import ANN, BOB, conversation, message
 from tests.core.storage.rows import accepted, said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.runs import Settlement
+from core.domain.runs import Settlement
 from core.storage import Storage
 from tests.core.front_desk import message
 from tests.core.storage.rows import accepted

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from core.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
-from core.requests import Image, Reasoning, Text, ToolCall, ToolResult, Turn
-from core.runs import Settlement
+from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
+from core.domain.requests import Image, Reasoning, Text, ToolCall, ToolResult, Turn
+from core.domain.runs import Settlement
 from core.storage import Storage
 from core.storage.codec import decode_incoming, encode, turn_columns, turn_from
 from core.storage.sqlite import matches

@@ -15,7 +15,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from core.base.clock import SystemClock
-from core.errors import BadRequest, SettingsError, StorageBusy, StorageCorrupt, StorageError, StorageFull, StorageTooNew
+from core.domain.errors import (
+    BadRequest,
+    SettingsError,
+    StorageBusy,
+    StorageCorrupt,
+    StorageError,
+    StorageFull,
+    StorageTooNew,
+)
 from core.ports import Preferences
 from core.storage import Storage, open_storage, restore, schema, sqlite
 from core.storage.failures import as_ours

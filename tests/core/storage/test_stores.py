@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from core.errors import TooLarge, Unreadable
-from core.incoming import UserKey
+from core.domain.errors import TooLarge, Unreadable
+from core.domain.incoming import UserKey
+from core.domain.requests import Usage
 from core.ports import Preferences, ReplyCapability, Spent
-from core.requests import Usage
 from core.storage import BlobQuota, Storage, open_storage
 from core.storage.seals import Seals, load_key
 from tests.core.front_desk import ANN, BOB, message

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from core.base.clock import SystemClock
-from core.errors import StorageBusy, StorageError, StorageFull
+from core.domain.errors import StorageBusy, StorageError, StorageFull
 from core.storage.database import Database
 from core.storage.opening import open_database
 from core.storage.prepared import Prepared

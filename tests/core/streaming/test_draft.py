@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.events import Event, Notice, Restarted, Started, TextDelta, ToolCallDelta
+from core.domain.events import Event, Notice, Restarted, Started, TextDelta, ToolCallDelta
 from core.streaming.draft import Draft
 
 

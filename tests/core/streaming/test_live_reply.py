@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from core.errors import StaleFence, StorageBusy, StorageFull, SurfaceBusy, SurfaceGone, SurfaceRejected
-from core.events import Notice, Restarted, TextDelta
+from core.domain.errors import StaleFence, StorageBusy, StorageFull, SurfaceBusy, SurfaceGone, SurfaceRejected
+from core.domain.events import Notice, Restarted, TextDelta
 from core.ports import PostedPage, Rate, SurfaceLimits
 from core.streaming.live_reply import LiveReply
 from core.streaming.pacer import Pacer

@@ -9,8 +9,8 @@ from statistics import mean
 import pytest
 
 from benchmarks.best_schedule import best_mean_lag_s
-from core.errors import SurfaceBusy
-from core.events import TextDelta
+from core.domain.errors import SurfaceBusy
+from core.domain.events import TextDelta
 from core.ports import Rate, SurfaceLimits
 from core.streaming.buckets import Bucket
 from core.streaming.live_reply import LiveReply

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.errors import Unreadable
+from core.domain.errors import Unreadable
 from core.tools.arithmetic import calculate
 
 

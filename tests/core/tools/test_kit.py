@@ -8,11 +8,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from core.errors import BadRequest, Unreadable
-from core.incoming import ConversationKey
+from core.domain.errors import BadRequest, Unreadable
+from core.domain.incoming import ConversationKey
+from core.domain.requests import Text, Turn
 from core.net.guarded_fetch import Fetched, FetchPolicy
 from core.ports import StoredTurn
-from core.requests import Text, Turn
 from core.tools.toolbox import Caller, Services, ToolSpec, load_kit
 from tests.core.files import samples
 from tests.core.services.hearing import USER, DirectReader

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from core.errors import Unreadable
-from core.events import Event, Notice, Restarted, Send, TextDelta, ToolCallDelta
-from core.requests import ChatRequest, Reasoning, Reply, Text, Tool, ToolCall, ToolResult, Turn, Usage
+from core.domain.errors import Unreadable
+from core.domain.events import Event, Notice, Restarted, Send, TextDelta, ToolCallDelta
+from core.domain.requests import ChatRequest, Reasoning, Reply, Text, Tool, ToolCall, ToolResult, Turn, Usage
 from core.tools.loop import LoopLimits, ToolLoop
 from core.tools.toolbox import Caller, Toolbox, ToolRules, ToolSpec
 from tests.core.services.hearing import USER

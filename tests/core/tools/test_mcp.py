@@ -16,7 +16,7 @@ import pytest
 from mcp import ListToolsResult, Tool
 
 from core.base.clock import SystemClock
-from core.requests import ChatRequest
+from core.domain.requests import ChatRequest
 from core.tools.loop import _bounded
 from core.tools.mcp import MAX_TOOLS, McpFailed, McpServer, McpTools, _all_tools, _describable
 from core.tools.toolbox import Caller, Toolbox, ToolRules, ToolSpec

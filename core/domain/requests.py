@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from core.incoming import ConversationKey, UserKey
-from core.models import Capability
+from core.domain.incoming import ConversationKey, UserKey
+from core.domain.model_spec import Capability
 
 Role = Literal["system", "user", "assistant", "tool"]
 Effort = Literal["none", "low", "medium", "high"]

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from core.incoming import Action, ConversationKey, Incoming, UserKey
-from core.requests import Turn
+from core.domain.incoming import Action, ConversationKey, Incoming, UserKey
+from core.domain.requests import Turn
 
 RunState = Literal["accepted", "running", "waiting", "answered", "stopped", "failed", "quarantined"]
 

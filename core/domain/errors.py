@@ -49,7 +49,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from core.requests import Attempt, Usage
+from core.domain.requests import Attempt, Usage
 
 LimitKind = Literal["RPM", "RPD", "TPM", "TPD", "ITPM", "OTPM", "ASH", "ASD", "unknown"]
 
