@@ -30,7 +30,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from core.ports import Rate
+from core.ports.platform import Rate
 
 _LATE_STEPS = 20
 """In how many steps lateness is tried, from none to what completes a period."""

@@ -50,7 +50,8 @@ from core.net.guarded_fetch import GuardedFetcher
 from core.observers.log import LogObserver
 from core.observers.metrics import MetricsObserver
 from core.observers.usage import UsageObserver
-from core.ports import Adapter, AdapterHealth, Observer, Provider, SpeechToText
+from core.ports.gateway import Observer, Provider, SpeechToText
+from core.ports.platform import Adapter, AdapterHealth
 from core.providers import local_speech
 from core.providers.local import LocalProvider
 from core.registry import Registry

@@ -11,7 +11,7 @@ from bot.loading import Loaded
 from bot.local_choice import choice_of
 from bot.providers import cloud_providers, local_server
 from core.base.clock import SystemClock
-from core.ports import Catalogue
+from core.ports.gateway import Catalogue
 from core.storage.opening import database_path
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bot.toml_lines import line_of, lines_of
 from core.domain.errors import BadRequest, SettingsError
-from core.ports import MAX_CHOICE_CHARS
+from core.ports.platform import MAX_CHOICE_CHARS
 from core.tools.names import OWN_TOOLS
 
 Effort = Literal["none", "low", "medium", "high"]

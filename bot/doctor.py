@@ -22,7 +22,7 @@ from bot.local_choice import choice_of
 from bot.settings import MIN_SECRET_CHARS, Settings
 from core.base.clock import Clock
 from core.domain.errors import ConnectionFailed, KeyRejected, ProviderError
-from core.ports import Catalogue
+from core.ports.gateway import Catalogue
 from core.tools.mcp import McpFailed, offered_tools
 
 Level = Literal["ok", "warn", "bad"]

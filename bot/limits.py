@@ -10,7 +10,7 @@ import structlog
 from core.admission import KeptWindow, ModelAdmission
 from core.base.clock import Clock
 from core.domain.errors import StorageError
-from core.ports import NoteStore
+from core.ports.storage import NoteStore
 
 log: Any = structlog.get_logger(__name__)
 

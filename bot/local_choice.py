@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import urldefrag, urlsplit
 
 from core.domain.model_spec import Capability, ModelSpec
-from core.ports import RemoteModel
+from core.ports.gateway import RemoteModel
 
 EMBEDDED = ModelSpec(
     id="smollm2-135m-instruct",

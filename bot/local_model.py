@@ -28,7 +28,7 @@ from core.domain.errors import Overloaded, ProviderError
 from core.domain.events import Event, Send
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Reply
-from core.ports import Provider
+from core.ports.gateway import Provider
 
 log: Any = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from bot.settings import Settings
 from core.domain.events import Send
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Reply, TranscribeRequest, Transcript
-from core.ports import RemoteModel, TextToSpeech
+from core.ports.gateway import RemoteModel, TextToSpeech
 from core.providers.groq import GroqProvider
 from core.providers.http import OnHeaders, ignore_headers
 from core.providers.local import LocalProvider

@@ -25,7 +25,7 @@ from core.fallback import Fallback, Signals
 from core.fitting import fit
 from core.middleware.observe import Observe
 from core.middleware.retry import RetryingProvider
-from core.ports import Handler, Provider
+from core.ports.gateway import Handler, Provider
 from core.providers.local import LocalProvider
 from core.registry import Registry
 from core.router import Router

@@ -21,6 +21,6 @@ Beside the fallback: consequences.py (what follows from each error), cooldowns.p
 off in the middle), attempts.py (what every call cost). wording.py has all that the program itself says to a reader,
 remarks.py says what is no answer, and not again and again.
 
-Values: domain/. Seams: ports.py. Facts as data: models.toml.
+Values: domain/. Seams: ports/. Facts as data: models.toml.
 Text that UTF-8 can carry: base/text.py.
 """

@@ -18,7 +18,7 @@ from core.base.clock import Clock
 from core.domain.errors import LimitReached, ProviderError, TooLargeForLimit
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import Usage
-from core.ports import Admitted, Later, Never
+from core.ports.gateway import Admitted, Later, Never
 
 Source = Literal["published", "confirmed", "header", "learned"]
 

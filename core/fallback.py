@@ -24,7 +24,7 @@ from core.domain.errors import (
 from core.domain.events import Event, Notice, Send
 from core.domain.model_spec import Capability, ModelSpec, Route
 from core.domain.requests import Attempt, ChatRequest, Effort, Reply, Usage
-from core.ports import Admission, Admitted, Later, Never, Provider, Routing
+from core.ports.gateway import Admission, Admitted, Later, Never, Provider, Routing
 from core.router import needed
 from core.tokens import TokenScale, estimate_request, estimate_tokens
 

@@ -20,8 +20,9 @@ from core.base.waiting import wait_for
 from core.dispatch import Flood, Stop, Ticket, choose, places
 from core.domain.errors import OverLimit, QueueFull, RequestError, StaleFence, StorageError
 from core.domain.incoming import ConversationKey, Incoming, UserKey
-from core.domain.runs import Claim, Pending, RunRules, Settlement, StopReason, Taken
-from core.ports import ControlAction, Decision, InboxStore, Receipt, ReplyCapability
+from core.domain.runs import Claim, Pending, ReplyCapability, RunRules, Settlement, StopReason, Taken
+from core.ports.platform import ControlAction, Decision, Receipt
+from core.ports.storage import InboxStore
 
 log: Any = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ import msgspec
 
 from core.domain.errors import SettingsError, UnknownModel
 from core.domain.model_spec import Capability, ModelSpec, Price
-from core.ports import RemoteModel
+from core.ports.gateway import RemoteModel
 
 TIERS_TO_WISH = ("auto", "speed", "quality")
 """Wishes that are no model id."""

@@ -16,7 +16,8 @@ from core.middleware.cache import Cache, CacheSettings
 from core.middleware.observe import Observe
 from core.middleware.rate_guard import GuardLimits, RateGuard
 from core.middleware.retry import RetryingProvider
-from core.ports import Admission, CacheStore, Handler, Observer, Provider, Routing, UsageStore
+from core.ports.gateway import Admission, Handler, Observer, Provider, Routing
+from core.ports.storage import CacheStore, UsageStore
 from core.tokens import TokenScale
 
 

@@ -27,16 +27,10 @@ from core import wording
 from core.base.clock import Clock
 from core.domain.errors import StorageError, SurfaceBusy
 from core.domain.incoming import Attachment, Incoming, Quote
+from core.domain.runs import ReplyCapability
 from core.net.guarded_fetch import GuardedFetcher
-from core.ports import (
-    AdapterHealth,
-    Commands,
-    Intake,
-    NoteStore,
-    ReplyCapability,
-    Surface,
-    SurfaceObserver,
-)
+from core.ports.platform import AdapterHealth, Commands, Intake, Surface, SurfaceObserver
+from core.ports.storage import NoteStore
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +48,7 @@ IDENTIFY_RESERVE = 5
 
 
 class DiscordAdapter:
-    """Implements core.ports.Adapter. One bot user; made once, `run` may be called again after it raised."""
+    """Implements core.ports.platform.Adapter. One bot user; made once, `run` may be called again after it raised."""
 
     name = PLATFORM
 
@@ -76,7 +70,7 @@ class DiscordAdapter:
         self._ended: asyncio.Future[Exception | None] | None = None
         """How the present connection ended."""
 
-    # --- core.ports.Adapter
+    # --- core.ports.platform.Adapter
 
     async def run(self, intake: Intake, commands: Commands) -> None:
         """Connect and listen until cancelled.

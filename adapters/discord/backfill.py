@@ -13,7 +13,7 @@ import discord
 from adapters.discord.client import Client
 from adapters.discord.message import snowflake_at
 from adapters.discord.settings import DiscordSettings
-from core.ports import Intake
+from core.ports.platform import Intake
 
 log = logging.getLogger(__name__)
 

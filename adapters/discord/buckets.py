@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from adapters.discord.settings import DiscordSettings
-from core.ports import Rate, SurfaceObserver
+from core.ports.platform import Rate, SurfaceObserver
 
 Kind = Literal["post", "edit", "interaction", "other"]
 """What a write is counted as; "other" is in a bucket that nobody paces."""

@@ -14,7 +14,8 @@ import discord
 from discord import app_commands
 
 from core.domain.incoming import Action, UserKey
-from core.ports import Commands, NoteStore, Said
+from core.ports.platform import Commands, Said
+from core.ports.storage import NoteStore
 
 log = logging.getLogger(__name__)
 

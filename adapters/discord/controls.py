@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast, get_args
 import discord
 from discord import ui
 
-from core.ports import ControlAction, Controls
+from core.ports.platform import ControlAction, Controls
 
 LOOKS: dict[ControlAction, tuple[str, str, discord.ButtonStyle]] = {
     "stop": ("Stop", "", discord.ButtonStyle.danger),

@@ -23,7 +23,8 @@ from adapters.discord.surface import NO_PINGS
 from core import wording
 from core.domain.errors import NotAllowed, RequestError, StorageError
 from core.domain.incoming import Action, ConversationKey
-from core.ports import Commands, ControlAction, Intake, ReplyCapability, Said
+from core.domain.runs import ReplyCapability
+from core.ports.platform import Commands, ControlAction, Intake, Said
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import MAX_FILE_BYTES, MAX_PAGES, NO_PINGS, ChannelSurface, Writer, pick, text_of, view_of
 from core.domain.errors import SurfaceGone, SurfaceRejected
 from core.domain.incoming import Incoming
-from core.ports import Controls, Rate, ReplyCapability, Shown, SurfaceLimits
+from core.domain.runs import ReplyCapability
+from core.ports.platform import Controls, Rate, Shown, SurfaceLimits
 
 TOKEN_S = 15 * 60.0
 TOKEN_MARGIN_S = 15.0

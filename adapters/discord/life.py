@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from core.base.clock import Clock
-from core.ports import AdapterHealth, NoteStore
+from core.ports.platform import AdapterHealth
+from core.ports.storage import NoteStore
 
 State = Literal["off", "starting", "connected", "down"]
 

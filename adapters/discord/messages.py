@@ -21,7 +21,7 @@ from adapters.discord.surface import NO_PINGS
 from core import wording
 from core.domain.errors import StorageError
 from core.domain.incoming import ConversationKey, Incoming
-from core.ports import Intake
+from core.ports.platform import Intake
 from core.remarks import Remarks
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from adapters.discord.render import PAGE_UNITS, clip, measure, message_text, ren
 from adapters.discord.settings import DiscordSettings
 from core.domain.errors import SurfaceError, SurfaceGone, SurfaceRejected
 from core.domain.incoming import Incoming
-from core.ports import Controls, Shown, SurfaceLimits
+from core.ports.platform import Controls, Shown, SurfaceLimits
 
 MAX_PAGES = 8
 """Then the rest becomes a file: one degenerate answer of a peer's became 31 messages (facts/discord.md 3.3)."""

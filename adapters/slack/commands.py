@@ -15,7 +15,7 @@ from adapters.slack.seen import CommandGiven, Secret, ShortcutUsed
 from adapters.slack.whisper import send_directly
 from core.domain.errors import BadRequest, NotAllowed, RequestError, StorageError, TernError
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
-from core.ports import Said
+from core.ports.platform import Said
 from core.wording import sentence_for
 
 _READ_WITHIN_S = 1.0

@@ -7,7 +7,7 @@ from adapters.slack.home import HomeFacts, home_view
 from adapters.slack.seen import AboutMe, Chosen, Pressed, StopPressed
 from adapters.slack.whisper import send_directly
 from core.domain.errors import NotAllowed, RequestError, StorageError, SurfaceError
-from core.ports import Rate
+from core.ports.platform import Rate
 from core.wording import sentence_for
 
 _MAX_TITLE_CHARS = 80

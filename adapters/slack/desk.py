@@ -21,7 +21,8 @@ from adapters.slack.whisper import LIFETIME_S, respond
 from core.base.clock import Clock
 from core.domain.errors import NotAllowed, SurfaceError, TernError
 from core.domain.incoming import ConversationKey, UserKey
-from core.ports import Commands, Intake, Rate, ReplyCapability
+from core.domain.runs import ReplyCapability
+from core.ports.platform import Commands, Intake, Rate
 from core.remarks import AGAIN_AFTER_S, Remarks
 from core.wording import sentence_for
 

@@ -35,7 +35,7 @@ from adapters.slack.seen import (
 )
 from core.domain.errors import StorageBusy, StorageError
 from core.domain.incoming import Incoming
-from core.ports import Rate, Receipt
+from core.ports.platform import Rate, Receipt
 from core.wording import not_stored_yet
 
 logger = logging.getLogger(__name__)

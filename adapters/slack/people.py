@@ -18,7 +18,7 @@ from adapters.slack.seen import Me
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
 from core.domain.incoming import Incoming, Quote
-from core.ports import Rate
+from core.ports.platform import Rate
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from adapters.slack.disarm import disarm
 from adapters.slack.vocabulary import CONTROLS, EXTRACT, FEEDBACK
-from core.ports import Controls, Shown
+from core.ports.platform import Controls, Shown
 
 Block = dict[str, Any]
 

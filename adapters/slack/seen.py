@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from core.domain.incoming import Incoming
-from core.ports import ControlAction
+from core.ports.platform import ControlAction
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from adapters.slack.vocabulary import METADATA_EVENT
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
 from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
-from core.ports import Rate, Shown, SurfaceLimits
+from core.ports.platform import Rate, Shown, SurfaceLimits
 
 logger = logging.getLogger(__name__)
 

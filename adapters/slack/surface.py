@@ -11,7 +11,7 @@ from adapters.slack.render import MAX_PAGE_CHARS, blocks, fallback_text, page_le
 from adapters.slack.vocabulary import METADATA_EVENT
 from adapters.slack.web_api import WebApi
 from core.domain.errors import SurfaceBusy, SurfaceGone, SurfaceRejected
-from core.ports import Rate, Shown, SurfaceLimits
+from core.ports.platform import Rate, Shown, SurfaceLimits
 
 Send = Callable[[Mapping[str, Any]], Awaitable[str]]
 """Sends one form of a page and returns its ts."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from core.domain.incoming import Action
-from core.ports import ControlAction
+from core.ports.platform import ControlAction
 
 COMMAND: Final = "/tern"
 SUBCOMMANDS: Final = ("ask", "model", "persona", "usage", "forget", "export", "transcribe", "extract", "help")

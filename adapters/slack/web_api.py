@@ -22,7 +22,7 @@ from adapters.slack.settings import SlackSettings
 from adapters.slack.vocabulary import SCOPES
 from core.base.clock import Clock
 from core.domain.errors import SurfaceBusy, SurfaceError
-from core.ports import Rate, SurfaceObserver
+from core.ports.platform import Rate, SurfaceObserver
 
 _TIMEOUT_S = 15
 """For one call; Slack answers within a second. A lost write is better noticed while its reader still waits."""

@@ -18,7 +18,7 @@ import aiohttp
 from adapters.slack.render import MAX_PAGE_CHARS, blocks, fallback_text, page_length, plainer
 from adapters.slack.web_api import WebApi
 from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
-from core.ports import Controls, Shown, SurfaceLimits
+from core.ports.platform import Controls, Shown, SurfaceLimits
 from core.wording import THINKING
 
 logger = logging.getLogger(__name__)

@@ -15,17 +15,9 @@ from adapters.terminal.surface import TerminalSurface
 from core.base.clock import Clock
 from core.domain.errors import RequestError, StorageError, SurfaceGone
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
-from core.ports import (
-    AdapterHealth,
-    BlobStore,
-    Commands,
-    ControlAction,
-    ConversationList,
-    Intake,
-    ReplyCapability,
-    Said,
-    Surface,
-)
+from core.domain.runs import ReplyCapability
+from core.ports.platform import AdapterHealth, Commands, ControlAction, Intake, Said, Surface
+from core.ports.storage import BlobStore, ConversationList
 from core.wording import sentence_for
 
 USER = UserKey("terminal", "", "local")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.domain.errors import TooLarge, Unreadable
 from core.domain.incoming import Attachment, AttachmentKind, UserKey
-from core.ports import BlobStore
+from core.ports.storage import BlobStore
 
 MAX_BYTES = 100 * 1024 * 1024
 """Of one file; what reads it has limits of its own below this."""

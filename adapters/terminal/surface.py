@@ -9,7 +9,7 @@ from pathlib import Path
 from adapters.terminal.files import written
 from adapters.terminal.screen import Screen
 from core.domain.errors import SurfaceRejected
-from core.ports import Shown, SurfaceLimits
+from core.ports.platform import Shown, SurfaceLimits
 
 MIN_INTERVAL_S = 1 / 15
 

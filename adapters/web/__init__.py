@@ -7,7 +7,7 @@ Wiring, for bot/app.py:
     app = build_web_app(
         settings,
         adapter=adapter,                       # the supervisor runs it: await adapter.run(intake, commands)
-        handler=onion,                         # core.ports.Handler; the API goes straight to it
+        handler=onion,                         # core.ports.gateway.Handler; the API goes straight to it
         models=registry.all,                   # -> Sequence[ModelSpec]
         readiness=Readiness(
             intake_open=lambda: ...,           # -> bool

@@ -14,16 +14,9 @@ from adapters.web.turns import TurnRenderer
 from core.base.clock import Clock
 from core.domain.errors import StorageError, SurfaceGone, Unreadable
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote
-from core.ports import (
-    AdapterHealth,
-    BlobStore,
-    Commands,
-    ConversationList,
-    Intake,
-    ReplyCapability,
-    ShownTurn,
-    Surface,
-)
+from core.domain.runs import ReplyCapability
+from core.ports.platform import AdapterHealth, Commands, Intake, Surface
+from core.ports.storage import BlobStore, ConversationList, ShownTurn
 
 if TYPE_CHECKING:
     from adapters.web.markdown import Markdown

@@ -26,7 +26,7 @@ from adapters.web.slots import Slots
 from core.base.clock import Clock
 from core.domain.errors import TernError
 from core.domain.model_spec import ModelSpec
-from core.ports import Handler
+from core.ports.gateway import Handler
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 
 from adapters.web.door import Door
 from core.base.clock import Clock
-from core.ports import AdapterHealth
+from core.ports.platform import AdapterHealth
 
 DATABASE_TIMEOUT_S = 2.0
 """A database that cannot take one small write in this time is not writable."""

@@ -25,7 +25,7 @@ from adapters.web.sse import KEEPALIVE, OpenStream, frame
 from core.base.clock import Clock
 from core.domain.errors import BadRequest, TooLarge, Unreadable
 from core.domain.incoming import Attachment, AttachmentKind, ConversationKey, Incoming, UserKey
-from core.ports import Receipt, Said
+from core.ports.platform import Receipt, Said
 from core.wording import FORGOTTEN_NOTHING, SHUTTING_DOWN, queued
 
 encode = msgspec.json.encode

@@ -11,7 +11,8 @@ from adapters.web.hub import FileLink, Hub, ReplyView
 from adapters.web.markdown import Markdown
 from core.domain.errors import SurfaceRejected, TernError
 from core.domain.incoming import ConversationKey, Incoming
-from core.ports import BlobStore, Shown, SurfaceLimits
+from core.ports.platform import Shown, SurfaceLimits
+from core.ports.storage import BlobStore
 
 LIMITS = SurfaceLimits(
     max_chars=60_000,  # ours: beyond it one page's HTML gets slow to lay out; the next page follows without a seam

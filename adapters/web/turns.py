@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cachetools import LRUCache
 
-from core.ports import ShownTurn
+from core.ports.storage import ShownTurn
 
 if TYPE_CHECKING:
     from adapters.web.markdown import Markdown

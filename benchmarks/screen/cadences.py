@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 
 from core.base.clock import Clock
 from core.domain.errors import SurfaceBusy
-from core.ports import Rate, Shown
+from core.ports.platform import Rate, Shown
 from tests.fakes.surface import FakeSurface
 
 Tokens = asyncio.Queue["str | None"]

@@ -28,8 +28,9 @@ from bot.settings import Settings
 from core.domain.events import Event, Send, TextDelta
 from core.domain.incoming import ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import ChatRequest, Text, Turn
+from core.domain.runs import ReplyCapability
 from core.inbox import InboxLimits
-from core.ports import AdapterHealth, Commands, Intake, ReplyCapability, Shown, SurfaceLimits
+from core.ports.platform import AdapterHealth, Commands, Intake, Shown, SurfaceLimits
 from core.streaming.draft import Draft
 from core.wording import notice_line
 

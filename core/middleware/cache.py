@@ -16,7 +16,8 @@ from core.domain.errors import NoModelLeft, Stalled, StorageError, StreamBroken
 from core.domain.events import Event, Restarted, Send, Started, TextDelta
 from core.domain.incoming import UserKey
 from core.domain.requests import ChatRequest, Finish, Image, Reply, Usage
-from core.ports import CacheStore, Handler
+from core.ports.gateway import Handler
+from core.ports.storage import CacheStore
 
 FORMAT = 1
 """Part of every key; raise it when the meaning of a stored answer changes."""

@@ -9,7 +9,7 @@ from core.attempts import AttemptBook, total
 from core.base.clock import Clock
 from core.domain.events import Event, Send, TextDelta
 from core.domain.requests import ChatRequest, Reply, RequestRecord
-from core.ports import Handler, Observer
+from core.ports.gateway import Handler, Observer
 
 
 class Observe:

@@ -15,7 +15,8 @@ from core.domain.incoming import UserKey
 from core.domain.model_spec import Price
 from core.domain.requests import ChatRequest, Reply, Usage
 from core.middleware.windows import Windows
-from core.ports import Handler, Spent, UsageStore
+from core.ports.gateway import Handler
+from core.ports.storage import Spent, UsageStore
 from core.tokens import estimate_request
 
 DAY_S = 86_400.0

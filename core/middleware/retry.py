@@ -13,7 +13,7 @@ from core.domain.errors import LimitReached, Overloaded, ProviderError
 from core.domain.events import Event, Send, TextDelta, ToolCallDelta
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import Attempt, ChatRequest, Reply, Usage
-from core.ports import Provider
+from core.ports.gateway import Provider
 
 FIRST_BACKOFF_S = 0.25
 """Doubled for each further try, plus up to half of itself as jitter: an answer should come, not a queue."""

@@ -12,7 +12,7 @@ import structlog
 from core.base.clock import Clock
 from core.domain.errors import StorageError
 from core.domain.requests import RequestRecord, ShownRecord
-from core.ports import UsageStore
+from core.ports.storage import UsageStore
 
 QUEUE_ROWS = 10_000
 """Rows that may wait for the database; beyond this the oldest is lost, and the log says so."""

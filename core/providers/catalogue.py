@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from core.ports import RemoteModel
+from core.ports.gateway import RemoteModel
 
 
 class _Pricing(msgspec.Struct):

@@ -8,7 +8,7 @@ from typing import Final
 from core.domain.events import Send
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Reply, TranscribeRequest, Transcript
-from core.ports import RemoteModel
+from core.ports.gateway import RemoteModel
 from core.providers.batches import GroqBatches
 from core.providers.completions import Completions
 from core.providers.http import HttpCaller, OnHeaders, ignore_headers, usable_key

@@ -19,7 +19,7 @@ import msgspec
 
 from core.domain.errors import ConnectionFailed, KeyRejected, Stalled
 from core.domain.model_spec import ModelSpec
-from core.ports import RemoteModel
+from core.ports.gateway import RemoteModel
 from core.providers.catalogue import read_models
 from core.providers.failures import broken, error_for
 from core.providers.http_answer import Head

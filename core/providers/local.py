@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from core.domain.events import Send
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Reply
-from core.ports import RemoteModel
+from core.ports.gateway import RemoteModel
 from core.providers.completions import Completions
 from core.providers.http import HttpCaller, OnHeaders, ignore_headers
 from core.providers.timeouts import LOCAL, Timeouts

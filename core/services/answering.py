@@ -32,7 +32,9 @@ from core.domain.events import Event, Notice, Send, TextDelta
 from core.domain.incoming import Incoming, Quote
 from core.domain.requests import Reply, ShownRecord, Text, Turn
 from core.domain.runs import Claim, Settlement
-from core.ports import Adapter, InboxStore, Observer, Surface
+from core.ports.gateway import Observer
+from core.ports.platform import Adapter, Surface
+from core.ports.storage import InboxStore
 from core.services.chat import Answered, Chat, ReplyFile
 from core.services.prompts import question
 from core.streaming.live_reply import LiveReply

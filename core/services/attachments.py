@@ -26,7 +26,7 @@ from core.domain.incoming import Attachment, Incoming
 from core.domain.requests import Image, Part, Text, TranscribeRequest, Transcript, Turn, Usage
 from core.files.kinds import Kind, sniff
 from core.files.values import Document, Job, Picture, PictureLimits, ReadLimits, Result
-from core.ports import BlobStore
+from core.ports.storage import BlobStore
 from core.services.digest import Digest, part_request
 
 Fetch = Callable[[Attachment, Incoming], AsyncGenerator[bytes, None]]

@@ -23,7 +23,7 @@ from core.base.waiting import wait_for
 from core.domain.errors import BadRequest, NoModelLeft, RequestError, TernError
 from core.domain.events import Event
 from core.domain.requests import ChatRequest, Reply, Usage
-from core.ports import Handler
+from core.ports.gateway import Handler
 from core.wording import sentence_for
 
 

@@ -14,7 +14,8 @@ from core.domain.incoming import ConversationKey, Incoming, Quote
 from core.domain.model_spec import Capability
 from core.domain.requests import ChatRequest, Image, Part, Reply, Text, Turn
 from core.personas import Persona, Personas
-from core.ports import AttachmentReader, Handler, History, Preferences, PreferenceStore, StoredTurn
+from core.ports.gateway import AttachmentReader, Handler
+from core.ports.storage import History, Preferences, PreferenceStore, StoredTurn
 from core.services.digest import Digest, part_request
 from core.services.prompts import SHORTER, question, system_prompt
 from core.services.quoting import authors, label, noted, quoted, transcript

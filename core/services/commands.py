@@ -11,7 +11,8 @@ from core import wording
 from core.base.clock import Clock
 from core.domain.incoming import ConversationKey, UserKey
 from core.personas import Personas
-from core.ports import Archive, Preferences, PreferenceStore, Said, Spent, UsageStore
+from core.ports.platform import Said
+from core.ports.storage import Archive, Preferences, PreferenceStore, Spent, UsageStore
 from core.registry import Registry
 
 _DAY_S = 86_400.0

@@ -10,7 +10,7 @@ from core.domain.errors import NoModelLeft
 from core.domain.events import Event, Notice, Send
 from core.domain.incoming import Incoming
 from core.domain.requests import ChatRequest, Text, Turn, Usage
-from core.ports import Handler
+from core.ports.gateway import Handler
 
 
 @dataclass(frozen=True, slots=True)

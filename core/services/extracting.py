@@ -16,7 +16,8 @@ from core.domain.errors import BadRequest, NoModelLeft, OutputMalformed
 from core.domain.events import Notice, Send, TextDelta
 from core.domain.incoming import WHOLE_THREAD, Incoming
 from core.domain.requests import ExtractRequest, Part, Reply, Text, Turn, Usage
-from core.ports import MAX_CHOICE_CHARS, MAX_CHOICES, AttachmentReader
+from core.ports.gateway import AttachmentReader
+from core.ports.platform import MAX_CHOICE_CHARS, MAX_CHOICES
 from core.services.chat import Answered, Context, ReplyFile
 from core.services.digest import split
 from core.services.extraction import Extracted, Extraction

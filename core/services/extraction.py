@@ -12,7 +12,7 @@ from core.domain.errors import NoModelLeft, OutputMalformed, ProviderError
 from core.domain.events import Event
 from core.domain.model_spec import Capability
 from core.domain.requests import ChatRequest, ExtractRequest, OutputFormat, Text, Turn, Usage
-from core.ports import Handler
+from core.ports.gateway import Handler
 from core.services import schema as schemas
 from core.services.schema_keeper import REPAIR
 

@@ -11,7 +11,7 @@ import msgspec
 from core.domain.errors import NoModelLeft, OutputMalformed
 from core.domain.events import Event, Send, Started, TextDelta
 from core.domain.requests import ChatRequest, Reply, Text, Turn
-from core.ports import Handler
+from core.ports.gateway import Handler
 from core.services import schema as schemas
 
 REPAIR = "That JSON does not follow the schema. Problems:\n{problems}\n\nAnswer with the corrected JSON object alone."

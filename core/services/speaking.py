@@ -21,7 +21,7 @@ from core.domain.errors import ProviderError, Refused
 from core.domain.incoming import Incoming
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import Attempt, Reply, RequestRecord, Usage
-from core.ports import Observer, TextToSpeech
+from core.ports.gateway import Observer, TextToSpeech
 from core.services.chat import ReplyFile
 from core.services.transcription import AudioGuard
 

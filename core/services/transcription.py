@@ -22,7 +22,8 @@ from core.domain.requests import Attempt, RequestRecord, Segment, TranscribeRequ
 from core.fallback import UNSTATED_WINDOW_S, Signals
 from core.files.kinds import sniff
 from core.files.values import Job, Result, Sound, SoundLimits, SoundPart
-from core.ports import CacheStore, Observer, SpeechToText
+from core.ports.gateway import Observer, SpeechToText
+from core.ports.storage import CacheStore
 
 
 class Reader(Protocol):

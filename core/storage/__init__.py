@@ -2,7 +2,7 @@
 
 schema.py says what there is, sqlite.py what only SQLite understands, writer.py how writes share a commit, inbox.py
 how messages and runs change hands, salvage.py what is kept of a damaged file; one file for each other store.
-core/ports.py has the protocols; only bot/ imports this package.
+core/ports/ has the protocols; only bot/ imports this package.
 """
 
 from core.storage.blobs import BlobQuota

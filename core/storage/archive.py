@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, exists, select
 from core.base.clock import Clock
 from core.domain.errors import StorageBusy
 from core.domain.incoming import ConversationKey, Incoming, UserKey
-from core.ports import Archive
+from core.ports.storage import Archive
 from core.storage import sqlite
 from core.storage.blobs import PREFIX, SqlBlobs, disown
 from core.storage.cache import forget_answers

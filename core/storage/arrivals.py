@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
 
 from core.domain.incoming import Incoming
-from core.domain.runs import Claim, Pending, RunAction, RunRules, StopReason, Taken
-from core.ports import ReplyCapability
+from core.domain.runs import Claim, Pending, ReplyCapability, RunAction, RunRules, StopReason, Taken
 from core.storage.codec import decode_incoming, storable
 from core.storage.prepared import Prepared, columns
 from core.storage.schema import (

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from core.domain.incoming import ConversationKey, Incoming, UserKey
-from core.ports import ConversationSummary, ShownTurn
+from core.ports.storage import ConversationSummary, ShownTurn
 from core.storage.codec import decode_facts, decode_incoming
 from core.storage.database import Database
 from core.storage.schema import (

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, or_, select
 
 from core.domain.incoming import ConversationKey, UserKey
-from core.ports import StoredTurn
+from core.ports.storage import StoredTurn
 from core.storage.codec import turn_from
 from core.storage.database import Database
 from core.storage.prepared import Prepared

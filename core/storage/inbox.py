@@ -9,8 +9,19 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from core.base.clock import Clock
 from core.domain.incoming import ConversationKey, Incoming, UserKey
-from core.domain.runs import Claim, KnownReply, Pending, RunAction, RunRules, Settlement, StopReason, Taken
-from core.ports import Decision, PostedPage, ReplyCapability, ReplyLedger
+from core.domain.runs import (
+    Claim,
+    KnownReply,
+    Pending,
+    ReplyCapability,
+    RunAction,
+    RunRules,
+    Settlement,
+    StopReason,
+    Taken,
+)
+from core.ports.platform import Decision
+from core.ports.storage import PostedPage, ReplyLedger
 from core.storage import arrivals, claims, lookups, suspensions
 from core.storage.arrivals import Arrival
 from core.storage.claims import Owner, check_held, held, still_held

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, bindparam, exists, func, select
 
 from core.domain.incoming import ConversationKey, UserKey
-from core.domain.runs import KnownReply, StopReason
-from core.ports import PostedPage, ReplyCapability
+from core.domain.runs import KnownReply, ReplyCapability, StopReason
+from core.ports.storage import PostedPage
 from core.storage.prepared import Prepared
 from core.storage.schema import (
     capabilities,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, bindparam, select
 
 from core.domain.incoming import UserKey
-from core.ports import Preferences
+from core.ports.storage import Preferences
 from core.storage.database import Database
 from core.storage.prepared import Prepared
 from core.storage.schema import notes, preferences, who

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, insert, select, update
 from core.base.clock import Clock
 from core.domain.incoming import UserKey
 from core.domain.requests import Effort, ToolCall
-from core.domain.runs import Taken
-from core.ports import Decision, ReplyCapability, Suspended
+from core.domain.runs import ReplyCapability, Taken
+from core.ports.platform import Decision
+from core.ports.storage import Suspended
 from core.storage import arrivals
 from core.storage.arrivals import Arrival
 from core.storage.codec import encode, turn_columns, turn_from

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from core.domain.incoming import UserKey
 from core.domain.requests import Usage
-from core.ports import Spent
+from core.ports.storage import Spent
 from core.storage.database import Database
 from core.storage.prepared import Prepared, columns
 from core.storage.schema import is_who, usage, usage_days, user_of, who

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 
-from core.ports import Rate
+from core.ports.platform import Rate
 
 _SAME_WINDOW_S = 0.25
 """Two reset times this close belong to the same window; headers of parallel calls may arrive in any order."""

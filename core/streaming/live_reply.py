@@ -21,7 +21,8 @@ from core.domain.errors import (
 )
 from core.domain.events import Event, Restarted, TextDelta
 from core.domain.requests import ShownRecord
-from core.ports import ReplyLedger, Shown, Surface
+from core.ports.platform import Shown, Surface
+from core.ports.storage import ReplyLedger
 from core.streaming.draft import Draft
 from core.streaming.pace import Kind
 from core.streaming.pacer import Pacer, Slot

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from core.base.clock import Clock
 from core.base.waiting import wait_for
 from core.domain.errors import SurfaceBusy
-from core.ports import Rate, SurfaceLimits
+from core.ports.platform import Rate, SurfaceLimits
 from core.streaming.buckets import Bucket
 from core.streaming.pace import Habit, Kind, Lane, Seat, may_go_at, scarcest, urgency
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.ports import code_points
+from core.ports.platform import code_points
 from core.streaming.blocks import Line
 from core.streaming.cuts import cut
 from core.streaming.tail import Measure, Opening, Tail

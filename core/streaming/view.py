@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.ports import Controls, Shown, SurfaceLimits
+from core.ports.platform import Controls, Shown, SurfaceLimits
 from core.streaming.draft import Draft
 from core.streaming.pages import Page, Pages, split
 

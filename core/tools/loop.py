@@ -18,7 +18,8 @@ from core.base.clock import Clock
 from core.domain.errors import TernError
 from core.domain.events import Event, Notice, Restarted, Send, TextDelta, ToolCallDelta
 from core.domain.requests import Attempt, ChatRequest, Part, Reasoning, Reply, Text, ToolCall, ToolResult, Turn, Usage
-from core.ports import Handler, Suspended, SuspensionStore
+from core.ports.gateway import Handler
+from core.ports.storage import Suspended, SuspensionStore
 from core.tools.toolbox import Caller, Toolbox, ToolSpec
 from core.wording import may_i
 

@@ -13,7 +13,7 @@ from core.domain.incoming import ConversationKey, UserKey
 from core.domain.requests import ChatRequest, Tool
 from core.files.values import Job, Result
 from core.net.guarded_fetch import Fetched, FetchPolicy
-from core.ports import History
+from core.ports.storage import History
 
 
 class Reader(Protocol):

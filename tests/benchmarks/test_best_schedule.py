@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from benchmarks.best_schedule import best_mean_lag_s, best_posted_lag_s, even_edits
-from core.ports import Rate
+from core.ports.platform import Rate
 
 POSTS = Rate("posts", 5, 5.0)
 

@@ -13,7 +13,7 @@ from adapters.slack.stream import StreamedSurface, Streaming
 from adapters.slack.surface import EditedSurface
 from benchmarks.screen.scene import LIMITS
 from core.domain.incoming import ConversationKey, Incoming, UserKey
-from core.ports import Rate, SurfaceLimits
+from core.ports.platform import Rate, SurfaceLimits
 from tests.fakes.clock import FakeClock
 
 UNUSED = cast("Any", None)

@@ -16,7 +16,8 @@ from bot.app import App, build
 from bot.config import Config
 from bot.settings import Settings
 from core.domain.incoming import Attachment, ConversationKey, Incoming, UserKey
-from core.ports import Receipt, ShownTurn
+from core.ports.platform import Receipt
+from core.ports.storage import ShownTurn
 from tests.fakes.llm_api import KEY, FakeLlmApi
 
 ANN = UserKey("web", "", "local")

@@ -25,7 +25,7 @@ from bot.doctor import (
 from bot.loading import Loaded
 from bot.settings import Settings
 from core.domain.errors import ConnectionFailed, KeyRejected, ProviderError
-from core.ports import RemoteModel
+from core.ports.gateway import RemoteModel
 from core.registry import load_registry
 from tests.fakes.clock import FakeClock
 

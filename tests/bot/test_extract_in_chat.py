@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core.domain.incoming import Attachment, Incoming, Quote
-from core.ports import ShownTurn
+from core.ports.storage import ShownTurn
 from tests.bot.box import ANN, CHAT, Box, keyed, open_box
 from tests.fakes.llm_api import FakeLlmApi, Say
 

@@ -12,7 +12,7 @@ import pytest
 
 from bot.housekeeping import announce_sunsets, check_catalogues, learn_local_models
 from core.domain.errors import KeyRejected, Overloaded, ProviderError
-from core.ports import RemoteModel
+from core.ports.gateway import RemoteModel
 from core.registry import Registry, load_registry
 from tests.fakes.clock import FakeClock, settle
 

@@ -6,7 +6,7 @@ import pytest
 
 from bot.local_choice import EMBEDDED, choice_of, spec_of
 from core.domain.model_spec import Capability
-from core.ports import RemoteModel
+from core.ports.gateway import RemoteModel
 
 
 def test_nothing_means_the_model_that_comes_along() -> None:

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from core.domain.incoming import ConversationKey
-from core.ports import ShownTurn
+from core.ports.storage import ShownTurn
 from tests.bot.box import Box, keyed, open_box
 from tests.core.files import samples
 from tests.fakes.llm_api import FakeLlmApi, Recorded, Say, over_capacity

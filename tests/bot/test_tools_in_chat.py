@@ -13,7 +13,7 @@ import pytest
 from adapters.discord.render import render as discord_text
 from adapters.slack.render import fallback_text, to_mrkdwn
 from core.domain.requests import Tool
-from core.ports import Shown
+from core.ports.platform import Shown
 from core.tools.builtin import BUILTIN
 from core.tools.names import OWN_TOOLS
 from core.tools.toolbox import Caller, Services, ToolSpec, load_kit

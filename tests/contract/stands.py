@@ -13,7 +13,7 @@ from adapters.discord.adapter import DiscordAdapter
 from adapters.terminal.screen import PlainScreen
 from adapters.terminal.surface import TerminalSurface
 from core.base.clock import SystemClock
-from core.ports import Surface
+from core.ports.platform import Surface
 from tests.adapters.discord.conftest import Ear, Notes, settings
 from tests.adapters.slack.conftest import open_house
 from tests.adapters.web.house import a_house

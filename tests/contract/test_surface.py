@@ -1,4 +1,4 @@
-"""What core/streaming relies on, asked of every surface there is: core/ports.py, `Surface`."""
+"""What core/streaming relies on, asked of every surface there is: core/ports/, `Surface`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from core.domain.errors import SurfaceGone, SurfaceRejected
-from core.ports import Controls, Shown
+from core.ports.platform import Controls, Shown
 from tests.contract.stands import STANDS, Stand
 
 GROWING, DONE = Controls("reply1", stop=True), Controls("reply1", finished=True)

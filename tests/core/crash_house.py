@@ -20,9 +20,9 @@ from core.base.clock import SystemClock
 from core.domain.events import Send, TextDelta
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import Reply, Text, Turn, Usage
-from core.domain.runs import Claim, RunRules, Settlement
+from core.domain.runs import Claim, ReplyCapability, RunRules, Settlement
 from core.inbox import Inbox, InboxLimits
-from core.ports import Adapter, AdapterHealth, Commands, Intake, ReplyCapability, Shown, Surface, SurfaceLimits
+from core.ports.platform import Adapter, AdapterHealth, Commands, Intake, Shown, Surface, SurfaceLimits
 from core.services.answering import Answering, AnsweringSettings
 from core.services.chat import Answered, Context
 from core.storage import open_storage

@@ -16,8 +16,9 @@ from core.domain.errors import SurfaceError
 from core.domain.events import Notice, Send, TextDelta
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import Attempt, Reply, ShownRecord, Text, Turn, Usage
+from core.domain.runs import ReplyCapability
 from core.inbox import Inbox, InboxLimits
-from core.ports import Adapter, AdapterHealth, Commands, Intake, Receipt, ReplyCapability, Surface
+from core.ports.platform import Adapter, AdapterHealth, Commands, Intake, Receipt, Surface
 from core.services.answering import Answering, AnsweringSettings
 from core.services.chat import Answered, Context
 from core.storage import Storage, open_storage

@@ -15,7 +15,7 @@ from core.admission import ModelAdmission
 from core.domain.errors import LimitKind, LimitReached, TooLargeForLimit
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import Usage
-from core.ports import Admitted, Later, Never
+from core.ports.gateway import Admitted, Later, Never
 from core.registry import load_registry
 from tests.fakes.clock import FakeClock
 from tests.fakes.llm_api.windows import DEVELOPER, FREE_VISION, Windows

@@ -17,7 +17,7 @@ from core.domain.model_spec import Capability, ModelSpec, Route
 from core.domain.requests import ChatRequest, Image, OutputFormat, Reply, Turn, Usage
 from core.fallback import PATIENCE_S, Fallback, Signals
 from core.fitting import fit
-from core.ports import Admitted, Later, Never
+from core.ports.gateway import Admitted, Later, Never
 from core.tokens import TokenScale
 from tests.core.continuation.answers import ANSWER, IN_OTHER_WORDS, TOKENS, cut, last_words
 from tests.fakes.clock import LoopClock

@@ -8,7 +8,7 @@ import pytest
 
 from core.domain.errors import SettingsError, UnknownModel
 from core.domain.model_spec import Capability, ModelSpec
-from core.ports import RemoteModel
+from core.ports.gateway import RemoteModel
 from core.registry import Registry, Resolved, load_registry
 
 SMALL = "openai/gpt-oss-20b"

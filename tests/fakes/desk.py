@@ -1,4 +1,4 @@
-"""The desk in memory: what an adapter talks to. Both fakes keep the promises of core/ports.py and record every call.
+"""The desk in memory: what an adapter talks to. Both fakes keep the promises of core/ports/ and record every call.
 
 `FakeIntake` answers nothing by itself: a test that wants an answer opens the adapter's surface and shows one.
 """
@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from core.domain.errors import StorageError, UnknownModel
 from core.domain.incoming import ConversationKey, Incoming, UserKey
-from core.ports import Commands, ControlAction, Intake, Receipt, ReplyCapability, Said
+from core.domain.runs import ReplyCapability
+from core.ports.platform import Commands, ControlAction, Intake, Receipt, Said
 
 MessageKey = tuple[str, str, str, str]
 """platform, workspace, channel, message id: what makes a redelivery recognisable."""

@@ -1,4 +1,4 @@
-"""A scripted provider that lives in memory and keeps the promises of `core.ports.Provider`."""
+"""A scripted provider that lives in memory and keeps the promises of `core.ports.gateway.Provider`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small stores of core/ports.py, in memory, keeping their promises."""
+"""The small stores of core/ports/, in memory, keeping their promises."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from core.base.clock import Clock
 from core.domain.errors import StorageError
 from core.domain.incoming import UserKey
 from core.domain.requests import Usage
-from core.ports import Spent
+from core.ports.storage import Spent
 
 
 @dataclass(frozen=True, slots=True)

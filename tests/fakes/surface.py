@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from core.base.clock import Clock
 from core.domain.errors import StaleFence, SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
-from core.ports import PostedPage, Rate, ReplyLedger, Shown, Surface, SurfaceLimits
+from core.ports.platform import Rate, Shown, Surface, SurfaceLimits
+from core.ports.storage import PostedPage, ReplyLedger
 
 DISCORD_LIKE = SurfaceLimits(
     max_chars=1_900,

@@ -25,8 +25,9 @@ from typing import Any
 from core import wording
 from core.domain.errors import QueueFull
 from core.domain.incoming import Incoming
+from core.domain.runs import ReplyCapability
 from core.inbox import InboxLimits
-from core.ports import Receipt, ReplyCapability
+from core.ports.platform import Receipt
 from core.remarks import AGAIN_AFTER_S
 from tests.fakes.discord.world import EPOCH_MS
 from tests.torture.chaos import signs_of_life

@@ -24,7 +24,7 @@ from core.domain.events import Event, Send
 from core.domain.incoming import UserKey
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Reply
-from core.ports import Handler
+from core.ports.gateway import Handler
 
 PREFIXES = ("/v1", "/openai/v1")
 

@@ -13,7 +13,7 @@ import pytest
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.settings import DiscordSettings
 from core.base.clock import SystemClock
-from core.ports import Rate, Shown, Surface
+from core.ports.platform import Rate, Shown, Surface
 from tests.fakes.desk import FakeCommands, FakeIntake
 from tests.fakes.discord import Channel, FakeDiscord, Guild, Limits, Person, until
 

@@ -9,7 +9,7 @@ import pytest
 from adapters.discord.desk import NOT_LISTED
 from core import wording
 from core.domain.errors import StorageBusy, SurfaceBusy, SurfaceGone
-from core.ports import Controls
+from core.ports.platform import Controls
 from tests.adapters.discord.conftest import Bot, StartBot, words
 from tests.fakes.discord import FakeDiscord, Fault, Interaction, until
 

@@ -11,7 +11,7 @@ from adapters.discord.message import snowflake_at
 from adapters.discord.surface import TYPING_AFTER_S
 from core import wording
 from core.domain.errors import SurfaceBusy, SurfaceGone, SurfaceRejected
-from core.ports import Controls
+from core.ports.platform import Controls
 from tests.adapters.discord.conftest import WINDOW_S, Bot, StartBot, words
 from tests.fakes.discord import Fault, until
 

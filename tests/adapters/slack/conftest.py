@@ -16,7 +16,7 @@ from adapters.slack.settings import SlackSettings
 from core.domain.events import Started, TextDelta
 from core.domain.incoming import Incoming
 from core.domain.requests import ShownRecord
-from core.ports import ReplyCapability
+from core.domain.runs import ReplyCapability
 from core.streaming.live_reply import LiveReply
 from core.streaming.pacer import Pacer
 from tests.fakes.clock import LoopbackTimeLoop, LoopClock

@@ -22,7 +22,7 @@ from adapters.slack.render import (
     stream_length,
     to_mrkdwn,
 )
-from core.ports import Controls, Shown
+from core.ports.platform import Controls, Shown
 from tests.fakes.slack.checks import check_blocks, parts_of, pings_in
 
 GROWING = Controls("r-17", stop=True)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from adapters.slack.surface import update_rate
-from core.ports import Shown
+from core.ports.platform import Shown
 from tests.adapters.slack.conftest import LONG_ANSWER, House, in_pieces, open_house, squeezed
 from tests.fakes.slack import FakeSlack, Fault, Person
 from tests.fakes.surface import FakeLedger

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from core.domain.errors import SurfaceBusy, SurfaceGone
-from core.ports import Controls, Shown
+from core.ports.platform import Controls, Shown
 from tests.adapters.slack.conftest import LONG_ANSWER, House, in_pieces, open_house, squeezed
 from tests.fakes.slack import FakeSlack, Fault
 from tests.fakes.surface import FakeLedger

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
-from core.ports import ReplyCapability, Shown, Surface
+from core.domain.runs import ReplyCapability
+from core.ports.platform import Shown, Surface
 from tests.adapters.slack.conftest import House, open_house
 from tests.fakes.slack import FakeSlack, Fault, Place
 

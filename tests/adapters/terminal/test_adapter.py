@@ -12,7 +12,9 @@ import pytest
 from adapters.terminal.adapter import USER, TerminalAdapter
 from core.domain.errors import SurfaceError
 from core.domain.incoming import ConversationKey, Incoming
-from core.ports import ConversationSummary, Receipt, ReplyCapability, Shown, ShownTurn
+from core.domain.runs import ReplyCapability
+from core.ports.platform import Receipt, Shown
+from core.ports.storage import ConversationSummary, ShownTurn
 from tests.adapters.web.house import FakeBlobs
 from tests.fakes.clock import FakeClock
 from tests.fakes.desk import FakeCommands, FakeIntake

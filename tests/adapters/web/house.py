@@ -19,7 +19,8 @@ from core.domain.events import Event, Send, Started, TextDelta, ToolCallDelta
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Finish, Reply, ToolCall, Usage
-from core.ports import AdapterHealth, ConversationSummary, ShownTurn
+from core.ports.platform import AdapterHealth
+from core.ports.storage import ConversationSummary, ShownTurn
 from tests.fakes.clock import LoopClock
 from tests.fakes.desk import FakeCommands, FakeIntake
 from tests.fakes.provider import a_model

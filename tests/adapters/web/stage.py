@@ -9,7 +9,9 @@ from typing import TypeAlias
 
 from adapters.web import WebAdapter
 from core.domain.incoming import ConversationKey, Incoming, UserKey
-from core.ports import ControlAction, Controls, Receipt, ReplyCapability, Shown, ShownTurn
+from core.domain.runs import ReplyCapability
+from core.ports.platform import ControlAction, Controls, Receipt, Shown
+from core.ports.storage import ShownTurn
 from tests.adapters.web.house import FakeConversations
 from tests.fakes.desk import FakeCommands, FakeIntake
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from core.ports import AdapterHealth
+from core.ports.platform import AdapterHealth
 from tests.adapters.web.house import House
 
 

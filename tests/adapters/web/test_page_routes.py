@@ -10,7 +10,8 @@ import pytest
 from adapters.web import WebSettings
 from core.domain.errors import StorageFull
 from core.domain.incoming import Attachment, ConversationKey
-from core.ports import Shown, ShownTurn
+from core.ports.platform import Shown
+from core.ports.storage import ShownTurn
 from tests.adapters.web.house import House, a_house
 
 HERE = "/page/conversations/conversation-1"

@@ -8,7 +8,8 @@ import pytest
 
 from core.domain.errors import SurfaceGone, SurfaceRejected
 from core.domain.incoming import Attachment
-from core.ports import Controls, Shown, ShownTurn
+from core.ports.platform import Controls, Shown
+from core.ports.storage import ShownTurn
 from tests.adapters.web.house import House
 
 GROWING = Controls("r1", stop=True)

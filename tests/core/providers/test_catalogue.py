@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.ports import RemoteModel
+from core.ports.gateway import RemoteModel
 from core.providers.catalogue import read_models
 
 

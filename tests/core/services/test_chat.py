@@ -14,7 +14,7 @@ from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, U
 from core.domain.model_spec import Capability
 from core.domain.requests import Attempt, ChatRequest, Image, Part, Reply, Text, Turn, Usage
 from core.personas import Channel, Persona, Personas
-from core.ports import Preferences, StoredTurn
+from core.ports.storage import Preferences, StoredTurn
 from core.services.chat import Answered, ChatService, ChatSettings, Overheard
 from core.services.digest import Digest
 from core.tokens import TokenScale

@@ -7,8 +7,7 @@ from itertools import count
 
 from core.domain.incoming import Incoming, UserKey
 from core.domain.requests import Part, Text, Turn
-from core.domain.runs import Claim, Settlement
-from core.ports import ReplyCapability
+from core.domain.runs import Claim, ReplyCapability, Settlement
 from core.storage import Storage
 from tests.core.front_desk import ANN, message
 

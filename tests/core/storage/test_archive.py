@@ -10,7 +10,8 @@ import pytest
 
 from core.domain.incoming import Attachment, Quote, UserKey
 from core.domain.requests import Usage
-from core.ports import Preferences, ReplyCapability, Spent
+from core.domain.runs import ReplyCapability
+from core.ports.storage import Preferences, Spent
 from core.storage import Retention, Storage, open_storage
 from tests.core.front_desk import ANN, BOB, conversation, message
 from tests.core.storage.rows import accepted, said

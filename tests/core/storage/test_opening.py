@@ -24,7 +24,7 @@ from core.domain.errors import (
     StorageFull,
     StorageTooNew,
 )
-from core.ports import Preferences
+from core.ports.storage import Preferences
 from core.storage import Storage, open_storage, restore, schema, sqlite
 from core.storage.failures import as_ours
 from core.storage.opening import database_path, open_database

@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from core.domain.errors import TooLarge, Unreadable
 from core.domain.incoming import UserKey
 from core.domain.requests import Usage
-from core.ports import Preferences, ReplyCapability, Spent
+from core.domain.runs import ReplyCapability
+from core.ports.storage import Preferences, Spent
 from core.storage import BlobQuota, Storage, open_storage
 from core.storage.seals import Seals, load_key
 from tests.core.front_desk import ANN, BOB, message

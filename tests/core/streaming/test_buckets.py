@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.ports import Rate
+from core.ports.platform import Rate
 from core.streaming.buckets import Bucket
 
 

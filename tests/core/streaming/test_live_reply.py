@@ -11,7 +11,8 @@ import pytest
 
 from core.domain.errors import StaleFence, StorageBusy, StorageFull, SurfaceBusy, SurfaceGone, SurfaceRejected
 from core.domain.events import Notice, Restarted, TextDelta
-from core.ports import PostedPage, Rate, SurfaceLimits
+from core.ports.platform import Rate, SurfaceLimits
+from core.ports.storage import PostedPage
 from core.streaming.live_reply import LiveReply
 from core.streaming.pacer import Pacer
 from core.wording import STOPPED

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.best_schedule import best_mean_lag_s
 from core.domain.errors import SurfaceBusy
 from core.domain.events import TextDelta
-from core.ports import Rate, SurfaceLimits
+from core.ports.platform import Rate, SurfaceLimits
 from core.streaming.buckets import Bucket
 from core.streaming.live_reply import LiveReply
 from core.streaming.pace import Habit, Lane, Seat

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.ports import code_points
+from core.ports.platform import code_points
 from core.streaming.graphemes import breaks_before
 from core.streaming.pages import Pages, split
 from core.streaming.tail import Measure

@@ -12,7 +12,7 @@ from core.domain.errors import BadRequest, Unreadable
 from core.domain.incoming import ConversationKey
 from core.domain.requests import Text, Turn
 from core.net.guarded_fetch import Fetched, FetchPolicy
-from core.ports import StoredTurn
+from core.ports.storage import StoredTurn
 from core.tools.toolbox import Caller, Services, ToolSpec, load_kit
 from tests.core.files import samples
 from tests.core.services.hearing import USER, DirectReader
