@@ -45,7 +45,8 @@ from core.fallback import Signals
 from core.files.values import ReadLimits
 from core.files.workshop import Workshop
 from core.fitting import fit
-from core.inbox import Inbox
+from core.inbox.inbox import Inbox
+from core.inbox.runner import Answering
 from core.net.guarded_fetch import GuardedFetcher
 from core.observers.log import LogObserver
 from core.observers.metrics import MetricsObserver
@@ -57,7 +58,6 @@ from core.providers.local import LocalProvider
 from core.registry import Registry
 from core.router import Router
 from core.services.actions import Actions
-from core.services.answering import Answering
 from core.services.attachments import AttachmentLimits, Attachments
 from core.services.chat import ChatService
 from core.services.commands import DeskCommands

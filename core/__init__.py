@@ -4,9 +4,9 @@
       \\        |          |                 /
        parse: platform event -> Incoming (domain/incoming.py)
                      |
-                  Inbox (inbox.py)      durable: accepted once, one reply at a time per conversation, replayed after
+                  Inbox (inbox/inbox.py)      durable: accepted once, one reply at a time per conversation, replayed after
                      |                  a crash; its rows live in storage/
-               Answering (services/answering.py)   one run, from Incoming to a finished reply
+               Answering (inbox/runner.py)   one run, from Incoming to a finished reply
                      |
                ChatService (services/chat.py)      history + attachments + persona -> ChatRequest (domain/requests.py)
                      |

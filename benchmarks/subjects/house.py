@@ -29,7 +29,7 @@ from core.domain.events import Event, Send, TextDelta
 from core.domain.incoming import ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import ChatRequest, Text, Turn
 from core.domain.runs import ReplyCapability
-from core.inbox import InboxLimits
+from core.inbox.inbox import InboxLimits
 from core.ports.platform import AdapterHealth, Commands, Intake, Shown, SurfaceLimits
 from core.streaming.draft import Draft
 from core.wording import notice_line

@@ -27,7 +27,7 @@ _WISHES = (
 
 
 class Desk(Protocol):
-    """What the inbox does for the commands (core/inbox.py)."""
+    """What the inbox does for the commands (core/inbox/inbox.py)."""
 
     async def takes_part(self, conversation: ConversationKey) -> UserKey | None: ...
 

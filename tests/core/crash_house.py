@@ -21,9 +21,9 @@ from core.domain.events import Send, TextDelta
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import Reply, Text, Turn, Usage
 from core.domain.runs import Claim, ReplyCapability, RunRules, Settlement
-from core.inbox import Inbox, InboxLimits
+from core.inbox.inbox import Inbox, InboxLimits
+from core.inbox.runner import Answering, AnsweringSettings
 from core.ports.platform import Adapter, AdapterHealth, Commands, Intake, Shown, Surface, SurfaceLimits
-from core.services.answering import Answering, AnsweringSettings
 from core.services.chat import Answered, Context
 from core.storage import open_storage
 from core.streaming.pacer import Pacer

@@ -17,9 +17,9 @@ from core.domain.events import Notice, Send, TextDelta
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import Attempt, Reply, ShownRecord, Text, Turn, Usage
 from core.domain.runs import ReplyCapability
-from core.inbox import Inbox, InboxLimits
+from core.inbox.inbox import Inbox, InboxLimits
+from core.inbox.runner import Answering, AnsweringSettings
 from core.ports.platform import Adapter, AdapterHealth, Commands, Intake, Receipt, Surface
-from core.services.answering import Answering, AnsweringSettings
 from core.services.chat import Answered, Context
 from core.storage import Storage, open_storage
 from core.streaming.pacer import Pacer

@@ -26,7 +26,7 @@ from core import wording
 from core.domain.errors import QueueFull
 from core.domain.incoming import Incoming
 from core.domain.runs import ReplyCapability
-from core.inbox import InboxLimits
+from core.inbox.inbox import InboxLimits
 from core.ports.platform import Receipt
 from core.remarks import AGAIN_AFTER_S
 from tests.fakes.discord.world import EPOCH_MS

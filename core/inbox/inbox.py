@@ -17,10 +17,10 @@ import structlog
 from core import wording
 from core.base.clock import Clock
 from core.base.waiting import wait_for
-from core.dispatch import Flood, Stop, Ticket, choose, places
 from core.domain.errors import OverLimit, QueueFull, RequestError, StaleFence, StorageError
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.domain.runs import Claim, Pending, ReplyCapability, RunRules, Settlement, StopReason, Taken
+from core.inbox.scheduler import Flood, Stop, Ticket, choose, places
 from core.ports.platform import ControlAction, Decision, Receipt
 from core.ports.storage import InboxStore
 
@@ -28,7 +28,7 @@ log: Any = structlog.get_logger(__name__)
 
 
 class Work(Protocol):
-    """Brings one claimed run to its end and settles it (core/services/answering.py).
+    """Brings one claimed run to its end and settles it (core/inbox/runner.py).
 
     With a ticket the run is only held: its place is shown until the ticket brings the started claim. *spoken* is called
     once its words are complete: what is left then is the platform's part.

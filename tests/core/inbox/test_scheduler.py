@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.dispatch import Flood, Stop, Ticket, choose, places
 from core.domain.incoming import UserKey
 from core.domain.runs import Pending
+from core.inbox.scheduler import Flood, Stop, Ticket, choose, places
 from tests.core.front_desk import ANN, BOB
 from tests.fakes.clock import FakeClock
 

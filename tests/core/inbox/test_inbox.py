@@ -13,7 +13,7 @@ import pytest
 from core import wording
 from core.domain.incoming import UserKey
 from core.domain.runs import RunRules
-from core.inbox import InboxLimits
+from core.inbox.inbox import InboxLimits
 from core.ports.platform import Receipt
 from tests.core.front_desk import ANN, BOB, Desk, conversation, desk, message
 from tests.fakes.clock import FakeClock, settle

@@ -11,7 +11,6 @@ import structlog
 
 from core import wording
 from core.base.clock import Clock
-from core.dispatch import Stop, Ticket
 from core.domain.errors import (
     CallMalformed,
     ContextTooLong,
@@ -32,6 +31,7 @@ from core.domain.events import Event, Notice, Send, TextDelta
 from core.domain.incoming import Incoming, Quote
 from core.domain.requests import Reply, ShownRecord, Text, Turn
 from core.domain.runs import Claim, Settlement
+from core.inbox.scheduler import Stop, Ticket
 from core.ports.gateway import Observer
 from core.ports.platform import Adapter, Surface
 from core.ports.storage import InboxStore

@@ -1,4 +1,4 @@
-"""Who goes next, and how a run is told to stop. Decisions and small signals; core/inbox.py acts on them."""
+"""Who goes next, and how a run is told to stop. Decisions and small signals; core/inbox/inbox.py acts on them."""
 
 from __future__ import annotations
 

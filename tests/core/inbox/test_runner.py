@@ -22,8 +22,8 @@ from core.domain.errors import (
 from core.domain.events import Notice
 from core.domain.requests import Attempt, Reply, Usage
 from core.domain.runs import Claim, ReplyCapability, RunRules, Settlement
-from core.inbox import InboxLimits
-from core.services.answering import AnsweringSettings, backoff_s, tokens_per_s
+from core.inbox.inbox import InboxLimits
+from core.inbox.runner import AnsweringSettings, backoff_s, tokens_per_s
 from tests.core.front_desk import ANN, BOB, Desk, conversation, desk, message
 from tests.fakes.clock import FakeClock
 
