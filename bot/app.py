@@ -34,17 +34,21 @@ from bot.providers import cloud_providers, speakers
 from bot.reading import fetch_voice, letters_are_read, local_voice
 from bot.settings import Settings, child_environment
 from bot.supervise import Supervisor
-from core.admission import ModelAdmission
 from core.audio_route import audio_route
 from core.base.clock import Clock, SystemClock
 from core.domain.errors import ProviderError, SettingsError
 from core.domain.incoming import Action, Attachment, ConversationKey, Incoming, UserKey
 from core.domain.model_spec import Capability, ModelSpec
 from core.domain.requests import ChatRequest, Text, Turn
-from core.fallback import Signals
 from core.files.values import ReadLimits
 from core.files.workshop import Workshop
-from core.fitting import fit
+from core.gateway.context_window import fit
+from core.gateway.fallback import Signals
+from core.gateway.rate_limits import ModelAdmission
+from core.gateway.registry import Registry
+from core.gateway.router import Router
+from core.gateway.stack import Parts, build_stack
+from core.gateway.tokens import TokenScale
 from core.inbox.inbox import Inbox
 from core.inbox.runner import Answering
 from core.net.guarded_fetch import GuardedFetcher
@@ -55,8 +59,6 @@ from core.ports.gateway import Observer, Provider, SpeechToText
 from core.ports.platform import Adapter, AdapterHealth
 from core.providers import local_speech
 from core.providers.local import LocalProvider
-from core.registry import Registry
-from core.router import Router
 from core.services.actions import Actions
 from core.services.attachments import AttachmentLimits, Attachments
 from core.services.chat import ChatService
@@ -73,10 +75,8 @@ from core.services.schema_keeper import SchemaKeeper
 from core.services.speaking import Speaking, SpeakingSettings
 from core.services.transcription import Transcription
 from core.services.transcripts import Transcripts
-from core.stack import Parts, build_stack
 from core.storage import Storage, open_storage
 from core.streaming.pacer import Pacer
-from core.tokens import TokenScale
 from core.tools.builtin import BUILTIN
 from core.tools.loop import ToolLoop
 from core.tools.mcp import McpTools

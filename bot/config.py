@@ -42,7 +42,7 @@ class BotConfig:
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
     """Ceilings of the rate guard: for each user, for each workspace, for everybody. 0 lifts one; an absent key leaves
-    the default, which stands in core/middleware/rate_guard.py."""
+    the default, which stands in core/gateway/quotas.py."""
 
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None

@@ -10,7 +10,7 @@ from bot.config import Config
 from bot.settings import Settings
 from core import wording
 from core.domain.errors import UnknownModel
-from core.registry import Registry
+from core.gateway.registry import Registry
 
 GROQ_KEYS_URL = "https://console.groq.com/keys"
 

@@ -12,8 +12,8 @@ from bot.greeting import sunset_warnings
 from bot.local_choice import spec_of
 from core.base.clock import Clock
 from core.domain.errors import KeyRejected, ProviderError
+from core.gateway.registry import Registry
 from core.ports.gateway import Catalogue
-from core.registry import Registry
 
 log: Any = structlog.get_logger(__name__)
 

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import structlog
 
-from core.admission import KeptWindow, ModelAdmission
 from core.base.clock import Clock
 from core.domain.errors import StorageError
+from core.gateway.rate_limits import KeptWindow, ModelAdmission
 from core.ports.storage import NoteStore
 
 log: Any = structlog.get_logger(__name__)

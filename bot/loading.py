@@ -11,7 +11,7 @@ from bot.config import Config
 from bot.settings import Settings, config_file
 from bot.toml_lines import line_of, lines_of
 from core.domain.errors import SettingsError
-from core.registry import Registry, load_registry
+from core.gateway.registry import Registry, load_registry
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from adapters.web.settings import WebSettings
 from bot.config import Config, LimitsConfig
 from bot.settings import Settings
 from core.domain.runs import RunRules
+from core.gateway.cache import CacheSettings
+from core.gateway.quotas import Ceilings, GuardLimits
 from core.inbox.inbox import InboxLimits
 from core.inbox.runner import AnsweringSettings
-from core.middleware.cache import CacheSettings
-from core.middleware.rate_guard import Ceilings, GuardLimits
 from core.personas import Channel, Persona, Personas
 from core.services.schema import Schema, schema_of
 from core.storage.retention import Retention

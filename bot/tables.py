@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.domain.model_spec import ModelSpec
-from core.registry import Registry
+from core.gateway.registry import Registry
 
 
 def models_table(registry: Registry) -> str:

@@ -13,23 +13,23 @@ from bot.local_choice import LocalChoice, choice_of, spec_of
 from bot.local_model import LocalModel, usable_cores, wanted_start
 from bot.providers import CloudProvider, cloud_providers, local_server
 from bot.settings import child_environment
-from core.admission import ModelAdmission
-from core.attempts import AttemptBook
 from core.base.clock import Clock
-from core.cooldowns import Cooldowns
 from core.domain.errors import ProviderError, SettingsError
 from core.domain.events import Send
 from core.domain.incoming import UserKey
 from core.domain.requests import ChatRequest, Reply
-from core.fallback import Fallback, Signals
-from core.fitting import fit
-from core.middleware.observe import Observe
-from core.middleware.retry import RetryingProvider
+from core.gateway.attempts import AttemptBook
+from core.gateway.circuit_breaker import Cooldowns
+from core.gateway.context_window import fit
+from core.gateway.fallback import Fallback, Signals
+from core.gateway.observe import Observe
+from core.gateway.rate_limits import ModelAdmission
+from core.gateway.registry import Registry
+from core.gateway.retry import RetryingProvider
+from core.gateway.router import Router
+from core.gateway.tokens import TokenScale
 from core.ports.gateway import Handler, Provider
 from core.providers.local import LocalProvider
-from core.registry import Registry
-from core.router import Router
-from core.tokens import TokenScale
 
 USER = UserKey("terminal", "", "local")
 NO_MODEL = "no model is set up: put a key after GROQ_API_KEY (see .env.example), or take LOCAL_MODEL=off away"

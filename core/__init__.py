@@ -10,15 +10,15 @@
                      |
                ChatService (services/chat.py)      history + attachments + persona -> ChatRequest (domain/requests.py)
                      |
-      Observe > Cache > RateGuard > Fallback(Router, Admission) > Retry > Provider      (stack.py lists the order)
-      middleware/  middleware/  middleware/  fallback.py router.py admission.py  middleware/retry.py  providers/
+      Observe > Cache > RateGuard > Fallback(Router, Admission) > Retry > Provider      (gateway/stack.py lists the order)
+      middleware/  middleware/  middleware/  gateway/fallback.py gateway/router.py gateway/rate_limits.py  gateway/retry.py  providers/
                      |                                                                    |
                   Events (domain/events.py)  <---------------- send -----------------------------+
                      |
       Draft (what) -> Pages (split) -> Pacer (when) -> LiveReply -> Surface.post / edit     (streaming/)
 
-Beside the fallback: consequences.py (what follows from each error), cooldowns.py, continuation/ (an answer that broke
-off in the middle), attempts.py (what every call cost). wording.py has all that the program itself says to a reader,
+Beside the fallback: gateway/error_policy.py (what follows from each error), gateway/circuit_breaker.py, continuation/ (an answer that broke
+off in the middle), gateway/attempts.py (what every call cost). wording.py has all that the program itself says to a reader,
 remarks.py says what is no answer, and not again and again.
 
 Values: domain/. Seams: ports/. Facts as data: models.toml.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.domain.errors import BadRequest
 from core.domain.model_spec import Capability, ModelSpec
 from core.domain.requests import TranscribeRequest
-from core.registry import Registry
+from core.gateway.registry import Registry
 
 
 def audio_route(registry: Registry, request: TranscribeRequest) -> list[ModelSpec]:

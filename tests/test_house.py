@@ -16,7 +16,7 @@ from importlinter.application.use_cases import lint_imports
 
 import core
 from bot.settings import NAMES
-from core.registry import load_registry
+from core.gateway.registry import load_registry
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("bot", "adapters", "core")

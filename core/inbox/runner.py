@@ -31,6 +31,7 @@ from core.domain.events import Event, Notice, Send, TextDelta
 from core.domain.incoming import Incoming, Quote
 from core.domain.requests import Reply, ShownRecord, Text, Turn
 from core.domain.runs import Claim, Settlement
+from core.gateway.tokens import estimate_tokens
 from core.inbox.scheduler import Stop, Ticket
 from core.ports.gateway import Observer
 from core.ports.platform import Adapter, Surface
@@ -39,7 +40,6 @@ from core.services.chat import Answered, Chat, ReplyFile
 from core.services.prompts import question
 from core.streaming.live_reply import LiveReply
 from core.streaming.pacer import Pacer
-from core.tokens import estimate_tokens
 
 log: Any = structlog.get_logger(__name__)
 

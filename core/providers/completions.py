@@ -11,6 +11,7 @@ from core.domain.errors import ProviderError, Stalled
 from core.domain.events import Notice, Send, Started, TextDelta, ToolCallDelta
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Finish, Reply, ToolCall, Usage
+from core.gateway.tokens import estimate_request, estimate_tokens
 from core.providers.failures import StreamCause, broken, error_for_fault
 from core.providers.http import Caller
 from core.providers.http_client import Body
@@ -20,7 +21,6 @@ from core.providers.thinking import ThinkFilter
 from core.providers.timeouts import Timeouts
 from core.providers.whole import read_whole
 from core.providers.wire import Flavour, chat_body, streams
-from core.tokens import estimate_request, estimate_tokens
 
 
 class Completions:

@@ -13,13 +13,13 @@ from core.domain.events import Notice, Send
 from core.domain.incoming import ConversationKey, Incoming, Quote
 from core.domain.model_spec import Capability
 from core.domain.requests import ChatRequest, Image, Part, Reply, Text, Turn
+from core.gateway.tokens import TokenScale
 from core.personas import Persona, Personas
 from core.ports.gateway import AttachmentReader, Handler
 from core.ports.storage import History, Preferences, PreferenceStore, StoredTurn
 from core.services.digest import Digest, part_request
 from core.services.prompts import SHORTER, question, system_prompt
 from core.services.quoting import authors, label, noted, quoted, transcript
-from core.tokens import TokenScale
 
 _THREAD = "the thread"
 
@@ -330,7 +330,7 @@ def _wish(incoming: Incoming, preferences: Preferences, channel: str, persona: s
 
 def _needs(asked: Turn, past: Sequence[StoredTurn], reply_to: str) -> frozenset[Capability]:
     """Eyes are needed for a picture in this question or in the one it replies to. Those of older turns are a wish only
-    (core/router.py): the conversation goes on although nobody sees them just now."""
+    (core/gateway/router.py): the conversation goes on although nobody sees them just now."""
     pointed_at = (stored.turn for stored in past if reply_to and stored.message_id == reply_to)
     pictured = any(isinstance(part, Image) for turn in (asked, *pointed_at) for part in turn.parts)
     return frozenset({Capability.VISION}) if pictured else frozenset()

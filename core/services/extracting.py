@@ -16,6 +16,7 @@ from core.domain.errors import BadRequest, NoModelLeft, OutputMalformed
 from core.domain.events import Notice, Send, TextDelta
 from core.domain.incoming import WHOLE_THREAD, Incoming
 from core.domain.requests import ExtractRequest, Part, Reply, Text, Turn, Usage
+from core.gateway.tokens import TokenScale
 from core.ports.gateway import AttachmentReader
 from core.ports.platform import MAX_CHOICE_CHARS, MAX_CHOICES
 from core.services.chat import Answered, Context, ReplyFile
@@ -23,7 +24,6 @@ from core.services.digest import split
 from core.services.extraction import Extracted, Extraction
 from core.services.quoting import quoted
 from core.services.schema import Schema, parse_short, rows_of, schema_of
-from core.tokens import TokenScale
 
 PRESETS: Mapping[str, tuple[str, str]] = {
     "to-dos": (

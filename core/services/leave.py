@@ -10,10 +10,10 @@ from core import wording
 from core.domain.events import Send, TextDelta
 from core.domain.incoming import Incoming
 from core.domain.requests import ChatRequest, Image, Reply, Text, Turn, Usage
+from core.gateway.tokens import TokenScale
 from core.ports.gateway import AttachmentReader
 from core.ports.storage import History, Suspended, SuspensionStore
 from core.services.chat import Answered, Chat, Context
-from core.tokens import TokenScale
 
 
 class Resumes(Protocol):

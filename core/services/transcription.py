@@ -13,15 +13,15 @@ from typing import Protocol
 import msgspec
 
 from core.base.clock import Clock
-from core.consequences import Rest, consequence_of
-from core.cooldowns import Cooldowns
 from core.domain.errors import ConnectionFailed, NoModelLeft, Overloaded, ProviderError, Stalled, TooLarge, Unreadable
 from core.domain.incoming import UserKey
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import Attempt, RequestRecord, Segment, TranscribeRequest, Transcript, Usage
-from core.fallback import UNSTATED_WINDOW_S, Signals
 from core.files.kinds import sniff
 from core.files.values import Job, Result, Sound, SoundLimits, SoundPart
+from core.gateway.circuit_breaker import Cooldowns
+from core.gateway.error_policy import Rest, consequence_of
+from core.gateway.fallback import UNSTATED_WINDOW_S, Signals
 from core.ports.gateway import Observer, SpeechToText
 from core.ports.storage import CacheStore
 
@@ -203,7 +203,7 @@ class Transcription:
         return awake
 
     def _bear(self, spec: ModelSpec, error: ProviderError) -> None:
-        """Let whoever failed rest, as core/consequences.py says for chat models."""
+        """Let whoever failed rest, as core/gateway/error_policy.py says for chat models."""
         row = consequence_of(error)
         if row.alert:
             self._signals.alert(error)

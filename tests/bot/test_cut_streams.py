@@ -22,7 +22,7 @@ import pytest
 from adapters.web.markdown import Markdown
 from core.domain.incoming import ConversationKey
 from tests.bot.box import Box, keyed, open_box
-from tests.core.continuation.answers import ANSWER, IN_OTHER_WORDS, TOKENS, cut, last_words
+from tests.core.gateway.continuation.answers import ANSWER, IN_OTHER_WORDS, TOKENS, cut, last_words
 from tests.fakes.llm_api import FakeLlmApi, Say, Script
 
 SPEED, QUALITY = "openai/gpt-oss-20b", "openai/gpt-oss-120b"

@@ -25,8 +25,8 @@ from bot.doctor import (
 from bot.loading import Loaded
 from bot.settings import Settings
 from core.domain.errors import ConnectionFailed, KeyRejected, ProviderError
+from core.gateway.registry import load_registry
 from core.ports.gateway import RemoteModel
-from core.registry import load_registry
 from tests.fakes.clock import FakeClock
 
 

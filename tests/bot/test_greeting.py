@@ -11,7 +11,7 @@ from bot.config import Config
 from bot.greeting import as_text, greeting
 from bot.local_choice import EMBEDDED
 from bot.settings import Settings
-from core.registry import load_registry
+from core.gateway.registry import load_registry
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC).timestamp()
 

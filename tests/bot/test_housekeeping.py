@@ -12,8 +12,8 @@ import pytest
 
 from bot.housekeeping import announce_sunsets, check_catalogues, learn_local_models
 from core.domain.errors import KeyRejected, Overloaded, ProviderError
+from core.gateway.registry import Registry, load_registry
 from core.ports.gateway import RemoteModel
-from core.registry import Registry, load_registry
 from tests.fakes.clock import FakeClock, settle
 
 SPEED, QUALITY = "openai/gpt-oss-20b", "openai/gpt-oss-120b"

@@ -9,7 +9,7 @@ import pytest
 from bot import mapping
 from bot.config import Config, DiscordConfig, LimitsConfig, SlackConfig
 from bot.settings import Settings
-from core.middleware.rate_guard import Ceilings, GuardLimits
+from core.gateway.quotas import Ceilings, GuardLimits
 
 SLACK = {"SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1"}
 

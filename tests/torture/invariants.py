@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core import wording
-from core.registry import load_registry
+from core.gateway.registry import load_registry
 from tests.fakes.discord import Message as DiscordMessage
 from tests.fakes.slack import Message as SlackMessage
 from tests.torture.people import Question

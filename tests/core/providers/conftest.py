@@ -11,11 +11,11 @@ from core.domain.events import Event
 from core.domain.incoming import UserKey
 from core.domain.model_spec import Capability, ModelSpec
 from core.domain.requests import ChatRequest, Text, Turn
+from core.gateway.registry import load_registry
 from core.providers.groq import GroqProvider
 from core.providers.local import LocalProvider
 from core.providers.openai import OpenAIProvider
 from core.providers.timeouts import Timeouts
-from core.registry import load_registry
 from tests.fakes.llm_api import KEY, FakeLlmApi
 
 QUICK = Timeouts(first_token_s=0.3, silence_s=0.2, last_words_s=0.1, linger_s=0.05)
