@@ -36,6 +36,7 @@ from bot.settings import Settings, child_environment
 from bot.supervise import Supervisor
 from core.audio_route import audio_route
 from core.base.clock import Clock, SystemClock
+from core.delivery.pacing.pacer import Pacer
 from core.domain.errors import ProviderError, SettingsError
 from core.domain.incoming import Action, Attachment, ConversationKey, Incoming, UserKey
 from core.domain.model_spec import Capability, ModelSpec
@@ -76,7 +77,6 @@ from core.services.speaking import Speaking, SpeakingSettings
 from core.services.transcription import Transcription
 from core.services.transcripts import Transcripts
 from core.storage import Storage, open_storage
-from core.streaming.pacer import Pacer
 from core.tools.builtin import BUILTIN
 from core.tools.loop import ToolLoop
 from core.tools.mcp import McpTools

@@ -19,7 +19,7 @@
 
 Beside the fallback: gateway/error_policy.py (what follows from each error), gateway/circuit_breaker.py, continuation/ (an answer that broke
 off in the middle), gateway/attempts.py (what every call cost). wording.py has all that the program itself says to a reader,
-remarks.py says what is no answer, and not again and again.
+delivery/side_notices.py says what is no answer, and not again and again.
 
 Values: domain/. Seams: ports/. Facts as data: models.toml.
 Text that UTF-8 can carry: base/text.py.

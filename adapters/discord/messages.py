@@ -19,10 +19,10 @@ from adapters.discord.parse import PLATFORM, Ignored, Trigger, thread_key, trigg
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import NO_PINGS
 from core import wording
+from core.delivery.side_notices import Remarks
 from core.domain.errors import StorageError
 from core.domain.incoming import ConversationKey, Incoming
 from core.ports.platform import Intake
-from core.remarks import Remarks
 
 log = logging.getLogger(__name__)
 

@@ -32,13 +32,13 @@ from adapters.slack.surface import EditedSurface
 from adapters.slack.web_api import WebApi
 from adapters.slack.whisper import WhisperSurface
 from core.base.clock import Clock
+from core.delivery.side_notices import Remarks
 from core.domain.errors import SettingsError, StorageError, SurfaceBusy, SurfaceGone
 from core.domain.incoming import Attachment, Incoming, Quote
 from core.domain.runs import ReplyCapability
 from core.net.guarded_fetch import GuardedFetcher
 from core.ports.platform import AdapterHealth, Commands, Intake, Surface, SurfaceObserver
 from core.ports.storage import NoteStore
-from core.remarks import Remarks
 
 _State = Literal["starting", "connected", "down"]
 

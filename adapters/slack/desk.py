@@ -19,11 +19,11 @@ from adapters.slack.stream import Streaming
 from adapters.slack.web_api import WebApi
 from adapters.slack.whisper import LIFETIME_S, respond
 from core.base.clock import Clock
+from core.delivery.side_notices import AGAIN_AFTER_S, Remarks
 from core.domain.errors import NotAllowed, SurfaceError, TernError
 from core.domain.incoming import ConversationKey, UserKey
 from core.domain.runs import ReplyCapability
 from core.ports.platform import Commands, Intake, Rate
-from core.remarks import AGAIN_AFTER_S, Remarks
 from core.wording import sentence_for
 
 logger = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from typing import Literal
 from benchmarks.best_schedule import best_mean_lag_s, best_posted_lag_s, post_leaves_at
 from benchmarks.screen.cadences import Sdk, Timer, Tokens, Writer, at_the_end, by_chunks, by_timer
 from benchmarks.screen.sight import Sight, sight_of
+from core.delivery.live_reply import LiveReply
+from core.delivery.pacing.pacer import Pacer
 from core.domain.events import TextDelta
-from core.streaming.live_reply import LiveReply
-from core.streaming.pacer import Pacer
 from tests.fakes.clock import LoopClock, VirtualTimeLoop
 from tests.fakes.surface import DISCORD_LIKE, SLACK_LIKE, SLACK_STREAM_LIKE, FakeLedger, FakePlatform, FakeSurface
 

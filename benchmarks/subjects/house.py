@@ -25,13 +25,13 @@ from bot import mapping
 from bot.app import App, build
 from bot.config import Config
 from bot.settings import Settings
+from core.delivery.draft import Draft
 from core.domain.events import Event, Send, TextDelta
 from core.domain.incoming import ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import ChatRequest, Text, Turn
 from core.domain.runs import ReplyCapability
 from core.inbox.inbox import InboxLimits
 from core.ports.platform import AdapterHealth, Commands, Intake, Shown, SurfaceLimits
-from core.streaming.draft import Draft
 from core.wording import notice_line
 
 PLATFORM = "web"

@@ -11,6 +11,8 @@ import structlog
 
 from core import wording
 from core.base.clock import Clock
+from core.delivery.live_reply import LiveReply
+from core.delivery.pacing.pacer import Pacer
 from core.domain.errors import (
     CallMalformed,
     ContextTooLong,
@@ -38,8 +40,6 @@ from core.ports.platform import Adapter, Surface
 from core.ports.storage import InboxStore
 from core.services.chat import Answered, Chat, ReplyFile
 from core.services.prompts import question
-from core.streaming.live_reply import LiveReply
-from core.streaming.pacer import Pacer
 
 log: Any = structlog.get_logger(__name__)
 

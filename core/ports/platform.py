@@ -93,7 +93,7 @@ class Shown:
 class Surface(Protocol):
     """Where one reply becomes visible. Opened by an adapter for one reply; closed by whoever asked for it.
 
-    `core/streaming/live_reply.py` decides what is shown and when, and keeps the ledger of posted pages; a surface only
+    `core/delivery/live_reply.py` decides what is shown and when, and keeps the ledger of posted pages; a surface only
     does it, one call at a time, never retrying what could post twice. Every method raises SurfaceError only.
     """
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.clock import SystemClock
+from core.delivery.pacing.pacer import Pacer
 from core.domain.events import Send, TextDelta
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import Reply, Text, Turn, Usage
@@ -26,7 +27,6 @@ from core.inbox.runner import Answering, AnsweringSettings
 from core.ports.platform import Adapter, AdapterHealth, Commands, Intake, Shown, Surface, SurfaceLimits
 from core.services.chat import Answered, Context
 from core.storage import open_storage
-from core.streaming.pacer import Pacer
 
 RULES = RunRules(lease_s=0.4)
 LIMITS = InboxLimits(look_every_s=0.05, farewell_s=1.0, rules=RULES)

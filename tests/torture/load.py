@@ -23,12 +23,12 @@ from types import CoroutineType
 from typing import Any
 
 from core import wording
+from core.delivery.side_notices import AGAIN_AFTER_S
 from core.domain.errors import QueueFull
 from core.domain.incoming import Incoming
 from core.domain.runs import ReplyCapability
 from core.inbox.inbox import InboxLimits
 from core.ports.platform import Receipt
-from core.remarks import AGAIN_AFTER_S
 from tests.fakes.discord.world import EPOCH_MS
 from tests.torture.chaos import signs_of_life
 from tests.torture.hurry import HurriedLoop, counted_writer

@@ -9,12 +9,12 @@ import pytest
 
 from adapters.discord.render import MAX_UNITS, RULE, render, units
 from core.base.clock import SystemClock
+from core.delivery.live_reply import LiveReply
+from core.delivery.pacing.pacer import Pacer
 from core.domain.events import TextDelta
 from core.domain.requests import ShownRecord
 from core.ports.platform import Surface
 from core.ports.storage import ReplyLedger
-from core.streaming.live_reply import LiveReply
-from core.streaming.pacer import Pacer
 from tests.adapters.discord.conftest import Bot, StartBot, words
 from tests.fakes.discord import FakeDiscord, Fault, Message
 from tests.fakes.surface import FakeLedger

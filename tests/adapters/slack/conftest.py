@@ -13,12 +13,12 @@ from aiohttp import web
 
 from adapters.slack.adapter import SlackAdapter
 from adapters.slack.settings import SlackSettings
+from core.delivery.live_reply import LiveReply
+from core.delivery.pacing.pacer import Pacer
 from core.domain.events import Started, TextDelta
 from core.domain.incoming import Incoming
 from core.domain.requests import ShownRecord
 from core.domain.runs import ReplyCapability
-from core.streaming.live_reply import LiveReply
-from core.streaming.pacer import Pacer
 from tests.fakes.clock import LoopbackTimeLoop, LoopClock
 from tests.fakes.desk import FakeCommands, FakeIntake
 from tests.fakes.slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, FakeSlack

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from core.delivery.pacing.buckets import Bucket
 from core.ports.platform import Rate
-from core.streaming.buckets import Bucket
 
 
 def bucket(capacity: int = 5, per_s: float = 5.0, *, spent: int = 0, at: float = 0.0) -> Bucket:

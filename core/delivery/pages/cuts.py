@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from core.streaming.blocks import Line, is_heading, is_item, is_separator, line_at
-from core.streaming.graphemes import breaks_before
-from core.streaming.tail import Opening, Tail
+from core.delivery.pages.blocks import Line, is_heading, is_item, is_separator, line_at
+from core.delivery.pages.graphemes import breaks_before
+from core.delivery.pages.tail import Opening, Tail
 
 _SENTENCE_END = re.compile(r"(?:[.!?…][\"'”’)\]]*(?=\s)|[。！？])\s*")
 _WORD_END = re.compile(r"\s+(?=\S)")

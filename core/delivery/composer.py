@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.delivery.draft import Draft
+from core.delivery.pages.pages import Page, Pages, split
 from core.ports.platform import Controls, Shown, SurfaceLimits
-from core.streaming.draft import Draft
-from core.streaming.pages import Page, Pages, split
 
 MIN_PAGE_CHARS = 200
 """A page is never made shorter than this, however often the platform finds it too long."""

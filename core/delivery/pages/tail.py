@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from core.streaming.blocks import Line, State, after, is_item, items_around, line_at, scan
-from core.streaming.inline import unclosed
+from core.delivery.pages.blocks import Line, State, after, is_item, items_around, line_at, scan
+from core.delivery.pages.inline import unclosed
 
 Measure = Callable[[str], int]
 

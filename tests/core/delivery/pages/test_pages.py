@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.delivery.pages.graphemes import breaks_before
+from core.delivery.pages.pages import Pages, split
+from core.delivery.pages.tail import Measure
 from core.ports.platform import code_points
-from core.streaming.graphemes import breaks_before
-from core.streaming.pages import Pages, split
-from core.streaming.tail import Measure
 
 
 def utf16(text: str) -> int:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from core.streaming.buckets import Bucket
+from core.delivery.pacing.buckets import Bucket
 
 Kind = Literal["post", "edit"]
 

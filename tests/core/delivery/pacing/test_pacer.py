@@ -9,13 +9,13 @@ from statistics import mean
 import pytest
 
 from benchmarks.best_schedule import best_mean_lag_s
+from core.delivery.live_reply import LiveReply
+from core.delivery.pacing.buckets import Bucket
+from core.delivery.pacing.pacer import Pacer, Slot
+from core.delivery.pacing.schedule import Habit, Lane, Seat
 from core.domain.errors import SurfaceBusy
 from core.domain.events import TextDelta
 from core.ports.platform import Rate, SurfaceLimits
-from core.streaming.buckets import Bucket
-from core.streaming.live_reply import LiveReply
-from core.streaming.pace import Habit, Lane, Seat
-from core.streaming.pacer import Pacer, Slot
 from tests.fakes.clock import LoopClock
 from tests.fakes.surface import DISCORD_LIKE, SLACK_LIKE, FakeLedger, FakePlatform, FakeSurface
 

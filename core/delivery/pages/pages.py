@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.delivery.pages.blocks import Line
+from core.delivery.pages.cuts import cut
+from core.delivery.pages.tail import Measure, Opening, Tail
 from core.ports.platform import code_points
-from core.streaming.blocks import Line
-from core.streaming.cuts import cut
-from core.streaming.tail import Measure, Opening, Tail
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from core.delivery.live_reply import LiveReply
+from core.delivery.pacing.pacer import Pacer
 from core.domain.errors import StaleFence, StorageBusy, StorageFull, SurfaceBusy, SurfaceGone, SurfaceRejected
 from core.domain.events import Notice, Restarted, TextDelta
 from core.ports.platform import Rate, SurfaceLimits
 from core.ports.storage import PostedPage
-from core.streaming.live_reply import LiveReply
-from core.streaming.pacer import Pacer
 from core.wording import STOPPED
 from tests.fakes.clock import LoopClock
 from tests.fakes.surface import DISCORD_LIKE, FakeLedger, FakePlatform, FakeSurface

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from core.base.clock import Clock
 from core.base.waiting import wait_for
+from core.delivery.pacing.buckets import Bucket
+from core.delivery.pacing.schedule import Habit, Kind, Lane, Seat, may_go_at, scarcest, urgency
 from core.domain.errors import SurfaceBusy
 from core.ports.platform import Rate, SurfaceLimits
-from core.streaming.buckets import Bucket
-from core.streaming.pace import Habit, Kind, Lane, Seat, may_go_at, scarcest, urgency
 
 _EARLY_S = 1e-3
 """A write may leave this much before its moment, so that a timer that rings a hair early does not ring twice. A call

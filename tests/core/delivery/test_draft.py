@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from core.delivery.draft import Draft
 from core.domain.events import Event, Notice, Restarted, Started, TextDelta, ToolCallDelta
-from core.streaming.draft import Draft
 
 
 def words(notice: Notice) -> str:

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from core.delivery.side_notices import AGAIN_AFTER_S, MOST_WAITING, Remarks
 from core.domain.errors import SurfaceBusy
-from core.remarks import AGAIN_AFTER_S, MOST_WAITING, Remarks
 from tests.fakes.clock import FakeClock, settle
 
 

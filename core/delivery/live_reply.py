@@ -10,6 +10,10 @@ from typing import Literal
 
 from core.base.clock import Clock
 from core.base.waiting import wait_for
+from core.delivery.composer import Composer, Ending
+from core.delivery.draft import Draft
+from core.delivery.pacing.pacer import Pacer, Slot
+from core.delivery.pacing.schedule import Kind
 from core.domain.errors import (
     StaleFence,
     StorageError,
@@ -23,10 +27,6 @@ from core.domain.events import Event, Restarted, TextDelta
 from core.domain.requests import ShownRecord
 from core.ports.platform import Shown, Surface
 from core.ports.storage import ReplyLedger
-from core.streaming.draft import Draft
-from core.streaming.pace import Kind
-from core.streaming.pacer import Pacer, Slot
-from core.streaming.view import Composer, Ending
 from core.wording import notice_line, sentence_for
 
 FILE_NAME = "answer.md"
