@@ -36,6 +36,12 @@ from bot.settings import Settings, child_environment
 from bot.supervise import Supervisor
 from core.audio_route import audio_route
 from core.base.clock import Clock, SystemClock
+from core.chat.actions import Actions
+from core.chat.approvals import Leave
+from core.chat.commands import DeskCommands
+from core.chat.digest import Digest
+from core.chat.prompts import system_prompt
+from core.chat.service import ChatService
 from core.delivery.pacing.pacer import Pacer
 from core.domain.errors import ProviderError, SettingsError
 from core.domain.incoming import Action, Attachment, ConversationKey, Incoming, UserKey
@@ -60,15 +66,9 @@ from core.ports.gateway import Observer, Provider, SpeechToText
 from core.ports.platform import Adapter, AdapterHealth
 from core.providers import local_speech
 from core.providers.local import LocalProvider
-from core.services.actions import Actions
 from core.services.attachments import AttachmentLimits, Attachments
-from core.services.chat import ChatService
-from core.services.commands import DeskCommands
-from core.services.digest import Digest
 from core.services.extracting import READ_CHARS, Extracting, wanted
 from core.services.extraction import Extraction
-from core.services.leave import Leave
-from core.services.prompts import system_prompt
 from core.services.rows import NAME as ROWS
 from core.services.rows import RowLimits, Rows
 from core.services.rows import wanted as wants_rows

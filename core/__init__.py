@@ -8,7 +8,7 @@
                      |                  a crash; its rows live in storage/
                Answering (inbox/runner.py)   one run, from Incoming to a finished reply
                      |
-               ChatService (services/chat.py)      history + attachments + persona -> ChatRequest (domain/requests.py)
+               ChatService (chat/service.py)      history + attachments + persona -> ChatRequest (domain/requests.py)
                      |
       Observe > Cache > RateGuard > Fallback(Router, Admission) > Retry > Provider      (gateway/stack.py lists the order)
       middleware/  middleware/  middleware/  gateway/fallback.py gateway/router.py gateway/rate_limits.py  gateway/retry.py  providers/

@@ -11,6 +11,8 @@ import structlog
 
 from core import wording
 from core.base.clock import Clock
+from core.chat.prompts import question
+from core.chat.service import Answered, Chat, ReplyFile
 from core.delivery.live_reply import LiveReply
 from core.delivery.pacing.pacer import Pacer
 from core.domain.errors import (
@@ -38,8 +40,6 @@ from core.inbox.scheduler import Stop, Ticket
 from core.ports.gateway import Observer
 from core.ports.platform import Adapter, Surface
 from core.ports.storage import InboxStore
-from core.services.chat import Answered, Chat, ReplyFile
-from core.services.prompts import question
 
 log: Any = structlog.get_logger(__name__)
 

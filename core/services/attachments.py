@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.base.clock import Clock
+from core.chat.digest import Digest, part_request
 from core.domain.errors import (
     NoModelLeft,
     Refused,
@@ -27,7 +28,6 @@ from core.domain.requests import Image, Part, Text, TranscribeRequest, Transcrip
 from core.files.kinds import Kind, sniff
 from core.files.values import Document, Job, Picture, PictureLimits, ReadLimits, Result
 from core.ports.storage import BlobStore
-from core.services.digest import Digest, part_request
 
 Fetch = Callable[[Attachment, Incoming], AsyncGenerator[bytes, None]]
 """The asking adapter's own download; raises SurfaceError, TooLarge or Unfetchable."""
@@ -58,7 +58,7 @@ class AttachmentLimits:
     picture: PictureLimits = PictureLimits()
     text: ReadLimits = ReadLimits(max_chars=60_000)
     digested: ReadLimits = ReadLimits(max_chars=2_000_000)
-    """How much of a document is read where a model may read it in parts (core/services/digest.py)."""
+    """How much of a document is read where a model may read it in parts (core/chat/digest.py)."""
     inline_chars: int = 24_000
     """Of a document that stands in the question whole: 6,000 tokens leave room for an answer in the smallest minute
     there is, 8,000 tokens (facts/groq.md 2). Longer ones are read in parts."""

@@ -12,6 +12,9 @@ from typing import Any
 import msgspec
 
 from core import wording
+from core.chat.digest import split
+from core.chat.quoting import quoted
+from core.chat.service import Answered, Context, ReplyFile
 from core.domain.errors import BadRequest, NoModelLeft, OutputMalformed
 from core.domain.events import Notice, Send, TextDelta
 from core.domain.incoming import WHOLE_THREAD, Incoming
@@ -19,10 +22,7 @@ from core.domain.requests import ExtractRequest, Part, Reply, Text, Turn, Usage
 from core.gateway.tokens import TokenScale
 from core.ports.gateway import AttachmentReader
 from core.ports.platform import MAX_CHOICE_CHARS, MAX_CHOICES
-from core.services.chat import Answered, Context, ReplyFile
-from core.services.digest import split
 from core.services.extraction import Extracted, Extraction
-from core.services.quoting import quoted
 from core.services.schema import Schema, parse_short, rows_of, schema_of
 
 PRESETS: Mapping[str, tuple[str, str]] = {

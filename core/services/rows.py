@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from core.base.clock import Clock
+from core.chat.service import Answered, Context, ReplyFile
 from core.domain.errors import (
     BadRequest,
     ConnectionFailed,
@@ -35,7 +36,6 @@ from core.domain.requests import ChatRequest, Reply, Text, Turn, Usage
 from core.gateway.tokens import TokenScale
 from core.ports.gateway import Handler
 from core.ports.storage import BlobStore, Suspended, SuspensionStore
-from core.services.chat import Answered, Context, ReplyFile
 from core.services.extracting import as_csv
 from core.wording import sentence_for
 

@@ -17,12 +17,12 @@ from typing import Any
 import structlog
 
 from core.base.clock import Clock
+from core.chat.service import ReplyFile
 from core.domain.errors import ProviderError, Refused
 from core.domain.incoming import Incoming
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import Attempt, Reply, RequestRecord, Usage
 from core.ports.gateway import Observer, TextToSpeech
-from core.services.chat import ReplyFile
 from core.services.transcription import AudioGuard
 
 log: Any = structlog.get_logger(__name__)

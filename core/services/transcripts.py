@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.chat.service import Answered, Context, ReplyFile
 from core.domain.errors import BadRequest, Unreadable
 from core.domain.events import Send, Started, TextDelta
 from core.domain.incoming import Attachment, Incoming
 from core.domain.requests import Reply, Text, Transcript, Turn, Usage
 from core.gateway.tokens import estimate_tokens
 from core.services.attachments import everything_attached, request_id_of
-from core.services.chat import Answered, Context, ReplyFile
 
 SHOWN_CHARS = 3_000
 """Of a longer transcript only the beginning is shown, two pages on Discord, and the whole is attached as a file."""

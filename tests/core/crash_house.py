@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.clock import SystemClock
+from core.chat.service import Answered, Context
 from core.delivery.pacing.pacer import Pacer
 from core.domain.events import Send, TextDelta
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
@@ -25,7 +26,6 @@ from core.domain.runs import Claim, ReplyCapability, RunRules, Settlement
 from core.inbox.inbox import Inbox, InboxLimits
 from core.inbox.runner import Answering, AnsweringSettings
 from core.ports.platform import Adapter, AdapterHealth, Commands, Intake, Shown, Surface, SurfaceLimits
-from core.services.chat import Answered, Context
 from core.storage import open_storage
 
 RULES = RunRules(lease_s=0.4)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from core.base.clock import Clock
+from core.chat.service import Answered, Context
 from core.delivery.pacing.pacer import Pacer
 from core.domain.errors import SurfaceError
 from core.domain.events import Notice, Send, TextDelta
@@ -21,7 +22,6 @@ from core.domain.runs import ReplyCapability
 from core.inbox.inbox import Inbox, InboxLimits
 from core.inbox.runner import Answering, AnsweringSettings
 from core.ports.platform import Adapter, AdapterHealth, Commands, Intake, Receipt, Surface
-from core.services.chat import Answered, Context
 from core.storage import Storage, open_storage
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.surface import FakePlatform, FakeSurface

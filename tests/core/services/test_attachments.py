@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from core.chat.digest import Digest
 from core.domain.errors import NoModelLeft, OverLimit, SurfaceBusy, SurfaceGone, TooLarge
 from core.domain.events import Event, Notice, Send
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import ChatRequest, Image, Reply, Text, Turn, Usage
 from core.services.attachments import AttachmentLimits, Attachments
-from core.services.digest import Digest
 from core.services.transcription import Transcription
 from tests.core.files import samples
 from tests.core.services.hearing import USER, DirectReader, FakeSpeech, MemoryCache, audio_model

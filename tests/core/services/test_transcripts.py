@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from core.chat.service import Answered
 from core.domain.errors import BadRequest, Unreadable
 from core.domain.events import Event, TextDelta
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import Segment, Transcript, Usage
-from core.services.chat import Answered
 from core.services.transcripts import FILE_NAME, NO_WORDS, SHOWN_CHARS, Transcripts
 
 ANN = UserKey("slack", "T1", "U1")

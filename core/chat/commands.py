@@ -9,9 +9,9 @@ from typing import Protocol
 
 from core import wording
 from core.base.clock import Clock
+from core.chat.personas import Personas
 from core.domain.incoming import ConversationKey, UserKey
 from core.gateway.registry import Registry
-from core.personas import Personas
 from core.ports.platform import Said
 from core.ports.storage import Archive, Preferences, PreferenceStore, Spent, UsageStore
 

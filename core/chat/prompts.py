@@ -12,8 +12,8 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from core.chat.personas import Persona
 from core.domain.incoming import Action, Incoming
-from core.personas import Persona
 
 _GENERAL = """\
 You are {name}, an assistant that answers people in the chat they already use.

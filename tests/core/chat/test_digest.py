@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.chat.digest import Digest, DigestLimits, split
 from core.domain.errors import NoModelLeft
 from core.domain.events import Event, Notice, Send
 from core.domain.requests import ChatRequest, Reply, Usage
-from core.services.digest import Digest, DigestLimits, split
 from tests.core.services.hearing import USER
 
 SMALL = DigestLimits(part_chars=100, at_once=2, result_chars=150)

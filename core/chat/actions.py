@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from core.chat.service import Answered, Chat, Context
 from core.domain.events import Send
 from core.domain.incoming import Action, Incoming
-from core.services.chat import Answered, Chat, Context
 
 
 class Actions:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from core.chat.actions import Actions
+from core.chat.prompts import question
+from core.chat.service import Answered
 from core.domain.incoming import Action, ConversationKey, Incoming, UserKey
 from core.domain.requests import Reply, Usage
-from core.services.actions import Actions
-from core.services.chat import Answered
-from core.services.prompts import question
 
 ASKED = Incoming("1", "1", UserKey("slack", "T1", "U1"), ConversationKey("slack", "T1", "C1", "1"), "Hello", 0.0)
 

@@ -7,13 +7,13 @@ from types import MappingProxyType
 from typing import Protocol
 
 from core import wording
+from core.chat.service import Answered, Chat, Context
 from core.domain.events import Send, TextDelta
 from core.domain.incoming import Incoming
 from core.domain.requests import ChatRequest, Image, Reply, Text, Turn, Usage
 from core.gateway.tokens import TokenScale
 from core.ports.gateway import AttachmentReader
 from core.ports.storage import History, Suspended, SuspensionStore
-from core.services.chat import Answered, Chat, Context
 
 
 class Resumes(Protocol):

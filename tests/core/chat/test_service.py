@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from core.chat.digest import Digest
+from core.chat.personas import Channel, Persona, Personas
+from core.chat.service import Answered, ChatService, ChatSettings, Overheard
 from core.domain.errors import BadRequest, NoModelLeft
 from core.domain.events import Event, Notice, Send, TextDelta
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.domain.model_spec import Capability
 from core.domain.requests import Attempt, ChatRequest, Image, Part, Reply, Text, Turn, Usage
 from core.gateway.tokens import TokenScale
-from core.personas import Channel, Persona, Personas
 from core.ports.storage import Preferences, StoredTurn
-from core.services.chat import Answered, ChatService, ChatSettings, Overheard
-from core.services.digest import Digest
 from tests.fakes.clock import FakeClock
 
 ANN = UserKey("slack", ":T1", "U1")

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from core import wording
+from core.chat.commands import DeskCommands
+from core.chat.personas import Persona, Personas
 from core.domain.errors import BadRequest, UnknownModel
 from core.domain.requests import Usage
 from core.gateway.registry import load_registry
-from core.personas import Persona, Personas
-from core.services.commands import DeskCommands
 from tests.core.front_desk import ANN, BOB, Desk, conversation, desk
 from tests.fakes.clock import FakeClock
 

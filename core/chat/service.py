@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.base.clock import Clock
+from core.chat.digest import Digest, part_request
+from core.chat.personas import Persona, Personas
+from core.chat.prompts import SHORTER, question, system_prompt
+from core.chat.quoting import authors, label, noted, quoted, transcript
 from core.domain.errors import BadRequest, NoModelLeft, Refused
 from core.domain.events import Notice, Send
 from core.domain.incoming import ConversationKey, Incoming, Quote
 from core.domain.model_spec import Capability
 from core.domain.requests import ChatRequest, Image, Part, Reply, Text, Turn
 from core.gateway.tokens import TokenScale
-from core.personas import Persona, Personas
 from core.ports.gateway import AttachmentReader, Handler
 from core.ports.storage import History, Preferences, PreferenceStore, StoredTurn
-from core.services.digest import Digest, part_request
-from core.services.prompts import SHORTER, question, system_prompt
-from core.services.quoting import authors, label, noted, quoted, transcript
 
 _THREAD = "the thread"
 
@@ -42,7 +42,7 @@ class ChatSettings:
     """Of quoted messages that are to be summarised: they are the question."""
     noted_above_chars: int = 24_000
     """Messages longer than this together are not cut: those that find no room are read in parts, and notes on them
-    stand in their place (core/services/digest.py)."""
+    stand in their place (core/chat/digest.py)."""
     max_question_chars: int = 60_000
 
 
