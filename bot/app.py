@@ -34,7 +34,6 @@ from bot.providers import cloud_providers, speakers
 from bot.reading import fetch_voice, letters_are_read, local_voice
 from bot.settings import Settings, child_environment
 from bot.supervise import Supervisor
-from core.audio_route import audio_route
 from core.base.clock import Clock, SystemClock
 from core.chat.actions import Actions
 from core.chat.approvals import Leave
@@ -73,14 +72,15 @@ from core.services.rows import NAME as ROWS
 from core.services.rows import RowLimits, Rows
 from core.services.rows import wanted as wants_rows
 from core.services.schema_keeper import SchemaKeeper
-from core.services.speaking import Speaking, SpeakingSettings
-from core.services.transcription import Transcription
-from core.services.transcripts import Transcripts
 from core.storage import Storage, open_storage
 from core.tools.builtin import BUILTIN
 from core.tools.loop import ToolLoop
 from core.tools.mcp import McpTools
 from core.tools.toolbox import Services, Toolbox, load_kit
+from core.voice.route import audio_route
+from core.voice.speaking import Speaking, SpeakingSettings
+from core.voice.transcription import Transcription
+from core.voice.transcripts import Transcripts
 
 if TYPE_CHECKING:
     from adapters.slack.adapter import SlackAdapter

@@ -62,7 +62,7 @@ _SETTLE_TRIES = 6
 
 
 class Voice(Protocol):
-    """`core/services/speaking.py`."""
+    """`core/voice/speaking.py`."""
 
     async def clip(self, run_id: str, incoming: Incoming, reply: Reply) -> ReplyFile | None:
         """The answer spoken, None where it cannot be. Raises nothing."""

@@ -27,7 +27,7 @@ _CHUNK_BYTES = 256 * 1024
 
 
 class Listener(Protocol):
-    """core/services/transcription.py. Raises RequestError and NoModelLeft."""
+    """core/voice/transcription.py. Raises RequestError and NoModelLeft."""
 
     async def transcribe(self, request: TranscribeRequest, *, name: str = ...) -> Transcript: ...
 

@@ -12,7 +12,7 @@ from core.chat.digest import Digest, DigestLimits, split
 from core.domain.errors import NoModelLeft
 from core.domain.events import Event, Notice, Send
 from core.domain.requests import ChatRequest, Reply, Usage
-from tests.core.services.hearing import USER
+from tests.core.voice.hearing import USER
 
 SMALL = DigestLimits(part_chars=100, at_once=2, result_chars=150)
 ASK = ChatRequest("r1", USER, (), place="web")

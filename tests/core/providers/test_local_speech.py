@@ -15,11 +15,11 @@ from core.files import sound
 from core.files.values import SoundLimits
 from core.files.workshop import Workshop
 from core.providers.local_speech import NAME, LocalSpeech, local_speech_model
-from core.services.transcription import Transcription, TranscriptionLimits
+from core.voice.transcription import Transcription, TranscriptionLimits
 from tests import models
 from tests.core.files import samples
 from tests.core.files.spoken import CONTAINERS, SENTENCE, spoken, word_error_rate
-from tests.core.services.hearing import USER, DirectReader, MemoryCache
+from tests.core.voice.hearing import USER, DirectReader, MemoryCache
 
 pytestmark = [
     pytest.mark.skipif(not models.whisper_is_here(), reason="the Whisper test weights are not here"),

@@ -13,9 +13,9 @@ from core.domain.events import Event, Notice, Send
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import ChatRequest, Image, Reply, Text, Turn, Usage
 from core.services.attachments import AttachmentLimits, Attachments
-from core.services.transcription import Transcription
+from core.voice.transcription import Transcription
 from tests.core.files import samples
-from tests.core.services.hearing import USER, DirectReader, FakeSpeech, MemoryCache, audio_model
+from tests.core.voice.hearing import USER, DirectReader, FakeSpeech, MemoryCache, audio_model
 from tests.fakes.clock import FakeClock, settle
 
 

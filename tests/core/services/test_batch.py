@@ -14,7 +14,7 @@ from core.domain.errors import BadRequest, LimitReached, NoModelLeft
 from core.domain.events import Send
 from core.domain.requests import ChatRequest, Reply, Text, Turn, Usage
 from core.services.batch import Answers, Batch, BatchLimits, Line, Progress, read_lines
-from tests.core.services.hearing import USER
+from tests.core.voice.hearing import USER
 from tests.fakes.clock import FakeClock
 
 LIMITS = BatchLimits(at_once=4, start_with=2, tries=3)

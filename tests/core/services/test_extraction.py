@@ -12,7 +12,7 @@ from core.domain.model_spec import Capability
 from core.domain.requests import ChatRequest, ExtractRequest, Reply, Text, Turn, Usage
 from core.services.extraction import Extraction
 from core.services.schema import parse_short
-from tests.core.services.hearing import USER
+from tests.core.voice.hearing import USER
 
 SCHEMA = parse_short("name, price:number")
 GOOD = json.dumps({"name": "tea", "price": 2})

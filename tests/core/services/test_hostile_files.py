@@ -19,10 +19,10 @@ from core.domain.requests import Image, Text
 from core.files.values import Job, Picture, PictureLimits
 from core.files.workshop import Workshop
 from core.services.attachments import AttachmentLimits, Attachments
-from core.services.transcription import Transcription
+from core.voice.transcription import Transcription
 from tests.core.files import samples
-from tests.core.services.hearing import USER, FakeSpeech, MemoryCache, audio_model
 from tests.core.services.test_attachments import MemoryBlobs
+from tests.core.voice.hearing import USER, FakeSpeech, MemoryCache, audio_model
 
 SEED = 20261123
 WORST_SECONDS = 20.0

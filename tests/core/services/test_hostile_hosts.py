@@ -17,9 +17,9 @@ from core.domain.incoming import Attachment, ConversationKey, Incoming
 from core.domain.requests import Text
 from core.net.guarded_fetch import FetchPolicy, GuardedFetcher
 from core.services.attachments import AttachmentLimits, Attachments
-from core.services.transcription import Transcription
-from tests.core.services.hearing import USER, DirectReader, MemoryCache
+from core.voice.transcription import Transcription
 from tests.core.services.test_attachments import MemoryBlobs
+from tests.core.voice.hearing import USER, DirectReader, MemoryCache
 from tests.fakes.names import Names
 
 Answer = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]

@@ -11,7 +11,7 @@ from core.domain.errors import BadRequest, NoModelLeft, OutputMalformed
 from core.domain.events import Event, Send, Started, TextDelta
 from core.domain.requests import ChatRequest, OutputFormat, Reply, Text, Tool, Turn, Usage
 from core.services.schema_keeper import SchemaKeeper
-from tests.core.services.hearing import USER
+from tests.core.voice.hearing import USER
 
 SCHEMA = {"type": "object", "properties": {"price": {"type": "number"}}, "required": ["price"]}
 GOOD, BAD = json.dumps({"price": 3}), json.dumps({"price": "three"})

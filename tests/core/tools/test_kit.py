@@ -15,7 +15,7 @@ from core.net.guarded_fetch import Fetched, FetchPolicy
 from core.ports.storage import StoredTurn
 from core.tools.toolbox import Caller, Services, ToolSpec, load_kit
 from tests.core.files import samples
-from tests.core.services.hearing import USER, DirectReader
+from tests.core.voice.hearing import USER, DirectReader
 from tests.fakes.clock import FakeClock
 
 HERE = ConversationKey("slack", "T", "C", "1")

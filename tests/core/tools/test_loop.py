@@ -14,7 +14,7 @@ from core.domain.events import Event, Notice, Restarted, Send, TextDelta, ToolCa
 from core.domain.requests import ChatRequest, Reasoning, Reply, Text, Tool, ToolCall, ToolResult, Turn, Usage
 from core.tools.loop import LoopLimits, ToolLoop
 from core.tools.toolbox import Caller, Toolbox, ToolRules, ToolSpec
-from tests.core.services.hearing import USER
+from tests.core.voice.hearing import USER
 from tests.fakes.clock import FakeClock
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}

@@ -20,7 +20,7 @@ from core.domain.requests import ChatRequest
 from core.tools.loop import _bounded
 from core.tools.mcp import MAX_TOOLS, McpFailed, McpServer, McpTools, _all_tools, _describable
 from core.tools.toolbox import Caller, Toolbox, ToolRules, ToolSpec
-from tests.core.services.hearing import USER
+from tests.core.voice.hearing import USER
 
 TIME = McpServer("time", command=(sys.executable, "-m", "mcp_server_time"))
 ODD = (sys.executable, "-m", "tests.core.tools.odd_mcp_server")

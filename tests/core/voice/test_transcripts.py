@@ -11,7 +11,7 @@ from core.domain.errors import BadRequest, Unreadable
 from core.domain.events import Event, TextDelta
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import Segment, Transcript, Usage
-from core.services.transcripts import FILE_NAME, NO_WORDS, SHOWN_CHARS, Transcripts
+from core.voice.transcripts import FILE_NAME, NO_WORDS, SHOWN_CHARS, Transcripts
 
 ANN = UserKey("slack", "T1", "U1")
 CLIP, PHOTO = (Attachment("file", "", name, 1, name) for name in ("clip.m4a", "photo.jpg"))

@@ -11,7 +11,7 @@ from core.domain.errors import LimitReached, OverLimit
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.domain.model_spec import ModelSpec, Price
 from core.domain.requests import Reply, Usage
-from core.services.speaking import Speaking, aloud, joined, sentences
+from core.voice.speaking import Speaking, aloud, joined, sentences
 from tests.core.files import samples
 from tests.fakes.clock import FakeClock
 

@@ -11,9 +11,9 @@ from core.domain.incoming import UserKey
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import Segment, TranscribeRequest, Transcript, Usage
 from core.files.values import Job, Result, SoundLimits
-from core.services.transcription import Transcription, TranscriptionLimits, join_texts, words
+from core.voice.transcription import Transcription, TranscriptionLimits, join_texts, words
 from tests.core.files import samples
-from tests.core.services.hearing import USER, DirectReader, FakeSpeech, MemoryCache, audio_model
+from tests.core.voice.hearing import USER, DirectReader, FakeSpeech, MemoryCache, audio_model
 from tests.fakes.clock import FakeClock
 
 TURBO, LARGE, BACKUP = audio_model("turbo"), audio_model("large"), audio_model("gpt-transcribe", "openai")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from core.audio_route import audio_route
 from core.domain.errors import BadRequest, UnknownModel
 from core.domain.incoming import UserKey
 from core.domain.requests import TranscribeRequest
 from core.gateway.registry import load_registry
 from core.providers.local_speech import local_speech_model
+from core.voice.route import audio_route
 
 TURBO, LARGE, BACKUP = "whisper-large-v3-turbo", "whisper-large-v3", "gpt-transcribe"
 

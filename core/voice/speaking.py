@@ -23,7 +23,7 @@ from core.domain.incoming import Incoming
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import Attempt, Reply, RequestRecord, Usage
 from core.ports.gateway import Observer, TextToSpeech
-from core.services.transcription import AudioGuard
+from core.voice.transcription import AudioGuard
 
 log: Any = structlog.get_logger(__name__)
 
