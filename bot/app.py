@@ -46,6 +46,12 @@ from core.domain.errors import ProviderError, SettingsError
 from core.domain.incoming import Action, Attachment, ConversationKey, Incoming, UserKey
 from core.domain.model_spec import Capability, ModelSpec
 from core.domain.requests import ChatRequest, Text, Turn
+from core.extraction.extraction import Extraction
+from core.extraction.in_chat import READ_CHARS, Extracting, wanted
+from core.extraction.rows import NAME as ROWS
+from core.extraction.rows import RowLimits, Rows
+from core.extraction.rows import wanted as wants_rows
+from core.extraction.schema_keeper import SchemaKeeper
 from core.files.values import ReadLimits
 from core.files.workshop import Workshop
 from core.gateway.context_window import fit
@@ -66,12 +72,6 @@ from core.ports.platform import Adapter, AdapterHealth
 from core.providers import local_speech
 from core.providers.local import LocalProvider
 from core.services.attachments import AttachmentLimits, Attachments
-from core.services.extracting import READ_CHARS, Extracting, wanted
-from core.services.extraction import Extraction
-from core.services.rows import NAME as ROWS
-from core.services.rows import RowLimits, Rows
-from core.services.rows import wanted as wants_rows
-from core.services.schema_keeper import SchemaKeeper
 from core.storage import Storage, open_storage
 from core.tools.builtin import BUILTIN
 from core.tools.loop import ToolLoop

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from adapters.web.api.parse import chat_request, parse_body
 from bot.workbench import USER
 from core.domain.requests import ChatRequest
-from core.services.batch import Line
-from core.services.batch import Progress as Counts
+from core.extraction.batch import Line
+from core.extraction.batch import Progress as Counts
 
 UNANSWERED = 3
 """Exit status when it was stopped before the last line; run again to go on."""

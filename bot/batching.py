@@ -16,11 +16,11 @@ from bot.workbench import open_workbench
 from core.base.clock import Clock, SystemClock
 from core.domain.errors import BadRequest, ProviderError, RequestError, SettingsError
 from core.domain.requests import Reply
+from core.extraction.batch import Answers, Batch, BatchLimits, Line, read_lines
+from core.extraction.batch import Progress as Counts
+from core.extraction.schema_keeper import SchemaKeeper
 from core.gateway.router import Router
 from core.gateway.tokens import estimate_request
-from core.services.batch import Answers, Batch, BatchLimits, Line, read_lines
-from core.services.batch import Progress as Counts
-from core.services.schema_keeper import SchemaKeeper
 from core.wording import sentence_for
 
 _ANSWER_TOKENS = 400

@@ -294,7 +294,7 @@ def _tool_mistakes(config: Config) -> list[Mistake]:
 def _schema_mistakes(config: Config) -> list[Mistake]:
     if not config.schemas:
         return []
-    from core.services.schema import schema_of  # its validator takes a while to load, and few files need it
+    from core.extraction.schema import schema_of  # its validator takes a while to load, and few files need it
 
     mistakes: list[Mistake] = []
     for name, schema in config.schemas.items():

@@ -17,11 +17,11 @@ from bot.workbench import USER, open_workbench
 from core.base.clock import SystemClock
 from core.domain.errors import BadRequest, SettingsError, TernError, UnknownModel, Unreadable
 from core.domain.requests import ExtractRequest, Text, Turn
+from core.extraction.extraction import Extraction
+from core.extraction.schema import Schema, rows_of, schema_of
 from core.files.kinds import sniff
 from core.files.values import Document, Job, ReadLimits
 from core.files.workshop import Workshop
-from core.services.extraction import Extraction
-from core.services.schema import Schema, rows_of, schema_of
 from core.wording import sentence_for
 
 _AT_ONCE = 8

@@ -12,11 +12,11 @@ from bot.config import Config, LimitsConfig
 from bot.settings import Settings
 from core.chat.personas import Channel, Persona, Personas
 from core.domain.runs import RunRules
+from core.extraction.schema import Schema, schema_of
 from core.gateway.cache import CacheSettings
 from core.gateway.quotas import Ceilings, GuardLimits
 from core.inbox.inbox import InboxLimits
 from core.inbox.runner import AnsweringSettings
-from core.services.schema import Schema, schema_of
 from core.storage.retention import Retention
 from core.tools.loop import LoopLimits
 from core.tools.mcp import McpServer

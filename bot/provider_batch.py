@@ -22,12 +22,12 @@ from bot.workbench import Workbench
 from core.base.clock import Clock
 from core.base.waiting import wait_for
 from core.domain.errors import BadRequest, ModelGone, RequestError, RequestRejected
+from core.extraction.batch import Answers, BatchLimits, Line, failed, read_lines, worded
+from core.extraction.batch import Progress as Counts
 from core.gateway.router import Router
 from core.providers.batches import MAX_BYTES, MAX_LINES, BatchState, GroqBatches
 from core.providers.groq import GroqProvider
 from core.providers.wire import chat_body
-from core.services.batch import Answers, BatchLimits, Line, failed, read_lines, worded
-from core.services.batch import Progress as Counts
 
 POLL_S = 20.0
 

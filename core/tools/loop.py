@@ -288,7 +288,7 @@ def _refused(call: ToolCall, why: str) -> ToolResult:
 
 
 def _wrong(spec: ToolSpec, arguments: Any) -> str:
-    import jsonschema  # only once a model called a tool: see core/services/schema.py
+    import jsonschema  # only once a model called a tool: see core/extraction/schema.py
 
     errors = jsonschema.Draft202012Validator(spec.tool.parameters).iter_errors(arguments)
     return "; ".join(f"{error.json_path}: {error.message[:200]}" for error in list(errors)[:5])

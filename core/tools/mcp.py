@@ -19,7 +19,7 @@ from core.base.clock import Clock
 from core.base.waiting import wait_for
 from core.domain.errors import BadRequest, TernError
 from core.domain.requests import Tool
-from core.services.schema import check
+from core.extraction.schema import check
 from core.tools.toolbox import Caller, Toolbox, ToolSpec
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import pytest
 
 from core.domain.errors import BadRequest
 from core.domain.incoming import Attachment, Incoming
+from core.extraction.rows import parse_table
 from core.ports.platform import Receipt
 from core.ports.storage import ShownTurn
-from core.services.rows import parse_table
 from tests.bot.box import ANN, CHAT, Box, keyed, open_box
 from tests.fakes.llm_api import FakeLlmApi, Say, bad_request
 

@@ -10,8 +10,8 @@ from core.domain.errors import BadRequest, NoModelLeft, OutputMalformed
 from core.domain.events import Send
 from core.domain.model_spec import Capability
 from core.domain.requests import ChatRequest, ExtractRequest, Reply, Text, Turn, Usage
-from core.services.extraction import Extraction
-from core.services.schema import parse_short
+from core.extraction.extraction import Extraction
+from core.extraction.schema import parse_short
 from tests.core.voice.hearing import USER
 
 SCHEMA = parse_short("name, price:number")

@@ -10,7 +10,7 @@ import pytest
 from core.domain.errors import BadRequest, NoModelLeft, OutputMalformed
 from core.domain.events import Event, Send, Started, TextDelta
 from core.domain.requests import ChatRequest, OutputFormat, Reply, Text, Tool, Turn, Usage
-from core.services.schema_keeper import SchemaKeeper
+from core.extraction.schema_keeper import SchemaKeeper
 from tests.core.voice.hearing import USER
 
 SCHEMA = {"type": "object", "properties": {"price": {"type": "number"}}, "required": ["price"]}

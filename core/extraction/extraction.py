@@ -12,9 +12,9 @@ from core.domain.errors import NoModelLeft, OutputMalformed, ProviderError
 from core.domain.events import Event
 from core.domain.model_spec import Capability
 from core.domain.requests import ChatRequest, ExtractRequest, OutputFormat, Text, Turn, Usage
+from core.extraction import schema as schemas
+from core.extraction.schema_keeper import REPAIR
 from core.ports.gateway import Handler
-from core.services import schema as schemas
-from core.services.schema_keeper import REPAIR
 
 
 @dataclass(frozen=True, slots=True)

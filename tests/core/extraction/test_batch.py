@@ -13,7 +13,7 @@ import pytest
 from core.domain.errors import BadRequest, LimitReached, NoModelLeft
 from core.domain.events import Send
 from core.domain.requests import ChatRequest, Reply, Text, Turn, Usage
-from core.services.batch import Answers, Batch, BatchLimits, Line, Progress, read_lines
+from core.extraction.batch import Answers, Batch, BatchLimits, Line, Progress, read_lines
 from tests.core.voice.hearing import USER
 from tests.fakes.clock import FakeClock
 

@@ -19,11 +19,11 @@ from core.domain.errors import BadRequest, NoModelLeft, OutputMalformed
 from core.domain.events import Notice, Send, TextDelta
 from core.domain.incoming import WHOLE_THREAD, Incoming
 from core.domain.requests import ExtractRequest, Part, Reply, Text, Turn, Usage
+from core.extraction.extraction import Extracted, Extraction
+from core.extraction.schema import Schema, parse_short, rows_of, schema_of
 from core.gateway.tokens import TokenScale
 from core.ports.gateway import AttachmentReader
 from core.ports.platform import MAX_CHOICE_CHARS, MAX_CHOICES
-from core.services.extraction import Extracted, Extraction
-from core.services.schema import Schema, parse_short, rows_of, schema_of
 
 PRESETS: Mapping[str, tuple[str, str]] = {
     "to-dos": (

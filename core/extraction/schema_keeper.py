@@ -11,8 +11,8 @@ import msgspec
 from core.domain.errors import NoModelLeft, OutputMalformed
 from core.domain.events import Event, Send, Started, TextDelta
 from core.domain.requests import ChatRequest, Reply, Text, Turn
+from core.extraction import schema as schemas
 from core.ports.gateway import Handler
-from core.services import schema as schemas
 
 REPAIR = "That JSON does not follow the schema. Problems:\n{problems}\n\nAnswer with the corrected JSON object alone."
 

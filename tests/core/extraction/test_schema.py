@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.domain.errors import BadRequest
-from core.services import schema as schemas
+from core.extraction import schema as schemas
 
 
 def kinds(schema: dict[str, Any]) -> dict[str, str]:

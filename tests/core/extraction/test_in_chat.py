@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
-from core.services.extracting import SHOWN_ROWS, as_csv, table, wanted
-from core.services.schema import parse_short
+from core.extraction.in_chat import SHOWN_ROWS, as_csv, table, wanted
+from core.extraction.schema import parse_short
 
 ANN = UserKey("slack", ":T1", "ann")
 QUOTE = Quote("1", "bob", "Bob", "Two lamps at 30 each.")

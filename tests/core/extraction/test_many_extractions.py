@@ -16,9 +16,9 @@ from bot.workbench import USER, open_workbench
 from core.base.clock import SystemClock
 from core.domain.errors import OutputMalformed
 from core.domain.requests import ExtractRequest, Text, Turn
+from core.extraction.extraction import Extraction
+from core.extraction.schema import Schema, parse_short, problems, rows_of
 from core.gateway.registry import load_registry
-from core.services.extraction import Extraction
-from core.services.schema import Schema, parse_short, problems, rows_of
 from tests.fakes.llm_api import KEY, FakeLlmApi, Say
 
 SCHEMAS: tuple[Schema, ...] = (

@@ -33,10 +33,10 @@ from core.domain.events import Event, Notice, Send, TextDelta
 from core.domain.incoming import Attachment, Incoming
 from core.domain.model_spec import Price
 from core.domain.requests import ChatRequest, Reply, Text, Turn, Usage
+from core.extraction.in_chat import as_csv
 from core.gateway.tokens import TokenScale
 from core.ports.gateway import Handler
 from core.ports.storage import BlobStore, Suspended, SuspensionStore
-from core.services.extracting import as_csv
 from core.wording import sentence_for
 
 NAME = "rows"
