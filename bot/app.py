@@ -52,8 +52,9 @@ from core.extraction.rows import NAME as ROWS
 from core.extraction.rows import RowLimits, Rows
 from core.extraction.rows import wanted as wants_rows
 from core.extraction.schema_keeper import SchemaKeeper
+from core.files.attachments import AttachmentLimits, Attachments
+from core.files.sandbox import Workshop
 from core.files.values import ReadLimits
-from core.files.workshop import Workshop
 from core.gateway.context_window import fit
 from core.gateway.fallback import Signals
 from core.gateway.rate_limits import ModelAdmission
@@ -71,7 +72,6 @@ from core.ports.gateway import Observer, Provider, SpeechToText
 from core.ports.platform import Adapter, AdapterHealth
 from core.providers import local_speech
 from core.providers.local import LocalProvider
-from core.services.attachments import AttachmentLimits, Attachments
 from core.storage import Storage, open_storage
 from core.tools.builtin import BUILTIN
 from core.tools.loop import ToolLoop

@@ -20,8 +20,8 @@ from core.domain.requests import ExtractRequest, Text, Turn
 from core.extraction.extraction import Extraction
 from core.extraction.schema import Schema, rows_of, schema_of
 from core.files.kinds import sniff
+from core.files.sandbox import Workshop
 from core.files.values import Document, Job, ReadLimits
-from core.files.workshop import Workshop
 from core.wording import sentence_for
 
 _AT_ONCE = 8

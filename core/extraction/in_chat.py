@@ -39,7 +39,7 @@ PRESETS: Mapping[str, tuple[str, str]] = {
 
 SHOWN_ROWS = 20
 WHOLE_CHARS = 24_000
-"""Of text that is read at once, as documents are (core/services/attachments.py)."""
+"""Of text that is read at once, as documents are (core/files/attachments.py)."""
 PART_CHARS = 20_000
 READ_CHARS = 1_000_000
 """Of one file: fifty parts."""

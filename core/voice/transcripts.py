@@ -11,8 +11,8 @@ from core.domain.errors import BadRequest, Unreadable
 from core.domain.events import Send, Started, TextDelta
 from core.domain.incoming import Attachment, Incoming
 from core.domain.requests import Reply, Text, Transcript, Turn, Usage
+from core.files.attachments import everything_attached, request_id_of
 from core.gateway.tokens import estimate_tokens
-from core.services.attachments import everything_attached, request_id_of
 
 SHOWN_CHARS = 3_000
 """Of a longer transcript only the beginning is shown, two pages on Discord, and the whole is attached as a file."""

@@ -12,8 +12,8 @@ from core.base.clock import SystemClock
 from core.domain.errors import NoModelLeft
 from core.domain.requests import TranscribeRequest
 from core.files import sound
+from core.files.sandbox import Workshop
 from core.files.values import SoundLimits
-from core.files.workshop import Workshop
 from core.providers.local_speech import NAME, LocalSpeech, local_speech_model
 from core.voice.transcription import Transcription, TranscriptionLimits
 from tests import models

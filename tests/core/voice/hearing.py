@@ -8,7 +8,7 @@ from core.domain.errors import ProviderError
 from core.domain.incoming import UserKey
 from core.domain.model_spec import Capability, ModelSpec, Price
 from core.domain.requests import Segment, TranscribeRequest, Transcript, Usage
-from core.files import worker
+from core.files import sandbox_worker as worker
 from core.files.kinds import sniff
 from core.files.values import Job, Result
 

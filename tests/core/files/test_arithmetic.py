@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.domain.errors import Unreadable
-from core.tools.arithmetic import calculate
+from core.files.arithmetic import calculate
 
 
 @pytest.mark.parametrize(

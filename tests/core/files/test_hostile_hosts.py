@@ -15,10 +15,10 @@ from core.domain.errors import SurfaceBusy, Unfetchable
 from core.domain.events import Event, Notice
 from core.domain.incoming import Attachment, ConversationKey, Incoming
 from core.domain.requests import Text
+from core.files.attachments import AttachmentLimits, Attachments
 from core.net.guarded_fetch import FetchPolicy, GuardedFetcher
-from core.services.attachments import AttachmentLimits, Attachments
 from core.voice.transcription import Transcription
-from tests.core.services.test_attachments import MemoryBlobs
+from tests.core.files.test_attachments import MemoryBlobs
 from tests.core.voice.hearing import USER, DirectReader, MemoryCache
 from tests.fakes.names import Names
 

@@ -1,4 +1,4 @@
-"""The child process that opens other people's files. Started by workshop.py as `python -m core.files.worker`.
+"""The child process that opens other people's files. Started by workshop.py as `python -m core.files.sandbox_worker`.
 
 Reads jobs from standard input and writes results to standard output, each a pickle-free MessagePack behind a four-byte
 length. It owns nothing worth stealing: no environment, no keys, no database, and a bound on memory.
@@ -44,7 +44,7 @@ def run(job: Job) -> Result:
 
             return pictures.prepare(job.name, job.content, limits)
         case "letters", PictureLimits() as limits:
-            from core.files import letters
+            from core.files import ocr as letters
 
             return letters.read(job.name, job.content, limits)
         case "sound", SoundLimits() as limits:
@@ -56,7 +56,7 @@ def run(job: Job) -> Result:
 
             return speech.listen(job.name, job.content, limits)
         case "arithmetic", ReadLimits():
-            from core.tools import arithmetic
+            from core.files import arithmetic
 
             return Document(arithmetic.calculate(job.content.decode()), "all", complete=True)
         case ("text" | "pdf" | "docx" | "html") as task, ReadLimits() as limits:

@@ -11,8 +11,8 @@ from typing import Self
 
 from core.base.clock import Clock
 from core.domain.errors import Unreadable
+from core.files.sandbox_worker import pack_job, unpack_result
 from core.files.values import Failure, Job, Result
-from core.files.worker import pack_job, unpack_result
 
 MAX_RESULT_BYTES = 512 * 1024 * 1024
 
@@ -82,7 +82,7 @@ class Workshop:
 
     async def _start(self) -> asyncio.subprocess.Process:
         # -E and an empty environment: the worker must not see keys. -c keeps our own import path.
-        command = f"import sys; sys.path[:] = {sys.path!r}; from core.files.worker import main; main()"
+        command = f"import sys; sys.path[:] = {sys.path!r}; from core.files.sandbox_worker import main; main()"
         self._worker = await asyncio.create_subprocess_exec(
             sys.executable,
             "-E",

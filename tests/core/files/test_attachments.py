@@ -12,7 +12,7 @@ from core.domain.errors import NoModelLeft, OverLimit, SurfaceBusy, SurfaceGone,
 from core.domain.events import Event, Notice, Send
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import ChatRequest, Image, Reply, Text, Turn, Usage
-from core.services.attachments import AttachmentLimits, Attachments
+from core.files.attachments import AttachmentLimits, Attachments
 from core.voice.transcription import Transcription
 from tests.core.files import samples
 from tests.core.voice.hearing import USER, DirectReader, FakeSpeech, MemoryCache, audio_model

@@ -16,12 +16,12 @@ from core.base.clock import SystemClock
 from core.domain.events import Event, Notice
 from core.domain.incoming import Attachment, ConversationKey, Incoming
 from core.domain.requests import Image, Text
+from core.files.attachments import AttachmentLimits, Attachments
+from core.files.sandbox import Workshop
 from core.files.values import Job, Picture, PictureLimits
-from core.files.workshop import Workshop
-from core.services.attachments import AttachmentLimits, Attachments
 from core.voice.transcription import Transcription
 from tests.core.files import samples
-from tests.core.services.test_attachments import MemoryBlobs
+from tests.core.files.test_attachments import MemoryBlobs
 from tests.core.voice.hearing import USER, FakeSpeech, MemoryCache, audio_model
 
 SEED = 20261123

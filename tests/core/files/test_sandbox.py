@@ -8,9 +8,9 @@ import pytest
 
 from core.base.clock import SystemClock
 from core.domain.errors import Unreadable
-from core.files import worker
+from core.files import sandbox_worker as worker
+from core.files.sandbox import Workshop
 from core.files.values import Document, Failure, Job, Picture, PictureLimits, ReadLimits
-from core.files.workshop import Workshop
 from tests.core.files import samples
 
 
