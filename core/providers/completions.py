@@ -12,14 +12,14 @@ from core.domain.events import Notice, Send, Started, TextDelta, ToolCallDelta
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Finish, Reply, ToolCall, Usage
 from core.gateway.tokens import estimate_request, estimate_tokens
+from core.providers.completion import read_whole
 from core.providers.failures import StreamCause, broken, error_for_fault
 from core.providers.http import Caller
 from core.providers.http_client import Body
-from core.providers.silence import Silence
+from core.providers.idle_watchdog import Silence
 from core.providers.stream import Fault, StreamDecoder, WireUsage
 from core.providers.thinking import ThinkFilter
 from core.providers.timeouts import Timeouts
-from core.providers.whole import read_whole
 from core.providers.wire import Flavour, chat_body, streams
 
 

@@ -20,6 +20,7 @@ from core.storage.blobs import PREFIX, SqlBlobs, disown
 from core.storage.cache import forget_answers
 from core.storage.codec import decode_facts, decode_incoming, encode, turn_from
 from core.storage.database import Database
+from core.storage.encryption import Seals
 from core.storage.schema import (
     OF_MESSAGE,
     OF_REPLY,
@@ -39,7 +40,6 @@ from core.storage.schema import (
     usage_days,
     user_of,
 )
-from core.storage.seals import Seals
 from core.storage.sqlite import insert_or_ignore
 from core.storage.usage import forget_spending
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, exists, func, insert, sele
 from core.domain.incoming import Incoming
 from core.domain.runs import Claim, Pending, ReplyCapability, RunAction, RunRules, StopReason, Taken
 from core.storage.codec import decode_incoming, storable
+from core.storage.encryption import Seals
 from core.storage.prepared import Prepared, columns
 from core.storage.schema import (
     capabilities,
@@ -26,7 +27,6 @@ from core.storage.schema import (
     turns,
     who,
 )
-from core.storage.seals import Seals
 from core.storage.sqlite import insert_or_ignore, upsert
 
 

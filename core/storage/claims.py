@@ -33,10 +33,10 @@ from core.domain.errors import StaleFence
 from core.domain.runs import Claim, Duty, Pending, RunRules, Settlement, StopReason
 from core.storage.arrivals import erase_message, wanting
 from core.storage.codec import decode_incoming, encode, turn_columns
+from core.storage.encryption import Seals
 from core.storage.lookups import capability
 from core.storage.prepared import Prepared, columns
 from core.storage.schema import is_open, messages, pages, replies, runs, turns, user_of, who
-from core.storage.seals import Seals
 from core.storage.sqlite import upsert
 
 log: Any = structlog.get_logger(__name__)

@@ -23,7 +23,7 @@ from core.domain.errors import StorageCorrupt, StorageError
 from core.storage import sqlite
 from core.storage.failures import may_outlast_its_cause, translated
 from core.storage.migrating import migrate
-from core.storage.salvage import salvage
+from core.storage.recovery import salvage
 from core.storage.writer import GroupWriter
 
 T = TypeVar("T")

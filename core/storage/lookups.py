@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, exists, func, select
 from core.domain.incoming import ConversationKey, UserKey
 from core.domain.runs import KnownReply, ReplyCapability, StopReason
 from core.ports.storage import PostedPage
+from core.storage.encryption import Seals
 from core.storage.prepared import Prepared
 from core.storage.schema import (
     capabilities,
@@ -23,7 +24,6 @@ from core.storage.schema import (
     tombstones,
     user_of,
 )
-from core.storage.seals import Seals
 
 _CAPABILITY = Prepared(
     select(capabilities.c.sealed, capabilities.c.expires_at).where(capabilities.c.reply_id == bindparam("reply"))

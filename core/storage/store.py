@@ -19,13 +19,13 @@ from core.storage.blobs import BlobQuota, SqlBlobs
 from core.storage.cache import SqlCache
 from core.storage.conversations import SqlConversations
 from core.storage.database import Database
+from core.storage.encryption import Seals, load_key
 from core.storage.failures import translated
 from core.storage.history import SqlHistory
 from core.storage.inbox import SqlInbox
 from core.storage.opening import database_path, open_database
 from core.storage.preferences import SqlNotes, SqlPreferences
 from core.storage.retention import Retention, Sweeper
-from core.storage.seals import Seals, load_key
 from core.storage.suspensions import SqlSuspensions
 from core.storage.usage import SqlUsage
 

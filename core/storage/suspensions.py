@@ -18,8 +18,8 @@ from core.storage import arrivals
 from core.storage.arrivals import Arrival
 from core.storage.codec import encode, turn_columns, turn_from
 from core.storage.database import Database
+from core.storage.encryption import Seals
 from core.storage.schema import audit, runs, suspensions, user_of, who
-from core.storage.seals import Seals
 from core.storage.sqlite import upsert
 
 _at = suspensions.c

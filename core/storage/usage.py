@@ -24,9 +24,9 @@ from core.domain.incoming import UserKey
 from core.domain.requests import Usage
 from core.ports.storage import Spent
 from core.storage.database import Database
+from core.storage.encryption import Seals
 from core.storage.prepared import Prepared, columns
 from core.storage.schema import is_who, usage, usage_days, user_of, who
-from core.storage.seals import Seals
 from core.storage.sqlite import add_up, insert_or_ignore
 
 DAY_S = 86_400

@@ -15,7 +15,7 @@ from core.domain.requests import Usage
 from core.domain.runs import ReplyCapability
 from core.ports.storage import Preferences, Spent
 from core.storage import BlobQuota, Storage, open_storage
-from core.storage.seals import Seals, load_key
+from core.storage.encryption import Seals, load_key
 from tests.core.front_desk import ANN, BOB, message
 from tests.core.storage.rows import accepted
 from tests.fakes.clock import FakeClock

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from core.providers.silence import Silence
+from core.providers.idle_watchdog import Silence
 
 Run = Callable[[Any], Any]
 
