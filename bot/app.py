@@ -22,18 +22,18 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from adapters.web import Readiness, WebAdapter, WebServer, build_web_app
-from bot import mapping
-from bot.config import Config
-from bot.greeting import page_banner
-from bot.housekeeping import announce_sunsets, check_catalogues, learn_local_models
-from bot.limits import keep_limits, recall_limits
-from bot.loading import registry_of, with_lines
-from bot.local_choice import LocalChoice, choice_of
-from bot.local_model import LocalModel, usable_cores, wanted_start
-from bot.providers import cloud_providers, speakers
-from bot.reading import fetch_voice, letters_are_read, local_voice
-from bot.settings import Settings, child_environment
+from bot.config import mapping
+from bot.config.loading import registry_of, with_lines
+from bot.config.settings import Settings, child_environment
+from bot.config.tern_toml import Config
+from bot.duties.housekeeping import announce_sunsets, check_catalogues, learn_local_models
+from bot.duties.limits import keep_limits, recall_limits
+from bot.local.choice import LocalChoice, choice_of
+from bot.local.model import LocalModel, usable_cores, wanted_start
+from bot.startup_report import page_banner
 from bot.supervise import Supervisor
+from bot.wiring.providers import cloud_providers, speakers
+from bot.wiring.reading import fetch_voice, letters_are_read, local_voice
 from core.base.clock import Clock, SystemClock
 from core.chat.actions import Actions
 from core.chat.approvals import Leave

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot import VERSION
-from bot.absent import absent
+from bot.local.absent import absent
 from core.domain.errors import SettingsError, StorageError
 
 if TYPE_CHECKING:
-    from bot.loading import Loaded
+    from bot.config.loading import Loaded
 
 WRONG_USE = 2
 """What argparse exits with; wrong settings are a wrong use as well."""
@@ -83,32 +83,32 @@ def _run(_: argparse.Namespace) -> int:
     with absent("rich"):  # structlog takes it in, and Pygments and attrs with it, for tracebacks that are not ours
         import structlog  # noqa: F401
 
-    from bot.running import run
+    from bot.commands.running import run
 
     return run(_load())
 
 
 def _chat(arguments: argparse.Namespace) -> int:
-    from bot.chatting import chat
+    from bot.commands.chatting import chat
 
     return chat(_load(quiet=True), wish=arguments.model, begin_new=arguments.new)
 
 
 def _doctor(_: argparse.Namespace) -> int:
-    from bot.checkup import checkup
+    from bot.commands.checkup import checkup
 
     return checkup(_load(quiet=True))
 
 
 def _models(_: argparse.Namespace) -> int:
-    from bot.tables import models_table
+    from bot.commands.tables import models_table
 
     print(models_table(_load().registry))
     return 0
 
 
 def _batch(arguments: argparse.Namespace) -> int:
-    from bot.batching import batch
+    from bot.commands.batching import batch
 
     return batch(
         _load(quiet=True),
@@ -121,7 +121,7 @@ def _batch(arguments: argparse.Namespace) -> int:
 
 
 def _extract(arguments: argparse.Namespace) -> int:
-    from bot.extracting import extract
+    from bot.commands.extracting import extract
 
     return extract(_load(quiet=True), arguments.schema, arguments.files, model=arguments.model, rows=arguments.rows)
 
@@ -148,7 +148,7 @@ def _restore(arguments: argparse.Namespace) -> int:
 
 
 def _local_model(_: argparse.Namespace) -> int:
-    from bot import local_server
+    from bot.local import server as local_server
 
     return local_server.main()
 
@@ -158,9 +158,9 @@ def _load(*, quiet: bool = False) -> Loaded:
 
     *quiet*: only warnings are logged, where a person reads other things on the screen.
     """
-    from bot.loading import load
+    from bot.config.loading import load
+    from bot.config.settings import environment, near_misses
     from bot.logs import configure
-    from bot.settings import environment, near_misses
 
     environ = environment()
     loaded = load(environ)

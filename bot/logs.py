@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from bot.settings import LogFormat, LogLevel
+from bot.config.settings import LogFormat, LogLevel
 
 HIDDEN = "[secret]"
 

@@ -15,7 +15,7 @@ from importlinter import configuration
 from importlinter.application.use_cases import lint_imports
 
 import core
-from bot.settings import NAMES
+from bot.config.settings import NAMES
 from core.gateway.registry import load_registry
 
 ROOT = Path(__file__).parent.parent
@@ -53,8 +53,8 @@ def test_import_rules_hold() -> None:
 
 
 def test_environment_is_read_in_one_place() -> None:
-    """os.environ and os.getenv appear in bot/settings.py only."""
-    assert users_of({"os.environ", "os.getenv"}, allowed={"bot/settings.py"}) == []
+    """os.environ and os.getenv appear in bot/config/settings.py only."""
+    assert users_of({"os.environ", "os.getenv"}, allowed={"bot/config/settings.py"}) == []
 
 
 def test_time_comes_through_the_clock() -> None:
@@ -102,7 +102,7 @@ def test_env_example_lists_exactly_our_settings() -> None:
 
 def test_env_example_is_a_working_env_file() -> None:
     """Copied as it is, it changes nothing."""
-    from bot.settings import Settings, parse_dotenv
+    from bot.config.settings import Settings, parse_dotenv
 
     assert Settings.from_env(parse_dotenv((ROOT / ".env.example").read_text())) == Settings()
 
@@ -142,7 +142,7 @@ def test_documents_name_models_that_exist() -> None:
 
 def test_example_configs_in_the_readme_are_valid() -> None:
     """Every piece of tern.toml that the README shows is accepted as it stands."""
-    from bot.config import Config
+    from bot.config.tern_toml import Config
 
     examples = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 

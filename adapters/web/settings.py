@@ -1,4 +1,4 @@
-"""What an operator may set about the page and the API; bot/settings.py maps the environment onto it."""
+"""What an operator may set about the page and the API; bot/config/settings.py maps the environment onto it."""
 
 from __future__ import annotations
 

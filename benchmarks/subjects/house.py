@@ -21,10 +21,10 @@ from benchmarks.bench import NO_LIMITS
 from benchmarks.figures import percentile
 from benchmarks.meter import TOKEN_CHARS, Meter, streaming
 from benchmarks.remote import obey, rhythm, run_on
-from bot import mapping
 from bot.app import App, build
-from bot.config import Config
-from bot.settings import Settings
+from bot.config import mapping
+from bot.config.settings import Settings
+from bot.config.tern_toml import Config
 from core.delivery.draft import Draft
 from core.domain.events import Event, Send, TextDelta
 from core.domain.incoming import ConversationKey, Incoming, Quote, UserKey
@@ -392,7 +392,7 @@ async def opened(port: int, folder: Path, *, running: bool) -> Any:
                 await asyncio.sleep(0.01)
         house = House(app, screen, folder)
         await house._answer(rhythm(4, 1, 0, 0), _nowhere)  # connections and imports
-        gc.freeze()  # as bot/running.py
+        gc.freeze()  # as bot/commands/running.py
         yield house
 
 

@@ -132,7 +132,7 @@ class ModelAdmission:
     The published limits are the free plan's. Until a provider's header has shown which plan it is, they make requests
     wait but never refuse one for good; a header with another figure drops those that no header shows.
 
-    A restart forgets it; whoever wants it kept stores `kept()` and hands it to `recall` (bot/limits.py does).
+    A restart forgets it; whoever wants it kept stores `kept()` and hands it to `recall` (bot/duties/limits.py does).
 
     Weakness: other processes with the same key are noticed by the next header only.
     """

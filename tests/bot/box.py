@@ -13,8 +13,8 @@ import aiohttp
 import httpx  # noqa: F401 (whole, before a house loads groq in a thread: openai's client stumbles over half of it)
 
 from bot.app import App, build
-from bot.config import Config
-from bot.settings import Settings
+from bot.config.settings import Settings
+from bot.config.tern_toml import Config
 from core.domain.incoming import Attachment, ConversationKey, Incoming, UserKey
 from core.ports.platform import Receipt
 from core.ports.storage import ShownTurn

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 
 from bot.app import build
-from bot.config import Config
-from bot.settings import Settings
+from bot.config.settings import Settings
+from bot.config.tern_toml import Config
 from core.domain.errors import SettingsError
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 from tests.bot.box import CHAT, keyed, models_asked, open_box, until

@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from bot.cli import main
-from bot.settings import NAMES
+from bot.config.settings import NAMES
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -162,7 +162,7 @@ def test_run_opens_and_closes_on_sigterm(process: Callable[..., subprocess.Popen
     assert re.search(r"http://127\.0\.0\.1:\d+", first)
     assert bot.returncode == 0
     assert "Traceback" not in rest
-    assert rest.rstrip().splitlines()[-1].endswith("closed [bot.running]")
+    assert rest.rstrip().splitlines()[-1].endswith("closed [bot.commands.running]")
 
 
 def test_chat_answers_a_pipe(process: Callable[..., subprocess.Popen[str]]) -> None:

@@ -14,8 +14,8 @@ from typing import Any, TextIO
 
 from bot import logs
 from bot.app import App, build
-from bot.config import Config
-from bot.settings import Settings
+from bot.config.settings import Settings
+from bot.config.tern_toml import Config
 from tests.fakes.discord import FakeDiscord, Limits
 from tests.fakes.discord.world import Snowflakes
 from tests.fakes.llm_api import KEY, FakeLlmApi

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bot.app import App, build
-from bot.config import Config
-from bot.settings import Settings
+from bot.config.settings import Settings
+from bot.config.tern_toml import Config
 from core import wording
 from tests.fakes.discord import Channel, FakeDiscord, Message, Person, until
 from tests.fakes.llm_api import KEY, FakeLlmApi, Heard, Say

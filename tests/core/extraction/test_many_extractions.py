@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from bot.config import Config
-from bot.loading import Loaded
-from bot.settings import Settings
-from bot.workbench import USER, open_workbench
+from bot.commands.workbench import USER, open_workbench
+from bot.config.loading import Loaded
+from bot.config.settings import Settings
+from bot.config.tern_toml import Config
 from core.base.clock import SystemClock
 from core.domain.errors import OutputMalformed
 from core.domain.requests import ExtractRequest, Text, Turn

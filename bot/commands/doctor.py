@@ -1,0 +1,223 @@
+"""`python -m bot doctor`: looks at everything that can be wrong from outside and says what to do.
+
+A check is an async function that returns findings and never raises; each part brings its own, and `examine` runs them
+side by side. Nothing is changed by looking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bot.config import mapping
+from bot.config.loading import Loaded
+from bot.config.settings import MIN_SECRET_CHARS, Settings
+from bot.config.tern_toml import Config
+from bot.local import server as local_server
+from bot.local.choice import choice_of
+from bot.startup_report import GROQ_KEYS_URL, model_warnings, sunset_warnings
+from core.base.clock import Clock
+from core.domain.errors import ConnectionFailed, KeyRejected, ProviderError
+from core.ports.gateway import Catalogue
+from core.tools.mcp import McpFailed, offered_tools
+
+Level = Literal["ok", "warn", "bad"]
+
+MIN_FREE_BYTES = 500 * 2**20
+"""Below this the disk is called nearly full: the database, its log and a backup each need room."""
+
+CHECK_WITHIN_S = 20.0
+
+KEY_PAGES = {"groq": GROQ_KEYS_URL, "openai": "https://platform.openai.com/api-keys"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    level: Level
+    subject: str
+    text: str
+    advice: str = ""
+    """What to do about it; empty when nothing."""
+
+
+Check = Callable[[], Awaitable[Sequence[Finding]]]
+
+
+async def examine(checks: Sequence[Check]) -> list[Finding]:
+    """Run every check side by side; a check that breaks or hangs is itself a finding."""
+
+    async def one(check: Check) -> Sequence[Finding]:
+        name = getattr(check, "__name__", "check").strip("_").replace("_", " ")
+        try:
+            async with asyncio.timeout(CHECK_WITHIN_S):
+                return await check()
+        except TimeoutError:
+            return [
+                Finding("bad", name, f"no answer within {CHECK_WITHIN_S:.0f} s", "check the network and HTTPS_PROXY")
+            ]
+        except Exception as error:  # noqa: BLE001 - a doctor that crashes helps nobody
+            return [Finding("bad", name, f"could not be checked: {type(error).__name__}: {error}")]
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(check)) for check in checks]
+    return [finding for task in tasks for finding in task.result()]
+
+
+def standard_checks(
+    loaded: Loaded, catalogues: Mapping[str, Catalogue], *, database: Path, clock: Clock
+) -> list[Check]:
+    """The checks that need no platform: keys and model ids, local model, database, disk, exposure."""
+    settings = loaded.settings
+
+    async def models() -> list[Finding]:
+        warnings = [*model_warnings(loaded.config, loaded.registry), *sunset_warnings(loaded.registry, clock.now())]
+        return [Finding("warn", "models", text, "change the id in tern.toml") for text in warnings]
+
+    async def local_model() -> list[Finding]:
+        return [check_local_model(settings)]
+
+    async def disk() -> list[Finding]:
+        return check_disk(settings.data_dir)
+
+    async def database_file() -> list[Finding]:
+        return [check_database(database)]
+
+    async def exposure() -> list[Finding]:
+        return check_exposure(settings)
+
+    async def mcp_servers() -> list[Finding]:
+        return await check_mcp_servers(loaded.config)
+
+    keys = [_check_of_key(name, catalogue, loaded) for name, catalogue in catalogues.items()]
+    missing = [] if settings.has_model_key else [_no_key]
+    return [*keys, *missing, models, local_model, mcp_servers, database_file, disk, exposure]
+
+
+async def check_mcp_servers(config: Config) -> list[Finding]:
+    """Start each server of `[mcp.servers]` and count its tools."""
+    findings = []
+    for server in mapping.mcp_servers(config):
+        subject = f"mcp {server.name}"
+        try:
+            async with asyncio.timeout(_MCP_S):
+                offered = await offered_tools(server)
+        except TimeoutError:
+            findings.append(Finding("bad", subject, f"it did not answer within {_MCP_S:.0f} s", _MCP_ADVICE))
+        except McpFailed as error:
+            findings.append(Finding("bad", subject, str(error), _MCP_ADVICE))
+        else:
+            missing = sorted((server.tools or server.reads_only | server.acts) - set(offered))
+            advice = f"it has no {', '.join(missing)}; it has {', '.join(offered)}" if missing else ""
+            findings.append(Finding("warn" if missing else "ok", subject, f"it offers {len(offered)} tools", advice))
+    return findings
+
+
+_MCP_S = 15.0
+_MCP_ADVICE = "try its command or url from [mcp.servers] in tern.toml by hand"
+
+
+async def _no_key() -> list[Finding]:
+    advice = f"get a free key at {GROQ_KEYS_URL} and set GROQ_API_KEY"
+    return [Finding("warn", "keys", "neither GROQ_API_KEY nor OPENAI_API_KEY is set", advice)]
+
+
+def _check_of_key(provider: str, catalogue: Catalogue, loaded: Loaded) -> Check:
+    variable = f"{provider.upper()}_API_KEY"
+
+    async def key() -> list[Finding]:
+        try:
+            listed = {model.id for model in await catalogue.models() if model.active is not False}
+        except KeyRejected:
+            return [Finding("bad", variable, "was rejected", f"make a new key at {KEY_PAGES.get(provider, provider)}")]
+        except ConnectionFailed as error:
+            return [Finding("bad", provider, f"cannot be reached: {error.detail}", "check the network and HTTPS_PROXY")]
+        except ProviderError as error:
+            return [Finding("warn", provider, f"did not list its models: {error}", "try again in a minute")]
+        ours = [model.id for model in loaded.registry.all() if model.provider == provider]
+        gone = [model_id for model_id in ours if model_id not in listed]
+        findings = [Finding("ok", variable, f"works; {provider} lists {len(listed)} models")]
+        findings += [
+            Finding("warn", provider, f"{model_id} is not in its list", "it is left out until it is listed again")
+            for model_id in gone
+        ]
+        return findings
+
+    key.__name__ = variable
+    return key
+
+
+def check_local_model(settings: Settings) -> Finding:
+    if settings.local_model == "off":
+        return Finding("ok", "local", "switched off by LOCAL_MODEL=off")
+    if settings.local_model.startswith(("http://", "https://")):
+        return Finding("ok", "local", f"LOCAL_MODEL is a server: {choice_of(settings.local_model).base_url}")
+    try:
+        return Finding("ok", "local", f"model file {local_server.find_model(settings.local_model).name}")
+    except OSError as error:
+        return Finding("warn" if settings.has_model_key else "bad", "local", str(error), "run `make setup`")
+
+
+def check_disk(data_dir: Path) -> list[Finding]:
+    """Whether *data_dir* can be written and has room."""
+    existing = next(folder for folder in (data_dir.absolute(), *data_dir.absolute().parents) if folder.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return [Finding("bad", "disk", f"{existing} cannot be written", "give Tern's user the folder, or set DATA_DIR")]
+    free = shutil.disk_usage(existing).free
+    if free < MIN_FREE_BYTES:
+        return [Finding("bad", "disk", f"only {free // 2**20} MB are free in {existing}", "make room")]
+    return [Finding("ok", "disk", f"{free / 2**30:.1f} GB free in {existing}")]
+
+
+def check_database(path: Path) -> Finding:
+    """Whether the database file is there and sound, without changing or locking it."""
+    import sqlite3
+
+    if not path.exists():
+        return Finding("ok", "database", f"{path} will be made on the first start")
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5.0)
+        try:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        return Finding("bad", "database", f"{path}: {error}", "restore a backup: python -m bot restore PATH")
+    if verdict != "ok":
+        return Finding(
+            "bad", "database", f"{path} is damaged: {verdict}", "restore a backup: python -m bot restore PATH"
+        )
+    return Finding("ok", "database", f"{path}, {path.stat().st_size / 2**20:.1f} MB")
+
+
+def check_exposure(settings: Settings) -> list[Finding]:
+    """Whether strangers could reach, or guess their way to, the page."""
+    if settings.loopback_only:
+        return [Finding("ok", "page", f"only this machine reaches it (HOST={settings.host})")]
+    if not settings.api_keys:
+        return [
+            Finding("warn", "page", f"is off: HOST={settings.host} is public and API_KEYS is not set", "set API_KEYS")
+        ]
+    short = sum(len(key) < MIN_SECRET_CHARS for key in settings.api_keys)
+    if short:
+        advice = f"use at least {MIN_SECRET_CHARS} random characters"
+        return [Finding("warn", "page", f"{short} of {len(settings.api_keys)} API_KEYS can be guessed", advice)]
+    return [Finding("ok", "page", f"open to holders of {len(settings.api_keys)} keys")]
+
+
+def report(findings: Sequence[Finding]) -> str:
+    """One line for each finding, advice below it, and what it comes to."""
+    signs = {"ok": "ok  ", "warn": "warn", "bad": "BAD "}
+    lines = []
+    for finding in findings:
+        lines.append(f"{signs[finding.level]}  {finding.subject}: {finding.text}")
+        if finding.advice:
+            lines.append(f"      -> {finding.advice}")
+    bad = sum(finding.level == "bad" for finding in findings)
+    warned = sum(finding.level == "warn" for finding in findings)
+    lines.append(f"{bad} to mend, {warned} to know." if bad or warned else "All well.")
+    return "\n".join(lines)

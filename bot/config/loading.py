@@ -1,0 +1,74 @@
+"""Reads settings and tern.toml together, so that one start-up message names everything that is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.config.settings import Settings, config_file
+from bot.config.tern_toml import Config
+from bot.config.toml_lines import line_of, lines_of
+from core.domain.errors import SettingsError
+from core.gateway.registry import Registry, load_registry
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    settings: Settings
+    config: Config
+    registry: Registry
+
+
+def load(environ: Mapping[str, str]) -> Loaded:
+    """Read everything an operator says.
+
+    Raises:
+        SettingsError: With the problems of the environment and of tern.toml, all of them.
+    """
+    problems: list[str] = []
+    settings, config, registry = Settings(), Config(), None
+    try:
+        settings = Settings.from_env(environ)
+    except SettingsError as error:
+        problems += error.problems
+    path = _config_path(environ)
+    try:
+        config = Config.load(path)
+        registry = registry_of(config, path)
+    except SettingsError as error:
+        problems += error.problems
+    if problems or registry is None:
+        raise SettingsError(problems)
+    return Loaded(settings, config, registry)
+
+
+def _config_path(environ: Mapping[str, str]) -> Path:
+    """Where tern.toml is, also while other settings are wrong; the usual place where TERN_CONFIG is itself."""
+    named = environ.get("TERN_CONFIG", "").strip()
+    try:
+        return Path(config_file(named)) if named else Settings().tern_config
+    except ValueError:
+        return Settings().tern_config
+
+
+def registry_of(config: Config, path: Path) -> Registry:
+    """The models with tern.toml's `[models]` laid over them. Raises SettingsError with the lines of *path*."""
+    try:
+        return load_registry(config.models)
+    except SettingsError as error:
+        raise with_lines(error, path) from error
+
+
+def with_lines(error: SettingsError, path: Path) -> SettingsError:
+    """The registry knows what is wrong with an entry but not where it stands; add that."""
+    lines = lines_of(path.read_text(encoding="utf-8-sig")) if path.is_file() else {}
+    problems = []
+    for problem in error.problems:
+        named = re.match(r'models\."(?P<id>[^"]+)": ', problem)
+        key = re.search(r"at `\$\.(\w+)|unknown field (\w+)", problem)
+        keys = tuple(found for found in (key.groups() if key else ()) if found)
+        line = line_of(("models", named["id"], *keys), lines) if named else None
+        problems.append(f"{path}, line {line}: {problem}" if line else f"{path}: {problem}")
+    return SettingsError(problems)
