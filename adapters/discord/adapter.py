@@ -10,17 +10,17 @@ from typing import Any
 
 from adapters.discord import commands, context, files
 from adapters.discord.buckets import Buckets
-from adapters.discord.calls import Calls
 from adapters.discord.client import Client, point_at
 from adapters.discord.connection import Connection
+from adapters.discord.connection_health import Life
 from adapters.discord.controls import Control
-from adapters.discord.desk import Desk
 from adapters.discord.failures import fatal
 from adapters.discord.interaction_surface import TOKEN_S, InteractionSurface
-from adapters.discord.life import Life
+from adapters.discord.interactions import Desk
 from adapters.discord.message import snowflake_time
 from adapters.discord.messages import Messages
 from adapters.discord.parse import PLATFORM
+from adapters.discord.rest_calls import Calls
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import NO_PINGS, ChannelSurface
 from core import wording

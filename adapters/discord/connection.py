@@ -6,9 +6,9 @@ import asyncio
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from adapters.discord.calls import Calls
 from adapters.discord.client import Client
 from adapters.discord.failures import TokenGone
+from adapters.discord.rest_calls import Calls
 from core.base.clock import Clock
 from core.domain.errors import SurfaceBusy
 

@@ -11,12 +11,12 @@ import discord
 
 from adapters.discord import buckets
 from adapters.discord.buckets import Kind
-from adapters.discord.calls import Call
 from adapters.discord.connection import Connection
 from adapters.discord.controls import Buttons, buttons
 from adapters.discord.failures import Forbidden, ReplyRefused, ThreadArchived, surface_error
 from adapters.discord.message import DiscordMessage, read
 from adapters.discord.render import PAGE_UNITS, clip, measure, message_text, render
+from adapters.discord.rest_calls import Call
 from adapters.discord.settings import DiscordSettings
 from core.domain.errors import SurfaceError, SurfaceGone, SurfaceRejected
 from core.domain.incoming import Incoming

@@ -16,21 +16,21 @@ from slack_bolt.response import BoltResponse
 
 from adapters.slack.backfill import backfill
 from adapters.slack.context import read_context
-from adapters.slack.desk import Desk
-from adapters.slack.door import Door
+from adapters.slack.dispatcher import Door
+from adapters.slack.ephemeral import WhisperSurface
+from adapters.slack.events import Me
 from adapters.slack.failures import AUTH, Foreign, code_of, translate
 from adapters.slack.files import Files
-from adapters.slack.owed import Body, Owed
-from adapters.slack.people import People
-from adapters.slack.place import place_of
+from adapters.slack.handlers import Desk
+from adapters.slack.redelivery import Body, Owed
 from adapters.slack.render import heading
-from adapters.slack.seen import Me
 from adapters.slack.settings import SlackSettings
 from adapters.slack.socket_mode import Socket
 from adapters.slack.stream import StreamedSurface, Streaming
 from adapters.slack.surface import EditedSurface
+from adapters.slack.target import place_of
+from adapters.slack.users import People
 from adapters.slack.web_api import WebApi
-from adapters.slack.whisper import WhisperSurface
 from core.base.clock import Clock
 from core.delivery.side_notices import Remarks
 from core.domain.errors import SettingsError, StorageError, SurfaceBusy, SurfaceGone

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from adapters.slack.people import Person, is_external
-from adapters.slack.seen import Me
+from adapters.slack.events import Me
 from adapters.slack.settings import SlackSettings
+from adapters.slack.users import Person, is_external
 
 
 def needs_person(settings: SlackSettings) -> bool:

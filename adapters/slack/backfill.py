@@ -9,10 +9,10 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from adapters.slack.desk import Desk
+from adapters.slack.events import Asked
+from adapters.slack.handlers import Desk
 from adapters.slack.parse import message_seen
-from adapters.slack.place import is_ts
-from adapters.slack.seen import Asked
+from adapters.slack.target import is_ts
 from core.domain.errors import SurfaceError
 
 logger = logging.getLogger(__name__)

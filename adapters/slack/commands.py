@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from adapters.slack.desk import Desk
+from adapters.slack.ephemeral import send_directly
+from adapters.slack.events import CommandGiven, Secret, ShortcutUsed
 from adapters.slack.failures import Foreign
+from adapters.slack.handlers import Desk
 from adapters.slack.home import about_me_buttons
 from adapters.slack.interactions import MessageLink, message_link
 from adapters.slack.message import attachments_of, quote_of
-from adapters.slack.seen import CommandGiven, Secret, ShortcutUsed
-from adapters.slack.whisper import send_directly
 from core.domain.errors import BadRequest, NotAllowed, RequestError, StorageError, TernError
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.ports.platform import Said

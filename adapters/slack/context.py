@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adapters.slack.events import Me
 from adapters.slack.message import quotes_of
-from adapters.slack.people import People, mentioned, name_quotes
-from adapters.slack.place import is_ts
-from adapters.slack.seen import Me
+from adapters.slack.target import is_ts
+from adapters.slack.users import People, mentioned, name_quotes
 from adapters.slack.web_api import WebApi
 from core.domain.errors import SurfaceError
 from core.domain.incoming import Incoming, Quote

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from adapters.slack.desk import Desk
+from adapters.slack.ephemeral import send_directly
+from adapters.slack.events import AboutMe, Chosen, Pressed, StopPressed
+from adapters.slack.handlers import Desk
 from adapters.slack.home import HomeFacts, home_view
-from adapters.slack.seen import AboutMe, Chosen, Pressed, StopPressed
-from adapters.slack.whisper import send_directly
 from core.domain.errors import NotAllowed, RequestError, StorageError, SurfaceError
 from core.ports.platform import Rate
 from core.wording import sentence_for

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adapters.slack.ids import CHOOSE_MODEL, CHOOSE_PERSONA, COMMAND, EXPORT_ME, FORGET_ME
 from adapters.slack.render import escape, to_mrkdwn
-from adapters.slack.vocabulary import CHOOSE_MODEL, CHOOSE_PERSONA, COMMAND, EXPORT_ME, FORGET_ME
 
 Block = dict[str, Any]
 _MAX_OPTIONS = 100

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.slack.message import attachments_of, is_own, quote_of
-from adapters.slack.mrkdwn import to_markdown
-from adapters.slack.seen import (
+from adapters.slack.events import (
     AboutMe,
     Chosen,
     CommandGiven,
@@ -21,7 +19,7 @@ from adapters.slack.seen import (
     Seen,
     ShortcutUsed,
 )
-from adapters.slack.vocabulary import (
+from adapters.slack.ids import (
     CHOOSE_MODEL,
     CHOOSE_PERSONA,
     CONTROLS,
@@ -33,6 +31,8 @@ from adapters.slack.vocabulary import (
     SHORTCUTS,
     SUBCOMMANDS,
 )
+from adapters.slack.message import attachments_of, is_own, quote_of
+from adapters.slack.mrkdwn import to_markdown
 from core.domain.incoming import WHOLE_THREAD, ConversationKey, Incoming, UserKey
 
 Payload = Mapping[str, Any]

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
+from adapters.slack.events import Me
 from adapters.slack.mrkdwn import blocks_to_markdown, tables_of, to_markdown
-from adapters.slack.seen import Me
 from core.domain.incoming import Attachment, AttachmentKind, Quote
 
 SYSTEM_USERS = frozenset({"USLACKBOT", "USLACK"})

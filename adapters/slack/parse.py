@@ -7,6 +7,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from adapters.slack.events import (
+    Asked,
+    Deleted,
+    Edited,
+    HomeOpened,
+    Ignored,
+    Me,
+    MessagesOpened,
+    Removed,
+    Seen,
+    StopPressed,
+)
 from adapters.slack.interactions import parse_command, parse_interaction
 from adapters.slack.message import (
     SYSTEM_USERS,
@@ -18,18 +30,6 @@ from adapters.slack.message import (
     mentions,
     shared_messages,
     text_of,
-)
-from adapters.slack.seen import (
-    Asked,
-    Deleted,
-    Edited,
-    HomeOpened,
-    Ignored,
-    Me,
-    MessagesOpened,
-    Removed,
-    Seen,
-    StopPressed,
 )
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from adapters.slack.disarm import disarm
-from adapters.slack.vocabulary import CONTROLS, EXTRACT, FEEDBACK
+from adapters.slack.ids import CONTROLS, EXTRACT, FEEDBACK
+from adapters.slack.mention_guard import disarm
 from core.ports.platform import Controls, Shown
 
 Block = dict[str, Any]

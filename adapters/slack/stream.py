@@ -14,12 +14,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adapters.slack.disarm import disarm, held_back
 from adapters.slack.failures import code_behind
-from adapters.slack.place import Place
+from adapters.slack.ids import METADATA_EVENT
+from adapters.slack.mention_guard import disarm, held_back
 from adapters.slack.render import MAX_STREAM_BYTES, around, stream_length
 from adapters.slack.surface import EditedSurface, post_rate, update_rate
-from adapters.slack.vocabulary import METADATA_EVENT
+from adapters.slack.target import Place
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
 from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected

@@ -6,9 +6,9 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
-from adapters.slack.place import Place
+from adapters.slack.ids import METADATA_EVENT
 from adapters.slack.render import MAX_PAGE_CHARS, blocks, fallback_text, page_length, plainer
-from adapters.slack.vocabulary import METADATA_EVENT
+from adapters.slack.target import Place
 from adapters.slack.web_api import WebApi
 from core.domain.errors import SurfaceBusy, SurfaceGone, SurfaceRejected
 from core.ports.platform import Rate, Shown, SurfaceLimits

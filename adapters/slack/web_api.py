@@ -16,10 +16,10 @@ from slack_sdk.http_retry.builtin_async_handlers import (
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from adapters.slack.events import Me
 from adapters.slack.failures import AUTH, Foreign, code_of, is_rate_limit, retry_after_s, translate
-from adapters.slack.seen import Me
+from adapters.slack.ids import SCOPES
 from adapters.slack.settings import SlackSettings
-from adapters.slack.vocabulary import SCOPES
 from core.base.clock import Clock
 from core.domain.errors import SurfaceBusy, SurfaceError
 from core.ports.platform import Rate, SurfaceObserver

@@ -17,12 +17,12 @@ from adapters.web.api.audio import Audio, Listener
 from adapters.web.api.pictures import Pictures, Reader
 from adapters.web.api.routes import PREFIXES, Api
 from adapters.web.assets import Assets, load_assets
-from adapters.web.door import REQUEST_ID, Door
+from adapters.web.auth import REQUEST_ID, Door
+from adapters.web.concurrency import Slots
 from adapters.web.errors import ApiError, TurnedAway, api_error
 from adapters.web.health import HealthRoutes, Readiness
 from adapters.web.page_routes import PageRoutes
 from adapters.web.settings import WebSettings
-from adapters.web.slots import Slots
 from core.base.clock import Clock
 from core.domain.errors import TernError
 from core.domain.model_spec import ModelSpec

@@ -1,60 +1,95 @@
-"""Who calls: keys, and the user that a key or this machine stands for."""
+"""Who may come in: one check per request, before anything of its body is read.
+
+Loopback is no wall by itself: any web page in this machine's browser can send requests to it. So the Host must be ours
+(against DNS rebinding), a request that changes something must not come from another origin, and bodies must be JSON,
+which another origin cannot send without asking first, and asking is answered with nothing (CORS is off).
+"""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Iterable, Mapping
+import asyncio
+from urllib.parse import urlsplit
 
-from adapters.web.settings import WebSettings
+from aiohttp import web
 
-THIS_MACHINE = "local"
-"""The user behind every call on a loopback bind: whoever sits at this machine."""
+from adapters.web.errors import ApiError, TurnedAway
+from adapters.web.keys import Gate
+from adapters.web.settings import WebSettings, is_loopback
 
+BODY_TIMEOUT_S = 30.0
+"""A body that takes longer to arrive is a slow writer's."""
 
-class Keys:
-    """API keys, kept as hashes so that a key cannot turn up in a repr, a log or a core dump's strings.
+REQUEST_ID = web.RequestKey("request_id", str)
+"""The id that a request's answer, its errors and its log lines share."""
 
-    Plain SHA-256, not a password hash: it is computed for every request, and API_KEYS are meant to be long and random.
-    """
-
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._hashes = tuple(_hash(key) for key in keys if key)
-
-    def __bool__(self) -> bool:
-        return bool(self._hashes)
-
-    def fingerprint(self, presented: str) -> str | None:
-        """The user id of a valid key, None for any other. Takes equally long for every wrong key."""
-        candidate = _hash(presented)
-        found: bytes | None = None
-        for known in self._hashes:  # no early exit: which key matched, or how far, must not show in the time taken
-            if hmac.compare_digest(candidate, known):
-                found = known
-        return None if found is None else f"key-{found.hex()[:12]}"
+_SAFE = frozenset({"GET", "HEAD"})
 
 
-class Gate:
-    """Decides who a request is from, by its headers alone."""
+class Door:
+    """Raises TurnedAway for whoever may not enter."""
 
     def __init__(self, settings: WebSettings) -> None:
-        self._keys = Keys(settings.api_keys)
-        self._open = settings.open_to_all
-        self.off_because = settings.off_because
+        self._gate = Gate(settings)
+        self._bound_to = settings.host
+        self._guard_host = settings.loopback
 
     @property
     def needs_key(self) -> bool:
-        return not self._open
+        return self._gate.needs_key
 
-    def user(self, headers: Mapping[str, str]) -> str | None:
-        """The caller's user id; None when a key is needed and the one presented, if any, is not valid."""
-        if self._open:
-            return THIS_MACHINE
-        scheme, _, presented = headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not presented:
-            return None
-        return self._keys.fingerprint(presented.strip())
+    @property
+    def off_because(self) -> str:
+        return self._gate.off_because
+
+    def enter(self, request: web.Request, *, takes_json: bool = False) -> str:
+        """Return the caller's user id. *takes_json*: the request must carry a JSON body."""
+        self.look(request)
+        if self._gate.off_because:
+            raise _away(403, self._gate.off_because, "api_keys_not_set")
+        if request.method not in _SAFE and not _same_origin(request):
+            raise _away(403, "Requests from other origins are not taken.", "cross_origin")
+        user = self._gate.user(request.headers)
+        if user is None:
+            raise _away(401, "A valid API key is needed: Authorization: Bearer KEY.", "invalid_api_key")
+        if takes_json and request.content_type != "application/json":
+            raise _away(415, "The body must be JSON, with Content-Type: application/json.", "unsupported_media_type")
+        return user
+
+    def look(self, request: web.Request) -> None:
+        """Check only that the request was meant for this server: for what needs no key."""
+        if self._guard_host and not self._is_ours(request.headers.get("Host", "")):
+            raise _away(421, "This server answers to localhost only.", "wrong_host")
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname
+        except ValueError:
+            return False
+        return name is not None and (is_loopback(name) or name == self._bound_to)
 
 
-def _hash(key: str) -> bytes:
-    return hashlib.sha256(b"tern api key\0" + key.encode("utf-8", "surrogateescape")).digest()
+async def read_body(request: web.Request) -> bytes:
+    """The whole body, within the application's size limit and `BODY_TIMEOUT_S`."""
+    if (request.content_length or 0) > request.client_max_size:
+        raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.content_length or 0)
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError as error:
+        raise _away(408, "The body took too long to arrive.", "timeout") from error
+
+
+def _same_origin(request: web.Request) -> bool:
+    """Whether no browser says that another site sent this. Programs send neither header."""
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        return False
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return True
+    # the scheme is left out: behind a TLS proxy ours is http and the browser's https
+    return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower() != ""
+
+
+def _away(status: int, sentence: str, code: str) -> TurnedAway:
+    kind = "authentication_error" if status == 401 else "invalid_request_error"
+    return TurnedAway(ApiError(status, sentence, kind, code))

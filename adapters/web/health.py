@@ -12,7 +12,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 
-from adapters.web.door import Door
+from adapters.web.auth import Door
 from core.base.clock import Clock
 from core.ports.platform import AdapterHealth
 

@@ -17,10 +17,10 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from adapters.web.adapter import Desk, WebAdapter
-from adapters.web.door import Door, read_body
+from adapters.web.auth import Door, read_body
+from adapters.web.concurrency import Slots
 from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
-from adapters.web.slots import Slots
 from adapters.web.sse import KEEPALIVE, OpenStream, frame
 from core.base.clock import Clock
 from core.domain.errors import BadRequest, TooLarge, Unreadable

@@ -10,7 +10,7 @@ from types import TracebackType
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from adapters.web.patience import Patience
+from adapters.web.idle_connections import Patience
 from adapters.web.settings import WebSettings
 from core.base.clock import Clock
 

@@ -8,9 +8,9 @@ import pytest
 
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import ChannelSurface
-from adapters.slack.place import Place
 from adapters.slack.stream import StreamedSurface, Streaming
 from adapters.slack.surface import EditedSurface
+from adapters.slack.target import Place
 from benchmarks.screen.scene import LIMITS
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.ports.platform import Rate, SurfaceLimits

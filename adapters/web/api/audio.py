@@ -10,10 +10,10 @@ from typing import Literal, Protocol
 from aiohttp import BodyPartReader, web
 
 from adapters.web.api.transcripts import FORMATS, Format, written
-from adapters.web.door import REQUEST_ID, Door
+from adapters.web.auth import REQUEST_ID, Door
+from adapters.web.concurrency import Slots
 from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
-from adapters.web.slots import Slots
 from core.base.clock import Clock
 from core.domain.errors import BadRequest, TooLarge
 from core.domain.incoming import UserKey

@@ -14,10 +14,10 @@ from adapters.web.api.pictures import Pictures
 from adapters.web.api.stream import stream_answer
 from adapters.web.api.types import ChatBody
 from adapters.web.api.wire import ChunkWriter, completion, encode, model_json, models_json
-from adapters.web.door import REQUEST_ID, Door, read_body
+from adapters.web.auth import REQUEST_ID, Door, read_body
+from adapters.web.concurrency import Slots
 from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
-from adapters.web.slots import Slots
 from adapters.web.sse import OpenStream
 from core.base.clock import Clock
 from core.domain.events import Event, Send

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from adapters.discord.desk import NOT_LISTED
+from adapters.discord.interactions import NOT_LISTED
 from core import wording
 from core.domain.errors import StorageBusy, SurfaceBusy, SurfaceGone
 from core.ports.platform import Controls

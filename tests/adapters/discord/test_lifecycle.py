@@ -12,7 +12,7 @@ import pytest
 
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.client import API, GATEWAY, Client, intents, point_at
-from adapters.discord.life import START_S, Life
+from adapters.discord.connection_health import START_S, Life
 from adapters.discord.settings import DiscordSettings
 from core.base.clock import SystemClock
 from core.domain.errors import SettingsError, StorageFull, SurfaceBusy

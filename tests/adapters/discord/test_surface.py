@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from adapters.discord import calls
+from adapters.discord import rest_calls as calls
 from adapters.discord.message import snowflake_at
 from adapters.discord.surface import TYPING_AFTER_S
 from core import wording

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 import adapters.slack
+from adapters.slack.ids import COMMAND, EVENTS, SCOPES, SHORTCUTS, SUBCOMMANDS
 from adapters.slack.settings import SlackSettings
-from adapters.slack.vocabulary import COMMAND, EVENTS, SCOPES, SHORTCUTS, SUBCOMMANDS
 
 FOLDER = Path(adapters.slack.__file__).parent
 MANIFEST: dict[str, Any] = yaml.safe_load((FOLDER / "manifest.yaml").read_text())

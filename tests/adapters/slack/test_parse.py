@@ -11,10 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.slack.interactions import MessageLink, message_link
-from adapters.slack.parse import parse
-from adapters.slack.people import name_people
-from adapters.slack.seen import (
+from adapters.slack.events import (
     AboutMe,
     Asked,
     Chosen,
@@ -32,6 +29,9 @@ from adapters.slack.seen import (
     ShortcutUsed,
     StopPressed,
 )
+from adapters.slack.interactions import MessageLink, message_link
+from adapters.slack.parse import parse
+from adapters.slack.users import name_people
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.storage.codec import decode_incoming, storable
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from adapters.web.patience import Patience
+from adapters.web.idle_connections import Patience
 from tests.adapters.web.house import House
 
 CHAT = b'{"model":"auto","messages":[{"role":"user","content":"hi"}]}'

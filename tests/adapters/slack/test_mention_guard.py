@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.slack.disarm import disarm, held_back
+from adapters.slack.mention_guard import disarm, held_back
 from adapters.slack.render import escape, to_mrkdwn
 from tests.fakes.slack.checks import pings_in
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.slack.allow import needs_person, refusal
-from adapters.slack.disarm import disarm
+from adapters.slack.ephemeral import LIFETIME_S, respond
+from adapters.slack.events import Me, Secret
 from adapters.slack.failures import Foreign
-from adapters.slack.people import NAME_WITHIN_S, People, Person
+from adapters.slack.mention_guard import disarm
 from adapters.slack.render import to_mrkdwn
-from adapters.slack.seen import Me, Secret
 from adapters.slack.settings import SlackSettings
 from adapters.slack.stream import Streaming
+from adapters.slack.users import NAME_WITHIN_S, People, Person
 from adapters.slack.web_api import WebApi
-from adapters.slack.whisper import LIFETIME_S, respond
 from core.base.clock import Clock
 from core.delivery.side_notices import AGAIN_AFTER_S, Remarks
 from core.domain.errors import NotAllowed, SurfaceError, TernError

@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 from slack_sdk.errors import SlackApiError
 
+from adapters.slack.events import Me
 from adapters.slack.failures import LATER, Foreign, code_of, status_of
-from adapters.slack.seen import Me
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
 from core.domain.incoming import Incoming, Quote

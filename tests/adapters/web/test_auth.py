@@ -7,7 +7,7 @@ import json
 import pytest
 
 from adapters.web import WebSettings
-from adapters.web.auth import Keys
+from adapters.web.keys import Keys
 from adapters.web.settings import is_loopback
 from tests.adapters.web.house import House, a_house
 

@@ -13,12 +13,9 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from adapters.slack.backfill import read_missed
-from adapters.slack.coming import DELIVERED_WITHIN_S, Coming
 from adapters.slack.commands import CommandDesk
 from adapters.slack.controls import ControlDesk
-from adapters.slack.desk import Desk
-from adapters.slack.parse import parse
-from adapters.slack.seen import (
+from adapters.slack.events import (
     AboutMe,
     Asked,
     Chosen,
@@ -33,6 +30,9 @@ from adapters.slack.seen import (
     ShortcutUsed,
     StopPressed,
 )
+from adapters.slack.handlers import Desk
+from adapters.slack.in_flight import DELIVERED_WITHIN_S, Coming
+from adapters.slack.parse import parse
 from core.domain.errors import StorageBusy, StorageError
 from core.domain.incoming import Incoming
 from core.ports.platform import Rate, Receipt
