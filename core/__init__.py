@@ -1,26 +1,38 @@
 """What the bot is, without any platform. The map of this package:
 
-    Slack   Discord   web page / HTTP API   terminal            (adapters/, one folder each)
-      \\        |          |                 /
-       parse: platform event -> Incoming (domain/incoming.py)
+    Slack   Discord   web page / HTTP API   terminal       adapters/, a folder for each foreign world
+       \\       |            |               /
+        parse: platform event -> Incoming                   domain/incoming.py
                      |
-                  Inbox (inbox/inbox.py)      durable: accepted once, one reply at a time per conversation, replayed after
-                     |                  a crash; its rows live in storage/
-               Answering (inbox/runner.py)   one run, from Incoming to a finished reply
+        Inbox -> Scheduler -> Answering                     inbox/: accepted once, one reply at a time per conversation,
+                     |                                        replayed after a crash; its rows live in storage/
+        ChatService: history + attachments + persona        chat/; files/ and voice/ read what came along
+                     |  -> ChatRequest (domain/requests.py)
+        Observe > Cache > RateGuard > Fallback > Retry      gateway/: the middleware stack, in the order of stack.py;
+                     |                                        the fallback asks router.py and rate_limits.py
+        Provider: groq, openai, local, your own             providers/
                      |
-               ChatService (chat/service.py)      history + attachments + persona -> ChatRequest (domain/requests.py)
+        Events                                              domain/events.py, sent back up the same way
                      |
-      Observe > Cache > RateGuard > Fallback(Router, Admission) > Retry > Provider      (gateway/stack.py lists the order)
-      middleware/  middleware/  middleware/  gateway/fallback.py gateway/router.py gateway/rate_limits.py  gateway/retry.py  providers/
-                     |                                                                    |
-                  Events (domain/events.py)  <---------------- send -----------------------------+
-                     |
-      Draft (what) -> Pages (split) -> Pacer (when) -> LiveReply -> Surface.post / edit     (streaming/)
+        Draft -> Pages -> Pacer -> LiveReply -> Surface     delivery/: what to show, where to cut, when to edit
 
-Beside the fallback: gateway/error_policy.py (what follows from each error), gateway/circuit_breaker.py, continuation/ (an answer that broke
-off in the middle), gateway/attempts.py (what every call cost). wording.py has all that the program itself says to a reader,
-delivery/side_notices.py says what is no answer, and not again and again.
+The rooms, from the ground up; one imports from those above it in this list and never from those below (make lint):
 
-Values: domain/. Seams: ports/. Facts as data: models.toml.
-Text that UTF-8 can carry: base/text.py.
+    base/        the clock, waiting without a timeout's noise, text that UTF-8 can carry
+    domain/      values: what was asked, what happens to it, what a model can do, how it can fail
+    ports/       what the core needs from outside: models, platforms, storage
+    gateway/     rate limits, quotas, circuit breaker, cache, retry, fallback, continuation/ of answers that broke off
+    delivery/    from growing text to platform messages: pages/ cut them, pacing/ times the edits
+    storage/     everything durable, over SQLite
+    observers/   logs, metrics, usage
+    net/         other people's addresses, fetched behind an SSRF guard
+    chat/        from a message to a request: prompts, digest, approvals, commands
+    inbox/       deduplication, order, replay
+    files/       attachments, read in a sandbox
+    extraction/  tables out of texts and files, and batch over many
+    voice/       recordings heard, answers read aloud
+    tools/       what a model may call on the way
+    providers/   the models' APIs
+
+wording.py has all that the program itself says to a reader. Facts as data: gateway/models.toml.
 """

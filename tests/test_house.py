@@ -115,9 +115,16 @@ def test_readme_explains_every_setting(name: str) -> None:
 
 def test_readme_shows_the_house_as_the_code_does() -> None:
     """The README's picture is the map in core/__init__.py, line for line."""
-    picture = (core.__doc__ or "").split("The map of this package:\n\n")[1].split("\n\nValues:")[0]
+    picture = (core.__doc__ or "").split("The map of this package:\n\n")[1].split("\n\nThe rooms")[0]
 
     assert picture in (ROOT / "README.md").read_text()
+
+
+def test_map_names_every_room() -> None:
+    """Each folder of core stands in the map's list, and the list has no other."""
+    rooms = re.findall(r"^    ([a-z_]+)/  ", (core.__doc__ or "").split("The rooms")[1], re.MULTILINE)
+
+    assert sorted(rooms) == sorted(path.parent.name for path in (ROOT / "core").glob("*/__init__.py"))
 
 
 def test_map_names_files_that_exist() -> None:

@@ -61,9 +61,9 @@ class Fallback:
     """Implements Handler over several providers.
 
     `providers` maps ModelSpec.provider to its (retrying) Provider; a model whose provider is not there is passed by.
-    What each error leads to stands in core/gateway/error_policy.py. A model that broke off in mid-answer is not asked again
-    for that answer; the next one continues it (core/continuation). `request.deadline_at` is owned here: one timeout
-    around the whole walk.
+    What each error leads to stands in core/gateway/error_policy.py. A model that broke off in mid-answer is not asked
+    again for that answer; the next one continues it (core/gateway/continuation). `request.deadline_at` is owned here:
+    one timeout around the whole walk.
 
     Raises NoModelLeft, with the text that stands and the attempts that were made.
     """
