@@ -21,9 +21,8 @@ from core.storage.cache import forget_answers
 from core.storage.codec import decode_facts, decode_incoming, encode, turn_from
 from core.storage.database import Database
 from core.storage.encryption import Seals
+from core.storage.removal import erase_messages, remove_person
 from core.storage.schema import (
-    OF_MESSAGE,
-    OF_REPLY,
     audit,
     blob_owners,
     blobs,
@@ -34,13 +33,12 @@ from core.storage.schema import (
     messages,
     preferences,
     replies,
-    tombstones,
+    suspensions,
     turns,
     usage,
     usage_days,
     user_of,
 )
-from core.storage.sqlite import insert_or_ignore
 from core.storage.usage import forget_spending
 
 _WIPE_TRIES = 40
@@ -124,6 +122,10 @@ def _export(
                 "turns": _turns(c, row.seq),
                 "reply": None if facts is None else decode_facts(facts),
                 "feedback": _rows(c, opinions.where(feedback.c.reply_id == row.reply_id)),
+                "questions": [
+                    {"state": asked.state, "expires_at": asked.expires_at, "about": decode_facts(asked.body)}
+                    for asked in c.execute(select(suspensions).where(suspensions.c.reply_id == row.reply_id))
+                ],
             }
         )
     content: dict[str, Any] = {"messages": bodies}
@@ -177,7 +179,9 @@ def _forget(
     askers = {user_of(row, "asker_") for row in c.execute(select(messages).where(which))} if not user else {user}
     refs = _blob_refs(c, which)
     touched = set(c.execute(select(messages.c.conversation_id).where(which).distinct()).scalars())
-    gone = _forget_messages(c, seals, which, now)
+    if user and not conversation:  # begun by a message that was deleted since
+        touched |= set(c.execute(select(conversations.c.id).where(is_who(conversations, user, "starter_"))).scalars())
+    gone = erase_messages(c, seals, which, now)
     for person in askers:
         gone += forget_answers(c, person)
     if user and not conversation:
@@ -195,32 +199,8 @@ def _forget(
     return gone, orphans
 
 
-def _forget_messages(c: Connection, seals: Seals, which: ColumnElement[bool], now: float) -> int:
-    meant = c.execute(
-        select(messages.c.platform, messages.c.workspace, messages.c.channel, messages.c.message_id).where(which)
-    ).all()
-    if meant:
-        c.execute(insert_or_ignore(tombstones), [{"mark": seals.message_mark(*row), "at": now} for row in meant])
-    return remove_messages(c, which)
-
-
-def remove_messages(c: Connection, which: ColumnElement[bool]) -> int:
-    """Remove messages and all that hangs on them; returns how many rows went."""
-    gone = 0
-    reply_ids = select(messages.c.reply_id).where(which)
-    for table in OF_REPLY:
-        gone += c.execute(delete(table).where(table.c.reply_id.in_(reply_ids))).rowcount
-    seqs = select(messages.c.seq).where(which)
-    for table in OF_MESSAGE:
-        gone += c.execute(delete(table).where(table.c.message_seq.in_(seqs))).rowcount
-    return gone + c.execute(delete(messages).where(which)).rowcount
-
-
 def _forget_person(c: Connection, seals: Seals, user: UserKey, now: float) -> int:
-    gone = forget_spending(c, user, seals, now) + _forget_quotes(c, user)
-    for table in (preferences, feedback, audit):
-        gone += c.execute(delete(table).where(is_who(table, user))).rowcount
-    return gone
+    return forget_spending(c, user, seals, now) + _forget_quotes(c, user) + remove_person(c, user)
 
 
 def _forget_quotes(c: Connection, user: UserKey) -> int:

@@ -14,14 +14,13 @@ from core.domain.runs import Claim, Pending, ReplyCapability, RunAction, RunRule
 from core.storage.codec import decode_incoming, storable
 from core.storage.encryption import Seals
 from core.storage.prepared import Prepared, columns
+from core.storage.removal import erase_messages
 from core.storage.schema import (
     capabilities,
     conversations,
-    feedback,
     is_open,
     messages,
     pages,
-    replies,
     runs,
     tombstones,
     turns,
@@ -184,7 +183,7 @@ def withdraw(c: Connection, seals: Seals, key: dict[str, str], arrival: Arrival,
     c.execute(delete(turns).where(turns.c.message_seq == row.seq))
     running = _end_runs(c, row.seq, "deleted", arrival.now)
     if not running and not c.execute(select(exists().where(pages.c.reply_id == row.reply_id))).scalar():
-        erase_message(c, seals, row, arrival.now)
+        erase_messages(c, seals, messages.c.seq == row.seq, arrival.now)
         return Taken("accepted", reply_id=row.reply_id)
     taken = _add_run(
         c,
@@ -257,18 +256,6 @@ def save_capability(c: Connection, seals: Seals, reply_id: str, capability: Repl
             _SAVE_CAPABILITY,
             {"reply_id": reply_id, "sealed": seals.seal(capability.secret), "expires_at": capability.expires_at},
         )
-
-
-def erase_message(c: Connection, seals: Seals, row: Any, now: float) -> int:
-    """Remove a message (a row of `messages`) and all that hangs on it; leave a tombstone. Returns rows removed."""
-    mark = seals.message_mark(row.platform, row.workspace, row.channel, row.message_id)
-    c.execute(insert_or_ignore(tombstones), {"mark": mark, "at": now})
-    gone = 0
-    for table in (capabilities, feedback, pages, replies):
-        gone += c.execute(delete(table).where(table.c.reply_id == row.reply_id)).rowcount
-    for table in (turns, runs):
-        gone += c.execute(delete(table).where(table.c.message_seq == row.seq)).rowcount
-    return gone + c.execute(delete(messages).where(messages.c.seq == row.seq)).rowcount
 
 
 def _key(incoming: Incoming) -> dict[str, str]:

@@ -31,11 +31,12 @@ from sqlalchemy.exc import NoResultFound
 from core.base.text import well_formed
 from core.domain.errors import StaleFence
 from core.domain.runs import Claim, Duty, Pending, RunRules, Settlement, StopReason
-from core.storage.arrivals import erase_message, wanting
+from core.storage.arrivals import wanting
 from core.storage.codec import decode_incoming, encode, turn_columns
 from core.storage.encryption import Seals
 from core.storage.lookups import capability
 from core.storage.prepared import Prepared, columns
+from core.storage.removal import erase_messages
 from core.storage.schema import is_open, messages, pages, replies, runs, turns, user_of, who
 from core.storage.sqlite import upsert
 
@@ -269,7 +270,7 @@ def settle(c: Connection, seals: Seals, claimed: Claim, settlement: Settlement, 
     if not ended:
         raise _stale(claimed)
     if settlement.erase:
-        erase_message(c, seals, c.execute(_MESSAGE, {"message_seq": claimed.message_seq}).one(), now)
+        erase_messages(c, seals, messages.c.seq == claimed.message_seq, now)
         return
     if settlement.turns is not None:
         _replace_turns(c, claimed, settlement, now)

@@ -10,11 +10,11 @@ from pathlib import Path
 from sqlalchemy import Connection, Table, delete, exists, select
 
 from core.base.clock import Clock
-from core.storage.archive import remove_messages
 from core.storage.blobs import SqlBlobs, drop_unused
 from core.storage.cache import drop_expired
 from core.storage.database import Database
 from core.storage.failures import translated
+from core.storage.removal import remove_messages
 from core.storage.schema import (
     audit,
     blobs,

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from core.domain.incoming import ConversationKey, UserKey
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a database that names a later one was written by a newer Tern."""
 
 _OPEN = "state IN ('accepted', 'running', 'waiting')"
@@ -283,6 +283,10 @@ audit = Table(
 OF_MESSAGE = (runs, turns, replies)
 OF_REPLY = (pages, capabilities, suspensions, feedback)
 """What hangs on a message, and on its reply: it goes when the message goes."""
+
+OF_PERSON = (preferences, feedback, suspensions, audit)
+"""What is about a person beside their messages and is simply removed with them. Spending, cached answers and files have
+ways of their own (`forget_spending`, `forget_answers`, `disown`)."""
 
 
 def is_open(table: FromClause) -> ColumnElement[bool]:

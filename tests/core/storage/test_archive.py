@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from core.domain.incoming import Attachment, Quote, UserKey
-from core.domain.requests import Usage
+from core.domain.requests import ToolCall, Usage
 from core.domain.runs import ReplyCapability
-from core.ports.storage import Preferences, Spent
+from core.ports.storage import Preferences, Spent, Suspended
 from core.storage import Retention, Storage, open_storage
 from tests.core.front_desk import ANN, BOB, conversation, message
 from tests.core.storage.rows import accepted, said
@@ -40,6 +40,8 @@ async def fill(storage: Storage, user: UserKey = ANN) -> str:
     await storage.usage.add("request", user, SECRET, "fast", Usage(10, 0, 5, cost_usd=0.5), now)
     await storage.cache.put(SECRET, SECRET.encode(), expires_at=now + 600, contributors=frozenset({user}))
     await storage.blobs.put(SECRET.encode(), mime="text/plain", owner=user)
+    call = ToolCall("call", "send", f'{{"text": "{SECRET}"}}')
+    await storage.suspensions.suspend(Suspended(claim.run_id, user, ("send",), (), (call,), SECRET, 1, now + 900))
     return claim.reply_id
 
 
@@ -172,6 +174,7 @@ async def test_export_has_everything(storage: Storage) -> None:
     assert content["usage"][0]["cost_usd"] == 0.5
     assert content["feedback"][0]["verdict"] == "thumbs_up"
     assert content["files"][0]["content_base64"]
+    assert SECRET in content["messages"][1]["questions"][0]["about"]["calls"][0]["arguments"]
     assert json.loads(json.dumps(content, default=list))
 
 
