@@ -140,9 +140,9 @@ class RateGuard:
         return reply
 
     @property
-    def recordings(self) -> RecordingDoor:
+    def recordings(self) -> AudioQuota:
         """The same ceilings for recordings, which have seconds instead of tokens."""
-        return RecordingDoor(self)
+        return AudioQuota(self)
 
     async def _reserve(self, scopes: tuple[_Scope, ...], request_id: str, reservation: _Reservation) -> None:
         days = [(scope, await self._day(scope)) for scope in scopes]
@@ -232,7 +232,7 @@ class RateGuard:
                 self._windows.use(f"{scope.key}:tokens per minute", tokens - reservation.tokens)
 
 
-class RecordingDoor:
+class AudioQuota:
     """The guard for what is heard or spoken: one request a minute's window, and money by the length. Implements
     `AudioGuard`.
 

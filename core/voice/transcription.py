@@ -33,7 +33,7 @@ class Reader(Protocol):
 
 
 class AudioGuard(Protocol):
-    """The per-user guard's door for recordings: what they may cost is checked before anything is uploaded."""
+    """The per-user guard's quota for recordings: what they may cost is checked before anything is uploaded."""
 
     async def admit(self, request_id: str, user: UserKey, *, cost_usd: float) -> None:
         """Raises Refused."""

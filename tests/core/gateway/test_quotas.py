@@ -333,16 +333,16 @@ def test_recordings_share_the_minute_with_questions(run_virtual: Run) -> None:
 def test_recordings_are_paid_from_the_same_day(run_virtual: Run) -> None:
     """What a recording may cost is held before it is heard, and replaced by what it did cost."""
     house = House(user=Ceilings(cost_per_day_usd=1.0))
-    door = house.guard.recordings
+    quota = house.guard.recordings
 
     async def three() -> None:
-        await door.admit("long", ANN, cost_usd=0.9)
+        await quota.admit("long", ANN, cost_usd=0.9)
         with pytest.raises(OverLimit, match="USD per day"):
-            await door.admit("second", ANN, cost_usd=0.2)
-        await door.settle("long", Usage(audio_s=600.0, cost_usd=0.7))
-        await door.admit("second", ANN, cost_usd=0.2)
-        await door.settle("second", Usage(cost_usd=0.2))
+            await quota.admit("second", ANN, cost_usd=0.2)
+        await quota.settle("long", Usage(audio_s=600.0, cost_usd=0.7))
+        await quota.admit("second", ANN, cost_usd=0.2)
+        await quota.settle("second", Usage(cost_usd=0.2))
         with pytest.raises(OverLimit, match="USD per day"):
-            await door.admit("third", ANN, cost_usd=0.2)
+            await quota.admit("third", ANN, cost_usd=0.2)
 
     run_virtual(three())
