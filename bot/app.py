@@ -53,7 +53,7 @@ from core.extraction.rows import RowLimits, Rows
 from core.extraction.rows import wanted as wants_rows
 from core.extraction.schema_keeper import SchemaKeeper
 from core.files.attachments import AttachmentLimits, Attachments
-from core.files.sandbox import Workshop
+from core.files.sandbox import Sandbox
 from core.files.values import ReadLimits
 from core.gateway.context_window import fit
 from core.gateway.fallback import Signals
@@ -321,17 +321,17 @@ class App:
 
     async def _open_reader(self, storage: Storage) -> Attachments:
         """What reads files, pictures and recordings: in a process that owns nothing, started by the first of them."""
-        self._workshop = await self._opened.enter_async_context(Workshop(self.clock))
+        self._sandbox = await self._opened.enter_async_context(Sandbox(self.clock))
         engines: dict[str, SpeechToText] = dict(self._cloud)
         if self._voice:
-            # A workshop of its own: a long recording must not keep a picture waiting.
-            ears = await self._opened.enter_async_context(Workshop(self.clock, idle_s=600.0))
+            # A sandbox of its own: a long recording must not keep a picture waiting.
+            ears = await self._opened.enter_async_context(Sandbox(self.clock, idle_s=600.0))
             engines[local_speech.NAME] = local_speech.LocalSpeech(ears, str(self._voice.folder), threads=usable_cores())
             self._duty("speech model", partial(fetch_voice, self._voice, child_environment()))
         self.listening = Transcription(
             engines,
             partial(audio_route, self.registry),
-            self._workshop,
+            self._sandbox,
             storage.cache,
             self.clock,
             guard=self._stack.guard.recordings,
@@ -342,7 +342,7 @@ class App:
         reader = partial(
             Attachments,
             self._fetch,
-            self._workshop,
+            self._sandbox,
             self.listening,
             storage.blobs,
             self.clock,
@@ -369,7 +369,7 @@ class App:
     async def _open_tools(self, storage: Storage) -> ToolLoop:
         """Around the onion for chats; the API's callers bring tools of their own or none."""
         fetcher = await self._opened.enter_async_context(GuardedFetcher(proxy=self.settings.https_proxy))
-        services = Services(self.clock, self._workshop, fetcher, storage.history)
+        services = Services(self.clock, self._sandbox, fetcher, storage.history)
         self._toolbox = Toolbox([*load_kit(services), *BUILTIN], mapping.tool_rules(self.config))
         if servers := mapping.mcp_servers(self.config):
             self._duty("mcp", McpTools(servers, self._toolbox, self.clock, report=_report_mcp).run)
@@ -421,7 +421,7 @@ class App:
             banner=lambda: page_banner(self.settings),
             extra_routes=self._slack.routes() if self._slack else (),
             listener=self.listening,
-            reader=self._workshop,
+            reader=self._sandbox,
         )
         try:
             server = await self._opened.enter_async_context(WebServer(application, web, self.clock))

@@ -20,7 +20,7 @@ from core.domain.requests import ExtractRequest, Text, Turn
 from core.extraction.extraction import Extraction
 from core.extraction.schema import Schema, rows_of, schema_of
 from core.files.kinds import sniff
-from core.files.sandbox import Workshop
+from core.files.sandbox import Sandbox
 from core.files.values import Document, Job, ReadLimits
 from core.wording import sentence_for
 
@@ -58,14 +58,14 @@ async def _extract(
 ) -> int:
     clock = SystemClock()
     room = asyncio.Semaphore(_AT_ONCE)
-    async with open_workbench(loaded, clock) as bench, Workshop(clock) as workshop:
+    async with open_workbench(loaded, clock) as bench, Sandbox(clock) as sandbox:
         extraction = Extraction(bench.handler)
 
         async def one(name: str, content: bytes | None = None) -> list[dict[str, Any]]:
             async with room:
                 try:
                     text = await _text(
-                        workshop,
+                        sandbox,
                         name,
                         content if content is not None else await asyncio.to_thread(Path(name).read_bytes),
                     )
@@ -104,7 +104,7 @@ def _detail(error: TernError) -> str:
     return f"({detail})" if detail else ""
 
 
-async def _text(workshop: Workshop, name: str, content: bytes) -> str:
+async def _text(sandbox: Sandbox, name: str, content: bytes) -> str:
     """What the file says. Raises Unreadable."""
     kind = sniff(content)
     family: Any = kind.family
@@ -112,7 +112,7 @@ async def _text(workshop: Workshop, name: str, content: bytes) -> str:
         family = "html"
     if family not in ("text", "html", "pdf", "docx"):
         raise Unreadable(name, f"it is {kind.label}, no text")
-    read = await workshop.run(Job(family, Path(name).name, content, ReadLimits()))
+    read = await sandbox.run(Job(family, Path(name).name, content, ReadLimits()))
     if not isinstance(read, Document):
         raise Unreadable(name, "it is no text")
     return read.text

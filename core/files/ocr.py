@@ -16,7 +16,7 @@ from core.files.values import Document, PictureLimits
 
 TESSERACT = "tesseract"
 _WITHIN_S = 25.0
-"""Below the workshop's own deadline, so that no reader is left behind when the worker is replaced."""
+"""Below the sandbox's own deadline, so that no reader is left behind when the worker is replaced."""
 
 
 def read(name: str, content: bytes, limits: PictureLimits) -> Document:

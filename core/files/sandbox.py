@@ -17,7 +17,7 @@ from core.files.values import Failure, Job, Result
 MAX_RESULT_BYTES = 512 * 1024 * 1024
 
 
-class Workshop:
+class Sandbox:
     """One worker at a time, started by the first job and ended after *idle_s* without any, to give its memory back.
 
     Jobs queue for it: two cores have better things to do than decode two 100-megapixel pictures side by side.
@@ -44,7 +44,7 @@ class Workshop:
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
-        self._sweeper = self._tasks.create_task(self._sweep(), name="workshop-sweeper")
+        self._sweeper = self._tasks.create_task(self._sweep(), name="sandbox-sweeper")
         return self
 
     async def __aexit__(
@@ -56,7 +56,7 @@ class Workshop:
         await self._end_worker()
 
     async def run(self, job: Job, *, deadline_s: float | None = None) -> Result:
-        """Do *job* in the worker, within *deadline_s* or the workshop's own deadline.
+        """Do *job* in the worker, within *deadline_s* or the sandbox's own deadline.
 
         Raises:
             Unreadable: The file is at fault, takes too long, or broke the worker.

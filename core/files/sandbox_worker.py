@@ -1,4 +1,4 @@
-"""The child process that opens other people's files. Started by workshop.py as `python -m core.files.sandbox_worker`.
+"""The child process that opens other people's files. Started by sandbox.py as `python -m core.files.sandbox_worker`.
 
 Reads jobs from standard input and writes results to standard output, each a pickle-free MessagePack behind a four-byte
 length. It owns nothing worth stealing: no environment, no keys, no database, and a bound on memory.

@@ -13,7 +13,7 @@ NAME = "local-voice"
 
 
 class Listener(Protocol):
-    """A workshop of its own, so that a long recording never keeps a picture waiting."""
+    """A sandbox of its own, so that a long recording never keeps a picture waiting."""
 
     async def run(self, job: Job, *, deadline_s: float | None = None) -> Result: ...
 

@@ -27,7 +27,7 @@ from core.ports.storage import CacheStore
 
 
 class Reader(Protocol):
-    """The workshop, as far as it is needed here."""
+    """The sandbox, as far as it is needed here."""
 
     async def run(self, job: Job, *, deadline_s: float | None = None) -> Result: ...
 

@@ -208,7 +208,7 @@ def test_discord_pings_from_a_tool_ping_nobody() -> None:
 async def test_settings_know_every_tool(tmp_path: Path, groq: FakeLlmApi) -> None:
     """The names that tern.toml may use are those that there are."""
     async with open_box(tmp_path, keyed(groq)) as box:
-        services = Services(box.app.clock, box.app._workshop, None, box.app.storage.history)  # type: ignore[arg-type]
+        services = Services(box.app.clock, box.app._sandbox, None, box.app.storage.history)  # type: ignore[arg-type]
         names = {tool.name for tool in (*load_kit(services), *BUILTIN)}
 
     assert names == OWN_TOOLS

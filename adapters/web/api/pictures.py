@@ -18,7 +18,7 @@ from core.files.values import Job, Picture, PictureLimits, Result
 
 
 class Reader(Protocol):
-    """The workshop, as far as it is needed here. Raises Unreadable."""
+    """The sandbox, as far as it is needed here. Raises Unreadable."""
 
     async def run(self, job: Job, *, deadline_s: float | None = None) -> Result: ...
 

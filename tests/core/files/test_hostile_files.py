@@ -17,7 +17,7 @@ from core.domain.events import Event, Notice
 from core.domain.incoming import Attachment, ConversationKey, Incoming
 from core.domain.requests import Image, Text
 from core.files.attachments import AttachmentLimits, Attachments
-from core.files.sandbox import Workshop
+from core.files.sandbox import Sandbox
 from core.files.values import Job, Picture, PictureLimits
 from core.voice.transcription import Transcription
 from tests.core.files import samples
@@ -139,12 +139,12 @@ def _tricks(rng: random.Random) -> Iterator[tuple[str, bytes]]:
         yield f"a.{kind}", head + rng.randbytes(2_000)
 
 
-def peak_bytes(workshop: Workshop) -> int:
+def peak_bytes(sandbox: Sandbox) -> int:
     """The most memory the present worker ever held; 0 where there is none, or no /proc.
 
     Not by getrusage of children: that counts what this process held when it started them.
     """
-    status = Path(f"/proc/{workshop._worker.pid if workshop._worker else 0}/status")
+    status = Path(f"/proc/{sandbox._worker.pid if sandbox._worker else 0}/status")
     found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
     return int(found.group(1)) * 1024 if found else 0
 
@@ -164,11 +164,11 @@ async def test_every_file_is_read_or_declined_with_a_sentence() -> None:
     async def fetch(item: Attachment, incoming: Incoming) -> AsyncGenerator[bytes, None]:
         yield files[int(item.ref)][1]
 
-    async with Workshop(clock, job_deadline_s=WORST_SECONDS) as workshop:
+    async with Sandbox(clock, job_deadline_s=WORST_SECONDS) as sandbox:
         hearing = Transcription(
-            {"groq": FakeSpeech(*["words"] * 500)}, lambda _: [audio_model("turbo")], workshop, MemoryCache(), clock
+            {"groq": FakeSpeech(*["words"] * 500)}, lambda _: [audio_model("turbo")], sandbox, MemoryCache(), clock
         )
-        desk = Attachments(fetch, workshop, hearing, MemoryBlobs(), clock, limits=AttachmentLimits())
+        desk = Attachments(fetch, sandbox, hearing, MemoryBlobs(), clock, limits=AttachmentLimits())
         for number, (name, content) in enumerate(files):
             told: list[Notice] = []
 
@@ -181,7 +181,7 @@ async def test_every_file_is_read_or_declined_with_a_sentence() -> None:
             began = clock.monotonic()
             (part,) = await desk.read(question, send, deadline_at=clock.now() + 60)
             slow.append((clock.monotonic() - began, name))
-            peak = max(peak, peak_bytes(workshop))
+            peak = max(peak, peak_bytes(sandbox))
 
             declined = [note for note in told if note.kind == "declined"]
             assert isinstance(part, Image | Text), name
@@ -200,9 +200,9 @@ async def test_every_file_is_read_or_declined_with_a_sentence() -> None:
 async def test_poster_is_read_within_bounds(mode: str) -> None:
     """A 100-megapixel picture, transparent or not, is opened, shrunk and kept below the provider's limits."""
     poster = samples.poster((10_000, 10_000), mode)
-    async with Workshop(SystemClock()) as workshop:
-        made = await workshop.run(Job("picture", "poster.png", poster, PictureLimits()))
-        peak = peak_bytes(workshop)
+    async with Sandbox(SystemClock()) as sandbox:
+        made = await sandbox.run(Job("picture", "poster.png", poster, PictureLimits()))
+        peak = peak_bytes(sandbox)
 
     print(f"a 10,000 x 10,000 PNG ({mode}): worker's peak memory {peak / 1e6:.0f} MB")
     assert peak < MEMORY_BOUND_BYTES

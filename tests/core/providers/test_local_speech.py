@@ -12,7 +12,7 @@ from core.base.clock import SystemClock
 from core.domain.errors import NoModelLeft
 from core.domain.requests import TranscribeRequest
 from core.files import sound
-from core.files.sandbox import Workshop
+from core.files.sandbox import Sandbox
 from core.files.values import SoundLimits
 from core.providers.local_speech import NAME, LocalSpeech, local_speech_model
 from core.voice.transcription import Transcription, TranscriptionLimits
@@ -28,8 +28,8 @@ pytestmark = [
 ]
 
 
-def listening(workshop: Workshop, limits: TranscriptionLimits = TranscriptionLimits()) -> Transcription:
-    engine = LocalSpeech(workshop, str(models.WHISPER))
+def listening(sandbox: Sandbox, limits: TranscriptionLimits = TranscriptionLimits()) -> Transcription:
+    engine = LocalSpeech(sandbox, str(models.WHISPER))
     return Transcription(
         {NAME: engine}, lambda _: [local_speech_model()], DirectReader(), MemoryCache(), SystemClock(), limits=limits
     )
@@ -39,8 +39,8 @@ async def test_spoken_sentence_is_heard_in_every_container() -> None:
     """Ogg, MP4, WebM and WAV of one spoken sentence all come back with most words right."""
     clips = {ending: spoken(SENTENCE, ending) for ending in CONTAINERS}
     rates = {}
-    async with Workshop(SystemClock()) as workshop:
-        service = listening(workshop)
+    async with Sandbox(SystemClock()) as sandbox:
+        service = listening(sandbox)
         for name, clip in clips.items():
             heard = await service.transcribe(TranscribeRequest(name, USER, clip, "audio/ogg", 0.0))
             rates[name] = word_error_rate(SENTENCE, heard.text)
@@ -65,8 +65,8 @@ async def test_talk_in_parts_is_joined_without_doubled_or_lost_words() -> None:
     """Half a minute, cut in its pauses into parts: every sentence comes once, in order, at its time."""
     limits = TranscriptionLimits(sound=SoundLimits(part_s=12.0, min_part_s=5.0), parts_at_once=1)
     talk = spoken(TALK, "ogg")
-    async with Workshop(SystemClock()) as workshop:
-        service = listening(workshop, limits)
+    async with Sandbox(SystemClock()) as sandbox:
+        service = listening(sandbox, limits)
         heard = await service.transcribe(TranscribeRequest("r", USER, talk, "audio/ogg", 0.0, times="segments"))
 
     rate = word_error_rate(TALK, heard.text)
@@ -82,17 +82,17 @@ async def test_talk_in_parts_is_joined_without_doubled_or_lost_words() -> None:
 @pytest.mark.parametrize("clip", [samples.noise(5.0), samples.music(6.0), samples.tone(4.0, amplitude=0)])
 async def test_wind_music_and_silence_hold_no_words(clip: bytes) -> None:
     """A real model asked to hear noise or music says nothing, where it is known to invent a "Thank you."."""
-    async with Workshop(SystemClock()) as workshop:
-        heard = await listening(workshop).transcribe(TranscribeRequest("r", USER, clip, "audio/wav", 0.0))
+    async with Sandbox(SystemClock()) as sandbox:
+        heard = await listening(sandbox).transcribe(TranscribeRequest("r", USER, clip, "audio/wav", 0.0))
 
     assert heard.text == ""
 
 
 async def test_model_that_is_not_there_is_an_ordinary_failure() -> None:
     """A wrong folder ends like any other provider that does not answer."""
-    async with Workshop(SystemClock()) as workshop:
+    async with Sandbox(SystemClock()) as sandbox:
         service = Transcription(
-            {NAME: LocalSpeech(workshop, "/nonexistent")},
+            {NAME: LocalSpeech(sandbox, "/nonexistent")},
             lambda _: [local_speech_model()],
             DirectReader(),
             MemoryCache(),
