@@ -335,7 +335,7 @@ class App:
             storage.cache,
             self.clock,
             guard=self._stack.guard.recordings,
-            cooldowns=self._stack.cooldowns,
+            breaker=self._stack.breaker,
             signals=self._signals,
             observers=self._observers,
         )
@@ -540,7 +540,7 @@ class App:
         """Leave the provider in peace before the first question runs into the same refusal."""
         for model in self.registry.all():
             if model.provider == error.provider:
-                self._stack.cooldowns.rest_provider(model, error)
+                self._stack.breaker.rest_provider(model, error)
                 return
 
     async def _captions(self, attachment: Attachment, incoming: Incoming) -> str:

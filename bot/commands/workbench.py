@@ -19,7 +19,7 @@ from core.domain.events import Send
 from core.domain.incoming import UserKey
 from core.domain.requests import ChatRequest, Reply
 from core.gateway.attempts import AttemptBook
-from core.gateway.circuit_breaker import Cooldowns
+from core.gateway.circuit_breaker import CircuitBreaker
 from core.gateway.context_window import fit
 from core.gateway.fallback import Fallback, Signals
 from core.gateway.observe import Observe
@@ -77,10 +77,10 @@ async def open_workbench(loaded: Loaded, clock: Clock) -> AsyncIterator[Workbenc
         if server is not None and choice.spec is None:
             await _learn(registry, server)
         router = Router(registry, scale)
-        cooldowns = Cooldowns(clock)
+        breaker = CircuitBreaker(clock)
         retrying = {name: RetryingProvider(each, clock, random.random, book) for name, each in providers.items()}
         fallback = Fallback(
-            router, retrying, admission, cooldowns, clock, fit, scale, book, Signals(mark_dead=registry.mark_dead)
+            router, retrying, admission, breaker, clock, fit, scale, book, Signals(mark_dead=registry.mark_dead)
         )
         yield Workbench(Observe(fallback, (), clock, book), router, cloud)
 

@@ -27,7 +27,7 @@ class _Rest:
     """Why, for the sentence that the reader gets when nobody is left."""
 
 
-class Cooldowns:
+class CircuitBreaker:
     """Rests by model and by provider; in memory, so a restart forgives everything.
 
     A rest that is over is not forgotten: the next request is a probe, and until it has worked or failed the others keep

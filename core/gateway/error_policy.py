@@ -28,7 +28,7 @@ class Rest(Enum):
     WINDOW = auto()
     """The model, until the provider says its window opens."""
     MODEL = auto()
-    """The model, longer each time (`Cooldowns`)."""
+    """The model, longer each time (`CircuitBreaker`)."""
     PROVIDER = auto()
     """Every model of the provider: a key or an account does not mend itself in a minute."""
     FOREVER = auto()

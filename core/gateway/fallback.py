@@ -21,7 +21,7 @@ from core.domain.events import Event, Notice, Send
 from core.domain.model_spec import Capability, ModelSpec, Route
 from core.domain.requests import Attempt, ChatRequest, Effort, Reply, Usage
 from core.gateway.attempts import AttemptBook, total
-from core.gateway.circuit_breaker import Cooldowns
+from core.gateway.circuit_breaker import CircuitBreaker
 from core.gateway.continuation import AttemptStream, NoSafeSeam, Seam, Visible, continuation_request
 from core.gateway.error_policy import Again, Rest, consequence_of
 from core.gateway.router import needed
@@ -73,7 +73,7 @@ class Fallback:
         routing: Routing,
         providers: Mapping[str, Provider],
         admission: Admission,
-        cooldowns: Cooldowns,
+        breaker: CircuitBreaker,
         clock: Clock,
         fit: Fit,
         scale: TokenScale,
@@ -83,7 +83,7 @@ class Fallback:
         self.routing = routing
         self.providers = providers
         self.admission = admission
-        self.cooldowns = cooldowns
+        self.breaker = breaker
         self.clock = clock
         self.fit = fit
         self.scale = scale
@@ -138,7 +138,7 @@ class _Walk:
         for model in self._route:
             if not self._may_ask(model):
                 continue
-            if (reason := self._house.cooldowns.resting(model)) is not None:
+            if (reason := self._house.breaker.resting(model)) is not None:
                 self._errors.append(reason)
                 resting.append(model)
                 continue
@@ -146,10 +146,10 @@ class _Walk:
             reply = await self._ask(model)
             if reply is not None or self._stuck:
                 return reply
-        spared = [model for model in resting if not self._house.cooldowns.provider_rests(model)]
+        spared = [model for model in resting if not self._house.breaker.provider_rests(model)]
         if spared and not asked:
             # A rest must never be the reason for silence: ask the one that is due soonest.
-            return await self._ask(min(spared, key=self._house.cooldowns.left_s))
+            return await self._ask(min(spared, key=self._house.breaker.left_s))
         return None
 
     def _may_ask(self, model: ModelSpec) -> bool:
@@ -207,7 +207,7 @@ class _Walk:
         if admitted is None:
             return None
         fitted = replace(fitted, max_output_tokens=admitted.max_output_tokens)
-        house.cooldowns.begin(model)
+        house.breaker.begin(model)
         stream = self._stream(model, notices)
         began_at, began = self._clock.now(), self._clock.monotonic()
 
@@ -233,7 +233,7 @@ class _Walk:
         else:
             house.admission.settle(admitted.ticket, reply.usage)
             house.scale.correct(model.id, estimate_request(fitted), reply.usage.prompt_tokens)
-            house.cooldowns.worked(model)
+            house.breaker.worked(model)
             note("ok", reply.usage, reply.provider_request_id)
             attempts = self._attempts()
             text = self._visible.text if stream.joined else reply.text
@@ -295,11 +295,11 @@ class _Walk:
             case Rest.WINDOW:
                 wait_s = error.retry_after_s if error.retry_after_s is not None else UNSTATED_WINDOW_S
                 self._waits.append(wait_s)
-                house.cooldowns.rest_for(model, wait_s, error)
+                house.breaker.rest_for(model, wait_s, error)
             case Rest.MODEL:
-                house.cooldowns.failed(model, error)
+                house.breaker.failed(model, error)
             case Rest.PROVIDER:
-                house.cooldowns.rest_provider(model, error)
+                house.breaker.rest_provider(model, error)
             case Rest.FOREVER:
                 house.signals.mark_dead(model.id, error.detail or "the provider no longer offers it")
             case Rest.NOBODY:

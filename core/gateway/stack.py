@@ -11,7 +11,7 @@ from core.domain.incoming import UserKey
 from core.domain.requests import ChatRequest, Reply
 from core.gateway.attempts import AttemptBook
 from core.gateway.cache import Cache, CacheSettings
-from core.gateway.circuit_breaker import Cooldowns
+from core.gateway.circuit_breaker import CircuitBreaker
 from core.gateway.fallback import Fallback, Fit, Signals
 from core.gateway.observe import Observe
 from core.gateway.quotas import GuardLimits, RateGuard
@@ -45,11 +45,11 @@ class Parts:
 class Stack:
     """The whole onion: a Handler, with the handles that other parts need."""
 
-    def __init__(self, handler: Handler, cache: Cache, guard: RateGuard, cooldowns: Cooldowns) -> None:
+    def __init__(self, handler: Handler, cache: Cache, guard: RateGuard, breaker: CircuitBreaker) -> None:
         self._handler = handler
         self.cache = cache
         self.guard = guard
-        self.cooldowns = cooldowns
+        self.breaker = breaker
 
     async def __call__(self, request: ChatRequest, send: Send) -> Reply:
         return await self._handler(request, send)
@@ -71,12 +71,12 @@ def build_stack(parts: Parts) -> Stack:
     Observe    outermost: hits, refusals and stopped requests are records too, and the time is the asker's.
     """
     clock, book = parts.clock, AttemptBook()
-    cooldowns = Cooldowns(clock)
+    breaker = CircuitBreaker(clock)
     retrying = {name: RetryingProvider(p, clock, parts.random, book) for name, p in parts.providers.items()}
     fallback = Fallback(
-        parts.routing, retrying, parts.admission, cooldowns, clock, parts.fit, parts.scale, book, parts.signals
+        parts.routing, retrying, parts.admission, breaker, clock, parts.fit, parts.scale, book, parts.signals
     )
     guard = RateGuard(fallback, parts.usage_store, clock, parts.limits, book)
     cache = Cache(guard, parts.cache_store, clock, parts.cache)
     observe = Observe(cache, parts.observers, clock, book)
-    return Stack(observe, cache, guard, cooldowns)
+    return Stack(observe, cache, guard, breaker)

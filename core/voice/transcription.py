@@ -19,7 +19,7 @@ from core.domain.model_spec import ModelSpec
 from core.domain.requests import Attempt, RequestRecord, Segment, TranscribeRequest, Transcript, Usage
 from core.files.kinds import sniff
 from core.files.values import Job, Result, Sound, SoundLimits, SoundPart
-from core.gateway.circuit_breaker import Cooldowns
+from core.gateway.circuit_breaker import CircuitBreaker
 from core.gateway.error_policy import Rest, consequence_of
 from core.gateway.fallback import UNSTATED_WINDOW_S, Signals
 from core.ports.gateway import Observer, SpeechToText
@@ -77,19 +77,19 @@ class Transcription:
         clock: Clock,
         *,
         guard: AudioGuard | None = None,
-        cooldowns: Cooldowns | None = None,
+        breaker: CircuitBreaker | None = None,
         signals: Signals = Signals(),
         observers: Sequence[Observer] = (),
         limits: TranscriptionLimits = TranscriptionLimits(),
     ) -> None:
-        """*cooldowns* and *signals* are the chat models' own: a rejected key rests all of a provider's models."""
+        """*breaker* and *signals* are the chat models' own: a rejected key rests all of a provider's models."""
         self._engines = engines
         self._models = models
         self._reader = reader
         self._cache = cache
         self._clock = clock
         self._guard = guard
-        self._cooldowns = cooldowns or Cooldowns(clock)
+        self._breaker = breaker or CircuitBreaker(clock)
         self._signals = signals
         self._observers = observers
         self._limits = limits
@@ -175,13 +175,13 @@ class Transcription:
     ) -> Transcript:
         errors: list[ProviderError] = []
         for spec in self._awake(models, errors):
-            self._cooldowns.begin(spec)
+            self._breaker.begin(spec)
             began_at, began = self._clock.now(), self._clock.monotonic()
             outcome, used = "ok", Usage()
             try:
                 transcript = await self._with_model(spec, request, sound)
                 used = transcript.usage
-                self._cooldowns.worked(spec)
+                self._breaker.worked(spec)
                 return transcript
             except ProviderError as error:
                 errors.append(error)
@@ -194,11 +194,11 @@ class Transcription:
 
     def _awake(self, models: Sequence[ModelSpec], errors: list[ProviderError]) -> Sequence[ModelSpec]:
         """The models that do not rest; when all do, the one due first: a rest must never be the reason for silence."""
-        resting = {spec.id: why for spec in models if (why := self._cooldowns.resting(spec)) is not None}
+        resting = {spec.id: why for spec in models if (why := self._breaker.resting(spec)) is not None}
         awake = [spec for spec in models if spec.id not in resting]
-        spared = [spec for spec in models if not self._cooldowns.provider_rests(spec)]
+        spared = [spec for spec in models if not self._breaker.provider_rests(spec)]
         if not awake and spared:
-            return [min(spared, key=self._cooldowns.left_s)]
+            return [min(spared, key=self._breaker.left_s)]
         errors.extend(resting.values())
         return awake
 
@@ -210,11 +210,11 @@ class Transcription:
         match row.rest:
             case Rest.WINDOW:
                 wait_s = error.retry_after_s if error.retry_after_s is not None else UNSTATED_WINDOW_S
-                self._cooldowns.rest_for(spec, wait_s, error)
+                self._breaker.rest_for(spec, wait_s, error)
             case Rest.MODEL:
-                self._cooldowns.failed(spec, error)
+                self._breaker.failed(spec, error)
             case Rest.PROVIDER:
-                self._cooldowns.rest_provider(spec, error)
+                self._breaker.rest_provider(spec, error)
             case Rest.FOREVER:
                 self._signals.mark_dead(spec.id, error.detail or "the provider no longer offers it")
             case Rest.NOBODY:

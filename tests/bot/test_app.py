@@ -323,4 +323,4 @@ def _rests(app: object, model_id: str) -> bool:
     from bot.app import App
 
     assert isinstance(app, App)
-    return app._stack.cooldowns.resting(app.registry.get(model_id)) is not None
+    return app._stack.breaker.resting(app.registry.get(model_id)) is not None

@@ -194,7 +194,7 @@ async def house(folder: Path, answer: Callable[[dict[str, Any]], Script]) -> Asy
             api.answers(answer)
         groq.limits = {model: {"TPM": 1_000_000_000} for model in groq.models}
         # The cases run side by side, and the first model must be asked in each.
-        box.app._stack.cooldowns.failed = lambda model, error: None  # type: ignore[method-assign]
+        box.app._stack.breaker.failed = lambda model, error: None  # type: ignore[method-assign]
         yield Readers(box, http)
 
 

@@ -14,7 +14,7 @@ from core.domain.events import Notice, Restarted, Started, TextDelta, ToolCallDe
 from core.domain.model_spec import Capability, ModelSpec, Route
 from core.domain.requests import ChatRequest, Image, OutputFormat, Reply, Turn, Usage
 from core.gateway.attempts import AttemptBook
-from core.gateway.circuit_breaker import Cooldowns
+from core.gateway.circuit_breaker import CircuitBreaker
 from core.gateway.context_window import fit
 from core.gateway.fallback import PATIENCE_S, Fallback, Signals
 from core.gateway.tokens import TokenScale
@@ -66,7 +66,7 @@ class House:
         self.models = models or (BIG, SMALL, SPARE)
         self.provider = FakeProvider(clock=self.clock)
         self.admission = OpenDoors()
-        self.cooldowns = Cooldowns(self.clock)
+        self.breaker = CircuitBreaker(self.clock)
         self.book = AttemptBook()
         self.heard = Heard()
         self.alerts: list[str] = []
@@ -75,7 +75,7 @@ class House:
             self,
             dict.fromkeys(("groq", "openai", "local"), self.provider),
             self.admission,
-            self.cooldowns,
+            self.breaker,
             self.clock,
             fit,
             TokenScale(),
