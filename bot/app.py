@@ -57,7 +57,7 @@ from core.files.sandbox import Sandbox
 from core.files.values import ReadLimits
 from core.gateway.context_window import fit
 from core.gateway.fallback import Signals
-from core.gateway.rate_limits import ModelAdmission
+from core.gateway.rate_limits import RateLimits
 from core.gateway.registry import Registry
 from core.gateway.router import Router
 from core.gateway.stack import Parts, build_stack
@@ -183,7 +183,7 @@ class App:
         """Providers, and the onion around them."""
         settings, config, clock = self.settings, self.config, self.clock
         self._scale = TokenScale()
-        admission = ModelAdmission(clock)
+        admission = RateLimits(clock)
         await recall_limits(admission, storage.notes)
         self._duty("limits", partial(keep_limits, admission, storage.notes, clock))
         self._cloud = cloud_providers(settings, admission.read_headers)

@@ -23,7 +23,7 @@ from core.gateway.circuit_breaker import CircuitBreaker
 from core.gateway.context_window import fit
 from core.gateway.fallback import Fallback, Signals
 from core.gateway.observe import Observe
-from core.gateway.rate_limits import ModelAdmission
+from core.gateway.rate_limits import RateLimits
 from core.gateway.registry import Registry
 from core.gateway.retry import RetryingProvider
 from core.gateway.router import Router
@@ -57,7 +57,7 @@ async def open_workbench(loaded: Loaded, clock: Clock) -> AsyncIterator[Workbenc
     settings, registry = loaded.settings, loaded.registry
     choice = choice_of(settings.local_model)
     scale, book, random = TokenScale(), AttemptBook(), Random()
-    admission = ModelAdmission(clock)
+    admission = RateLimits(clock)
     async with contextlib.AsyncExitStack() as opened:
         cloud = cloud_providers(settings, admission.read_headers)
         for provider in cloud.values():

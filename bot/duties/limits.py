@@ -9,7 +9,7 @@ import structlog
 
 from core.base.clock import Clock
 from core.domain.errors import StorageError
-from core.gateway.rate_limits import KeptWindow, ModelAdmission
+from core.gateway.rate_limits import KeptWindow, RateLimits
 from core.ports.storage import NoteStore
 
 log: Any = structlog.get_logger(__name__)
@@ -20,7 +20,7 @@ SAVE_EVERY_S = 30.0
 """A crash loses this much of what a day has used; the next header or refusal tells."""
 
 
-async def recall_limits(admission: ModelAdmission, notes: NoteStore) -> None:
+async def recall_limits(admission: RateLimits, notes: NoteStore) -> None:
     """Hand *admission* what the process before this one knew. What cannot be read is learned again."""
     try:
         stored = await notes.get(NOTE)
@@ -29,7 +29,7 @@ async def recall_limits(admission: ModelAdmission, notes: NoteStore) -> None:
         log.warning("what was known of the models' limits cannot be read", why=str(error))
 
 
-async def keep_limits(admission: ModelAdmission, notes: NoteStore, clock: Clock) -> None:
+async def keep_limits(admission: RateLimits, notes: NoteStore, clock: Clock) -> None:
     """Store what *admission* knows, until cancelled and once more then."""
     stored = ""
 

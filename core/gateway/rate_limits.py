@@ -126,7 +126,7 @@ class _Model:
     windows: dict[str, _Window] = field(default_factory=dict)
 
 
-class ModelAdmission:
+class RateLimits:
     """Implements Admission in memory, for one process.
 
     The published limits are the free plan's. Until a provider's header has shown which plan it is, they make requests

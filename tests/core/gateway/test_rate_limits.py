@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core.domain.errors import LimitKind, LimitReached, TooLargeForLimit
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import Usage
-from core.gateway.rate_limits import ModelAdmission
+from core.gateway.rate_limits import RateLimits
 from core.gateway.registry import load_registry
 from core.ports.gateway import Admitted, Later, Never
 from tests.fakes.clock import FakeClock
@@ -39,11 +39,11 @@ PAID |= {"x-ratelimit-remaining-requests": "499999", "x-ratelimit-remaining-toke
 
 
 @pytest.fixture
-def admission(clock: FakeClock) -> ModelAdmission:
-    return ModelAdmission(clock)
+def admission(clock: FakeClock) -> RateLimits:
+    return RateLimits(clock)
 
 
-def admitted(admission: ModelAdmission, model: ModelSpec, prompt: int, output: int) -> Admitted:
+def admitted(admission: RateLimits, model: ModelSpec, prompt: int, output: int) -> Admitted:
     verdict = admission.admit(model, prompt_tokens=prompt, output_tokens=output)
     assert isinstance(verdict, Admitted), verdict
     return verdict
@@ -71,12 +71,12 @@ def too_large(kind: LimitKind, limit: int) -> TooLargeForLimit:
     return error
 
 
-def test_an_answer_is_shortened_to_what_the_minute_leaves(admission: ModelAdmission) -> None:
+def test_an_answer_is_shortened_to_what_the_minute_leaves(admission: RateLimits) -> None:
     """Groq counts prompt plus the most the answer may be, before anything runs."""
     assert admitted(admission, SMALL, 5_000, 4_096).max_output_tokens == 3_000
 
 
-async def test_what_is_reserved_is_gone_until_it_drains(admission: ModelAdmission, clock: FakeClock) -> None:
+async def test_what_is_reserved_is_gone_until_it_drains(admission: RateLimits, clock: FakeClock) -> None:
     """The second request waits for as long as the bucket needs."""
     admitted(admission, SMALL, 4_000, 4_000)
 
@@ -87,7 +87,7 @@ async def test_what_is_reserved_is_gone_until_it_drains(admission: ModelAdmissio
     assert admitted(admission, SMALL, 1_000, 1_000).max_output_tokens == 512
 
 
-def test_what_was_not_used_is_given_back(admission: ModelAdmission) -> None:
+def test_what_was_not_used_is_given_back(admission: RateLimits) -> None:
     """Cached tokens do not count."""
     ticket = admitted(admission, SMALL, 4_000, 4_000).ticket
 
@@ -96,14 +96,14 @@ def test_what_was_not_used_is_given_back(admission: ModelAdmission) -> None:
     assert admitted(admission, SMALL, 2_500, 4_000).max_output_tokens == 4_000
 
 
-def test_without_usage_the_estimate_stays(admission: ModelAdmission) -> None:
+def test_without_usage_the_estimate_stays(admission: RateLimits) -> None:
     """A stream that was cut is billed for something."""
     admission.settle(admitted(admission, SMALL, 4_000, 4_000).ticket, None)
 
     assert isinstance(admission.admit(SMALL, prompt_tokens=100, output_tokens=100), Later)
 
 
-async def test_requests_per_minute_are_counted(admission: ModelAdmission, clock: FakeClock) -> None:
+async def test_requests_per_minute_are_counted(admission: RateLimits, clock: FakeClock) -> None:
     """Though no header shows them."""
     admission.read_headers(SMALL, FREE)
     for _ in range(30):
@@ -114,19 +114,19 @@ async def test_requests_per_minute_are_counted(admission: ModelAdmission, clock:
     admitted(admission, SMALL, 1, 1)
 
 
-def test_a_request_above_a_published_limit_is_tried_once(admission: ModelAdmission) -> None:
+def test_a_request_above_a_published_limit_is_tried_once(admission: RateLimits) -> None:
     """The published limits are the free plan's, and the plan is not known yet."""
     assert admitted(admission, SMALL, 20_000, 4_096).max_output_tokens == 4_096
 
 
-def test_a_request_above_a_confirmed_limit_is_refused_for_good(admission: ModelAdmission) -> None:
+def test_a_request_above_a_confirmed_limit_is_refused_for_good(admission: RateLimits) -> None:
     """The header has shown that it is the free plan."""
     admission.read_headers(SMALL, FREE)
 
     assert admission.admit(SMALL, prompt_tokens=20_000, output_tokens=4_096) == Never("TPM", 8_000)
 
 
-def test_another_plan_drops_what_no_header_shows(admission: ModelAdmission) -> None:
+def test_another_plan_drops_what_no_header_shows(admission: RateLimits) -> None:
     """A paid key must not be held to the free plan's 30 requests a minute, on no model of the provider."""
     admitted(admission, EYES, 10, 10)
     admission.read_headers(SMALL, PAID)
@@ -137,7 +137,7 @@ def test_another_plan_drops_what_no_header_shows(admission: ModelAdmission) -> N
         admission.settle(admitted(admission, EYES, 10, 10).ticket, Usage())
 
 
-def test_limits_that_the_operator_stated_hold(admission: ModelAdmission) -> None:
+def test_limits_that_the_operator_stated_hold(admission: RateLimits) -> None:
     """Without TPM in the table no header can contradict it."""
     stated = replace(SMALL, limits={"RPM": 2})
     admission.read_headers(stated, PAID)
@@ -148,7 +148,7 @@ def test_limits_that_the_operator_stated_hold(admission: ModelAdmission) -> None
     assert isinstance(admission.admit(stated, prompt_tokens=1, output_tokens=1), Later)
 
 
-def test_headers_know_of_other_processes(admission: ModelAdmission) -> None:
+def test_headers_know_of_other_processes(admission: RateLimits) -> None:
     """What remains there is what remains."""
     admission.read_headers(SMALL, {**FREE, "x-ratelimit-remaining-tokens": "200"})
 
@@ -157,7 +157,7 @@ def test_headers_know_of_other_processes(admission: ModelAdmission) -> None:
     assert later == Later("TPM", pytest.approx((7_800 + 1_000 - 8_000) * 60 / 8_000))
 
 
-def test_headers_do_not_forget_what_is_in_flight(admission: ModelAdmission) -> None:
+def test_headers_do_not_forget_what_is_in_flight(admission: RateLimits) -> None:
     """A header may have been written before the provider saw our other requests."""
     admitted(admission, SMALL, 4_000, 3_500)
 
@@ -166,7 +166,7 @@ def test_headers_do_not_forget_what_is_in_flight(admission: ModelAdmission) -> N
     assert isinstance(admission.admit(SMALL, prompt_tokens=1_000, output_tokens=1_000), Later)
 
 
-def test_headers_do_not_know_of_what_went_out_meanwhile(admission: ModelAdmission, clock: FakeClock) -> None:
+def test_headers_do_not_know_of_what_went_out_meanwhile(admission: RateLimits, clock: FakeClock) -> None:
     """They count what was used before, not the request that is still on its way: the minute has to carry both."""
     windows = Windows(lambda model: FREE_PLAN, clock.monotonic)
     for prompt in (1_500, 1_500):
@@ -181,7 +181,7 @@ def test_headers_do_not_know_of_what_went_out_meanwhile(admission: ModelAdmissio
     assert isinstance(admission.admit(SMALL, prompt_tokens=1_000, output_tokens=512), Later)
 
 
-def test_headers_correct_a_count_that_is_too_high(admission: ModelAdmission) -> None:
+def test_headers_correct_a_count_that_is_too_high(admission: RateLimits) -> None:
     """Of a request that was stopped it is not known what it cost; the provider knows."""
     admission.settle(admitted(admission, SMALL, 4_000, 4_000).ticket, None)
 
@@ -190,14 +190,14 @@ def test_headers_correct_a_count_that_is_too_high(admission: ModelAdmission) -> 
     assert admitted(admission, SMALL, 1_000, 5_000).max_output_tokens == 5_000
 
 
-def test_a_filling_that_was_rounded_down_is_not_run_into(admission: ModelAdmission) -> None:
+def test_a_filling_that_was_rounded_down_is_not_run_into(admission: RateLimits) -> None:
     """Used 7000 may be 7000.4: a request that fits to the token does not."""
     admission.learn(LUNA, limit_reached("TPM", 8_000, 0.0, used=7_000))
 
     assert isinstance(admission.admit(LUNA, prompt_tokens=488, output_tokens=512), Later)
 
 
-def test_openai_counts_requests_by_the_minute(admission: ModelAdmission) -> None:
+def test_openai_counts_requests_by_the_minute(admission: RateLimits) -> None:
     """The same header name, another window."""
     admission.read_headers(LUNA, {**FREE, "x-ratelimit-remaining-requests": "0"})
 
@@ -205,14 +205,14 @@ def test_openai_counts_requests_by_the_minute(admission: ModelAdmission) -> None
 
 
 @pytest.mark.parametrize("value", ["", "-1", "many", "1.5"])
-def test_headers_that_make_no_sense_are_ignored(admission: ModelAdmission, value: str) -> None:
+def test_headers_that_make_no_sense_are_ignored(admission: RateLimits, value: str) -> None:
     """A proxy may rewrite them."""
     admission.read_headers(LUNA, {**FREE, "x-ratelimit-limit-tokens": value, "x-ratelimit-remaining-tokens": value})
 
     assert isinstance(admission.admit(LUNA, prompt_tokens=100_000, output_tokens=100), Admitted)
 
 
-async def test_a_day_that_is_used_up_is_not_asked_again(admission: ModelAdmission, clock: FakeClock) -> None:
+async def test_a_day_that_is_used_up_is_not_asked_again(admission: RateLimits, clock: FakeClock) -> None:
     """TPD is in no header: the refusal names window, size and time."""
     admission.learn(LUNA, limit_reached("TPD", 200_000, 525.3))
 
@@ -221,7 +221,7 @@ async def test_a_day_that_is_used_up_is_not_asked_again(admission: ModelAdmissio
     admitted(admission, LUNA, 1, 1)
 
 
-def test_a_refusal_without_a_time_rests_a_little(admission: ModelAdmission) -> None:
+def test_a_refusal_without_a_time_rests_a_little(admission: RateLimits) -> None:
     """And without a size only where the window is known."""
     admission.learn(SMALL, limit_reached("RPM", None, None))
     admission.learn(LUNA, limit_reached("RPM", None, None))
@@ -230,7 +230,7 @@ def test_a_refusal_without_a_time_rests_a_little(admission: ModelAdmission) -> N
     admitted(admission, LUNA, 1, 1)
 
 
-def test_an_output_limit_learned_once_shortens_every_answer(admission: ModelAdmission) -> None:
+def test_an_output_limit_learned_once_shortens_every_answer(admission: RateLimits) -> None:
     """OTPM 1000: any request with more fails for ever, so it asks for no more."""
     paid = replace(EYES, limits={})
     admission.learn(paid, too_large("OTPM", 1_000))
@@ -238,7 +238,7 @@ def test_an_output_limit_learned_once_shortens_every_answer(admission: ModelAdmi
     assert admitted(admission, paid, 2_000, 4_096).max_output_tokens == 1_000
 
 
-def test_an_input_limit_learned_once_refuses_longer_prompts(admission: ModelAdmission) -> None:
+def test_an_input_limit_learned_once_refuses_longer_prompts(admission: RateLimits) -> None:
     """One team made 72,000 useless calls in two days."""
     paid = replace(EYES, limits={})
     admission.learn(paid, too_large("ITPM", 7_000))
@@ -247,7 +247,7 @@ def test_an_input_limit_learned_once_refuses_longer_prompts(admission: ModelAdmi
     admitted(admission, paid, 6_000, 100)
 
 
-def test_a_limit_run_into_although_known_gets_a_margin(admission: ModelAdmission) -> None:
+def test_a_limit_run_into_although_known_gets_a_margin(admission: RateLimits) -> None:
     """The provider counts more tokens than our estimate."""
     admission.learn(LUNA, too_large("TPM", 8_000))
     admitted(admission, LUNA, 7_000, 900)
@@ -257,7 +257,7 @@ def test_a_limit_run_into_although_known_gets_a_margin(admission: ModelAdmission
     assert admission.admit(LUNA, prompt_tokens=7_000, output_tokens=900) == Never("TPM", 8_000)
 
 
-def test_an_unknown_window_teaches_nothing(admission: ModelAdmission) -> None:
+def test_an_unknown_window_teaches_nothing(admission: RateLimits) -> None:
     """The text did not say which."""
     admission.learn(LUNA, limit_reached("unknown", 5, 60.0))
     admission.learn(LUNA, TooLargeForLimit("body too large"))
@@ -265,7 +265,7 @@ def test_an_unknown_window_teaches_nothing(admission: ModelAdmission) -> None:
     admitted(admission, LUNA, 1, 1)
 
 
-def test_audio_seconds_are_counted(admission: ModelAdmission) -> None:
+def test_audio_seconds_are_counted(admission: RateLimits) -> None:
     """Booked when they are known; the hour then has to drain."""
     whisper = REGISTRY.get("whisper-large-v3-turbo")
     ticket = admitted(admission, whisper, 0, 0).ticket
@@ -275,7 +275,7 @@ def test_audio_seconds_are_counted(admission: ModelAdmission) -> None:
     assert admission.admit(whisper, prompt_tokens=0, output_tokens=0) == Later("ASH", pytest.approx(50.0))
 
 
-def test_an_unknown_ticket_is_ignored(admission: ModelAdmission) -> None:
+def test_an_unknown_ticket_is_ignored(admission: RateLimits) -> None:
     """Settled twice, say."""
     ticket = admitted(admission, SMALL, 1, 1).ticket
     admission.settle(ticket, None)
@@ -297,7 +297,7 @@ def test_no_limit_is_run_into_twice(
     """Against the fake's own counting: each kind of window refuses at most once, whatever is asked and when."""
     clock = FakeClock()
     model = EYES if published else replace(EYES, limits={})
-    admission = ModelAdmission(clock)
+    admission = RateLimits(clock)
     windows = Windows(lambda model: plan, clock.monotonic)
     refusals: Counter[tuple[str, bool]] = Counter()
     for prompt, output, pause_s in requests:
@@ -327,23 +327,23 @@ def test_no_limit_is_run_into_twice(
     assert all(count == 1 for count in refusals.values()), refusals
 
 
-def test_learned_limit_is_known_after_a_restart(clock: FakeClock, admission: ModelAdmission) -> None:
+def test_learned_limit_is_known_after_a_restart(clock: FakeClock, admission: RateLimits) -> None:
     """What a refusal taught holds in the next process: the same limit is not run into twice."""
     admission.learn(EYES, too_large("OTPM", 1_000))
 
-    after = ModelAdmission(clock)
+    after = RateLimits(clock)
     after.recall(admission.kept())
 
     assert admitted(after, EYES, 100, 4_000).max_output_tokens == 1_000
 
 
-def test_used_up_day_is_known_after_a_restart(clock: FakeClock, admission: ModelAdmission) -> None:
+def test_used_up_day_is_known_after_a_restart(clock: FakeClock, admission: RateLimits) -> None:
     """A day's window goes on draining while no process runs, from where it stood."""
     admission.learn(SMALL, limit_reached("TPD", 200_000, 600.0, used=200_000))
     kept = admission.kept()
     passed(clock, 300.0)
 
-    after = ModelAdmission(clock)
+    after = RateLimits(clock)
     after.recall(kept)
 
     verdict = after.admit(SMALL, prompt_tokens=10, output_tokens=512)
@@ -352,11 +352,11 @@ def test_used_up_day_is_known_after_a_restart(clock: FakeClock, admission: Model
     assert verdict.wait_s == pytest.approx(300.0)
 
 
-def test_recalled_limits_of_models_not_asked_are_kept_on(clock: FakeClock, admission: ModelAdmission) -> None:
+def test_recalled_limits_of_models_not_asked_are_kept_on(clock: FakeClock, admission: RateLimits) -> None:
     """A model that a whole process never asked loses nothing."""
     admission.learn(EYES, too_large("OTPM", 1_000))
 
-    after = ModelAdmission(clock)
+    after = RateLimits(clock)
     after.recall(admission.kept())
 
     assert after.kept() == admission.kept()

@@ -14,7 +14,7 @@ from core.domain.requests import Reply, RequestRecord, ShownRecord
 from core.gateway.context_window import fit
 from core.gateway.fallback import Signals
 from core.gateway.quotas import Ceilings, GuardLimits
-from core.gateway.rate_limits import ModelAdmission
+from core.gateway.rate_limits import RateLimits
 from core.gateway.registry import load_registry
 from core.gateway.router import Router
 from core.gateway.stack import Parts, build_stack
@@ -50,7 +50,7 @@ class House:
         self.alerts: list[str] = []
         clock = HastyClock()
         self.registry = load_registry()
-        scale, admission = TokenScale(), ModelAdmission(clock)
+        scale, admission = TokenScale(), RateLimits(clock)
         self.providers = {
             "groq": GroqProvider(KEY, base_url=groq.base_url, on_headers=admission.read_headers, timeouts=QUICK),
             "openai": OpenAIProvider(KEY, base_url=openai.base_url, on_headers=admission.read_headers, timeouts=QUICK),
