@@ -38,7 +38,7 @@ _SIGNATURES: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"\x1f\x8b", Kind("other", "application/gzip", "gz", "a gzip archive")),
     (0, b"7z\xbc\xaf\x27\x1c", Kind("other", "application/x-7z-compressed", "7z", "a 7-Zip archive")),
     (0, b"Rar!\x1a\x07", Kind("other", "application/vnd.rar", "rar", "a RAR archive")),
-    (0, b"MZ", Kind("other", "application/x-msdownload", "exe", "a Windows program")),
+    (0, b"MZ", Kind("other", "application/x-msdownload", "exe", "a SlidingWindows program")),
     (0, b"\x7fELF", Kind("other", "application/x-executable", "elf", "a program")),
     (0, b"SQLite format 3\x00", Kind("other", "application/vnd.sqlite3", "db", "a database")),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Kind("other", "application/x-ole-storage", "doc", "an old Office file")),

@@ -14,7 +14,7 @@ from core.domain.incoming import UserKey
 from core.domain.model_spec import Price
 from core.domain.requests import ChatRequest, Reply, Usage
 from core.gateway.attempts import AttemptBook, total
-from core.gateway.sliding_window import Windows
+from core.gateway.sliding_window import SlidingWindows
 from core.gateway.tokens import estimate_request
 from core.ports.gateway import Handler
 from core.ports.storage import Spent, UsageStore
@@ -115,7 +115,7 @@ class RateGuard:
         self.limits = limits
         """May be replaced while running (SIGHUP)."""
         self._book = book
-        self._windows = Windows(clock, MINUTE_S)
+        self._windows = SlidingWindows(clock, MINUTE_S)
         self._days: TTLCache[str, _Day] = TTLCache(10_000, DAY_S, timer=clock.monotonic)
         self._reserved: dict[str, dict[str, _Reservation]] = {}
         """Scope key -> request id -> what it may come to use."""

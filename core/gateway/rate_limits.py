@@ -242,7 +242,7 @@ class RateLimits:
         return {**self._recalled, **{model_id: windows for model_id, windows in found.items() if windows}}
 
     def recall(self, kept: Kept) -> None:
-        """Take up what a former process knew; call it before the first `admit`. Windows known already stay."""
+        """Take up what a former process knew; call it before the first `admit`. SlidingWindows known already stay."""
         self._recalled = {model_id: windows for model_id, windows in kept.items() if model_id not in self._models}
 
     def _take_up(self, model: ModelSpec, state: _Model) -> None:

@@ -12,7 +12,7 @@ MAX_KEYS = 50_000
 """The least recently used are forgotten beyond this: their windows are empty by then, or the bot is very busy."""
 
 
-class Windows:
+class SlidingWindows:
     """How much of each key was used in the last `window_s` seconds.
 
     Two numbers are kept per key, and the older window's use is taken to have been even. Weakness: after a burst at a

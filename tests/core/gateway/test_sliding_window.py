@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.gateway.sliding_window import Windows, fits_in_s
+from core.gateway.sliding_window import SlidingWindows, fits_in_s
 from tests.fakes.clock import FakeClock
 
 
 def test_limit_holds_within_a_window(clock: FakeClock) -> None:
     """What fits is free at once; the next one waits."""
-    windows = Windows(clock, 60)
+    windows = SlidingWindows(clock, 60)
     for _ in range(3):
         assert windows.wait_s("ann", 3, 1) == 0.0
         windows.use("ann", 1)
@@ -22,7 +22,7 @@ def test_limit_holds_within_a_window(clock: FakeClock) -> None:
 
 async def test_wait_is_enough_and_not_much_too_long(clock: FakeClock) -> None:
     """After the stated wait the request fits; half of it is too early."""
-    windows = Windows(clock, 60)
+    windows = SlidingWindows(clock, 60)
     windows.use("ann", 10)
     wait_s = windows.wait_s("ann", 10, 4)
 
@@ -36,7 +36,7 @@ async def test_wait_is_enough_and_not_much_too_long(clock: FakeClock) -> None:
 
 def test_keys_are_apart(clock: FakeClock) -> None:
     """Ann's use is not Ben's."""
-    windows = Windows(clock, 60)
+    windows = SlidingWindows(clock, 60)
     windows.use("ann", 1)
 
     assert windows.wait_s("ben", 1, 1) == 0.0
@@ -44,14 +44,14 @@ def test_keys_are_apart(clock: FakeClock) -> None:
 
 def test_use_above_the_limit_fits_an_empty_window(clock: FakeClock) -> None:
     """One request larger than the whole limit passes when nothing else was used."""
-    windows = Windows(clock, 60)
+    windows = SlidingWindows(clock, 60)
 
     assert windows.wait_s("ann", 100, 5_000) == 0.0
 
 
 def test_too_high_an_estimate_is_given_back(clock: FakeClock) -> None:
     """A negative use frees the window, never below nothing."""
-    windows = Windows(clock, 60)
+    windows = SlidingWindows(clock, 60)
     windows.use("ann", 90)
     windows.use("ann", -85)
     windows.use("ben", -10)
@@ -62,7 +62,7 @@ def test_too_high_an_estimate_is_given_back(clock: FakeClock) -> None:
 
 async def test_two_windows_later_all_is_forgotten(clock: FakeClock) -> None:
     """Use counts for one window fully and for the next in part."""
-    windows = Windows(clock, 60)
+    windows = SlidingWindows(clock, 60)
     windows.use("ann", 10)
 
     await clock.advance(121.0)
