@@ -100,11 +100,11 @@ class Fallback:
 class _Walk:
     """One request on its way along its route."""
 
-    def __init__(self, house: Fallback, request: ChatRequest, route: Route, send: Send) -> None:
-        self._house = house
+    def __init__(self, gateway: Fallback, request: ChatRequest, route: Route, send: Send) -> None:
+        self._gateway = gateway
         self._request = request
         self._route = route
-        self._clock = house.clock
+        self._clock = gateway.clock
         self._visible = Visible(send)
         self._garbled = False
         """A tool call went wrong in visible text."""
@@ -138,7 +138,7 @@ class _Walk:
         for model in self._route:
             if not self._may_ask(model):
                 continue
-            if (reason := self._house.breaker.resting(model)) is not None:
+            if (reason := self._gateway.breaker.resting(model)) is not None:
                 self._errors.append(reason)
                 resting.append(model)
                 continue
@@ -146,14 +146,14 @@ class _Walk:
             reply = await self._ask(model)
             if reply is not None or self._stuck:
                 return reply
-        spared = [model for model in resting if not self._house.breaker.provider_rests(model)]
+        spared = [model for model in resting if not self._gateway.breaker.provider_rests(model)]
         if spared and not asked:
             # A rest must never be the reason for silence: ask the one that is due soonest.
-            return await self._ask(min(spared, key=self._house.breaker.left_s))
+            return await self._ask(min(spared, key=self._gateway.breaker.left_s))
         return None
 
     def _may_ask(self, model: ModelSpec) -> bool:
-        known = model.provider in self._house.providers
+        known = model.provider in self._gateway.providers
         return known and model.id not in self._done_with and model.context_window > self._too_small
 
     @property
@@ -200,14 +200,14 @@ class _Walk:
 
         *window* is *model*, perhaps with a smaller context for `fit` to aim at.
         """
-        house = self._house
-        fitted, notices = house.fit(wanted, window, house.scale)
-        prompt_tokens = house.scale.of_request(fitted, model.id)
+        gateway = self._gateway
+        fitted, notices = gateway.fit(wanted, window, gateway.scale)
+        prompt_tokens = gateway.scale.of_request(fitted, model.id)
         admitted = await self._admit(model, fitted, prompt_tokens)
         if admitted is None:
             return None
         fitted = replace(fitted, max_output_tokens=admitted.max_output_tokens)
-        house.breaker.begin(model)
+        gateway.breaker.begin(model)
         stream = self._stream(model, notices)
         began_at, began = self._clock.now(), self._clock.monotonic()
 
@@ -215,10 +215,10 @@ class _Walk:
             first = None if stream.first_text_at is None else stream.first_text_at - began
             took_s = self._clock.monotonic() - began
             attempt = Attempt(model.provider, model.id, began_at, took_s, first, outcome, usage, provider_request_id)
-            house.book.add(self._request.request_id, attempt)
+            gateway.book.add(self._request.request_id, attempt)
 
         try:
-            reply = await house.providers[model.provider](fitted, model, stream)
+            reply = await gateway.providers[model.provider](fitted, model, stream)
             await stream.finish()
         except ProviderError as failure:
             error = failure
@@ -226,27 +226,27 @@ class _Walk:
             error = StreamBroken("it started over, and here it may not", provider=model.provider, model=model.id)
         except BaseException as end:
             # Stopped by the asker, by the deadline, or by a reader that is gone: the tokens are spent all the same.
-            house.admission.settle(admitted.ticket, None)
+            gateway.admission.settle(admitted.ticket, None)
             outcome = "stopped" if isinstance(end, asyncio.CancelledError) else type(end).__name__
             note(outcome, _guess(prompt_tokens, stream, model))
             raise
         else:
-            house.admission.settle(admitted.ticket, reply.usage)
-            house.scale.correct(model.id, estimate_request(fitted), reply.usage.prompt_tokens)
-            house.breaker.worked(model)
+            gateway.admission.settle(admitted.ticket, reply.usage)
+            gateway.scale.correct(model.id, estimate_request(fitted), reply.usage.prompt_tokens)
+            gateway.breaker.worked(model)
             note("ok", reply.usage, reply.provider_request_id)
             attempts = self._attempts()
             text = self._visible.text if stream.joined else reply.text
             return replace(reply, text=text, usage=total(attempts), attempts=attempts)
         spent = error.usage or _guess(prompt_tokens, stream, model)
-        house.admission.settle(admitted.ticket, spent)
+        gateway.admission.settle(admitted.ticket, spent)
         note(type(error).__name__, spent, error.request_id)
         self._garbled = self._garbled or (isinstance(error, CallMalformed) and stream.opened)
         return _Failed(error, stream.opened, admitted.max_output_tokens)
 
     async def _admit(self, model: ModelSpec, fitted: ChatRequest, prompt_tokens: int) -> Admitted | None:
         output_tokens = fitted.max_output_tokens or model.max_output
-        admit = self._house.admission.admit
+        admit = self._gateway.admission.admit
         verdict = admit(model, prompt_tokens=prompt_tokens, output_tokens=output_tokens)
         if isinstance(verdict, Later) and verdict.wait_s <= SHORT_WAIT_S:
             await self._clock.sleep(verdict.wait_s)
@@ -283,25 +283,25 @@ class _Walk:
 
     def _bear(self, error: ProviderError, model: ModelSpec) -> None:
         """Draw the table's consequences, for the rest of this walk and for later requests."""
-        house, row = self._house, consequence_of(error)
+        gateway, row = self._gateway, consequence_of(error)
         self._errors.append(error)
         if row.alert:
-            house.signals.alert(error)
+            gateway.signals.alert(error)
         if isinstance(error, LimitReached | TooLargeForLimit):
-            house.admission.learn(model, error)
+            gateway.admission.learn(model, error)
         if isinstance(error, ContextTooLong):
             self._too_small = max(self._too_small, model.context_window)
         match row.rest:
             case Rest.WINDOW:
                 wait_s = error.retry_after_s if error.retry_after_s is not None else UNSTATED_WINDOW_S
                 self._waits.append(wait_s)
-                house.breaker.rest_for(model, wait_s, error)
+                gateway.breaker.rest_for(model, wait_s, error)
             case Rest.MODEL:
-                house.breaker.failed(model, error)
+                gateway.breaker.failed(model, error)
             case Rest.PROVIDER:
-                house.breaker.rest_provider(model, error)
+                gateway.breaker.rest_provider(model, error)
             case Rest.FOREVER:
-                house.signals.mark_dead(model.id, error.detail or "the provider no longer offers it")
+                gateway.signals.mark_dead(model.id, error.detail or "the provider no longer offers it")
             case Rest.NOBODY:
                 pass
         if row.rest is not Rest.WINDOW:
@@ -320,7 +320,7 @@ class _Walk:
         return None if deadline_at is None else max(0.0, deadline_at - self._clock.now())
 
     def _attempts(self) -> tuple[Attempt, ...]:
-        return self._house.book.of(self._request.request_id)
+        return self._gateway.book.of(self._request.request_id)
 
 
 @dataclass(frozen=True, slots=True)
