@@ -19,7 +19,7 @@ from adapters.discord.parse import PLATFORM, Ignored, Trigger, thread_key, trigg
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import NO_PINGS
 from core import wording
-from core.delivery.side_notices import Remarks
+from core.delivery.side_notices import SideNotices
 from core.domain.errors import StorageError
 from core.domain.incoming import ConversationKey, Incoming
 from core.ports.platform import Intake
@@ -35,7 +35,7 @@ class Messages:
         self._settings = settings
         self._connection = connection
         self._links = links
-        self._remarks = Remarks(connection.clock)
+        self._side_notices = SideNotices(connection.clock)
         self._lanes: weakref.WeakValueDictionary[int, asyncio.Lock] = weakref.WeakValueDictionary()
         self._catching_up = asyncio.Lock()
         self.intake: Intake | None = None
@@ -158,7 +158,7 @@ class Messages:
                 await calls.write("post", place, send)
 
         about_whom = (about, str(message.author), place)
-        calls.spawn(lambda: self._remarks.say(about_whom, say), "a sentence to the asker")
+        calls.spawn(lambda: self._side_notices.say(about_whom, say), "a sentence to the asker")
 
     def owe(self, since: float) -> None:
         """Messages from then on must be looked for."""

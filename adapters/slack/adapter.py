@@ -32,7 +32,7 @@ from adapters.slack.target import place_of
 from adapters.slack.users import People
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
-from core.delivery.side_notices import Remarks
+from core.delivery.side_notices import SideNotices
 from core.domain.errors import SettingsError, StorageError, SurfaceBusy, SurfaceGone
 from core.domain.incoming import Attachment, Incoming, Quote
 from core.domain.runs import ReplyCapability
@@ -104,10 +104,10 @@ class SlackAdapter:
                 self._people.use(tasks)
                 self._files = Files(self._settings, self._api, fetcher)
                 me = self._me = await self._introduce()
-                remarks = Remarks(self._clock)
+                side_notices = SideNotices(self._clock)
                 desk = Desk(
                     *(self._settings, me, self._api, self._people, intake, commands, self._clock, self._streaming),
-                    *(tasks, remarks),
+                    *(tasks, side_notices),
                 )
                 door = self._door = Door(desk)
                 app = self._app = self._bolt(me)

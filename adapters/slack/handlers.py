@@ -19,7 +19,7 @@ from adapters.slack.stream import Streaming
 from adapters.slack.users import NAME_WITHIN_S, People, Person
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
-from core.delivery.side_notices import AGAIN_AFTER_S, Remarks
+from core.delivery.side_notices import AGAIN_AFTER_S, SideNotices
 from core.domain.errors import NotAllowed, SurfaceError, TernError
 from core.domain.incoming import ConversationKey, UserKey
 from core.domain.runs import ReplyCapability
@@ -46,7 +46,7 @@ class Desk:
     streaming: Streaming
     tasks: asyncio.TaskGroup
     """Whatever goes on after Slack was acknowledged; ends with the adapter's `run`."""
-    remarks: Remarks
+    side_notices: SideNotices
 
     def user_key(self, user: str) -> UserKey:
         return UserKey("slack", self.me.workspace, user)
@@ -90,7 +90,7 @@ class Desk:
                     )
                 )
 
-        await self.remarks.say((about, user, channel), say, again_after_s=again_after_s)
+        await self.side_notices.say((about, user, channel), say, again_after_s=again_after_s)
 
     async def say(self, response_url: Secret, markdown: str, *, blocks: list[dict[str, Any]] | None = None) -> None:
         """Answer a command or a press, for its sender's eyes."""

@@ -25,7 +25,7 @@ _MANY = 1_000
 """Above this what is over is forgotten."""
 
 
-class Remarks:
+class SideNotices:
     """Who was told what, in the memory of one process."""
 
     def __init__(self, clock: Clock) -> None:

@@ -510,7 +510,7 @@ async def test_long_thread_is_summarised_whole(desk: Desk):
     """A thread that no prompt has room for is read in parts; the newest messages stand as they are, notes on the rest
     before them, and the reader sees it go on."""
     desk.context = long_thread()
-    desk.model.says = "Bob made many remarks."
+    desk.model.says = "Bob made many side_notices."
 
     await desk.answer(asks("", action="summarise", message_id="act:1"))
 

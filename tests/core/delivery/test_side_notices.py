@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from core.delivery.side_notices import AGAIN_AFTER_S, MOST_WAITING, Remarks
+from core.delivery.side_notices import AGAIN_AFTER_S, MOST_WAITING, SideNotices
 from core.domain.errors import SurfaceBusy
 from tests.fakes.clock import FakeClock, settle
 
@@ -25,10 +25,10 @@ class Mouth:
 
 async def test_same_sentence_waits_once(clock: FakeClock) -> None:
     """However often somebody writes while it waits for its turn; somebody else hears it, too."""
-    remarks, mouth = Remarks(clock), Mouth()
+    side_notices, mouth = SideNotices(clock), Mouth()
     async with asyncio.TaskGroup() as group:
         for who in ("ann", "ann", "bob", "ann"):
-            group.create_task(remarks.say(("refused", who), mouth))
+            group.create_task(side_notices.say(("refused", who), mouth))
         await settle()
         mouth.may.set()
 
@@ -37,12 +37,12 @@ async def test_same_sentence_waits_once(clock: FakeClock) -> None:
 
 async def test_same_sentence_may_be_said_again_after_a_while(clock: FakeClock) -> None:
     """Not within seconds; then it may be news."""
-    remarks, mouth = Remarks(clock), Mouth()
+    side_notices, mouth = SideNotices(clock), Mouth()
     mouth.may.set()
     said = []
     for passed_s in (0.0, AGAIN_AFTER_S - 1, 2.0):
         await clock.advance(passed_s)
-        await remarks.say(("refused", "ann"), mouth)
+        await side_notices.say(("refused", "ann"), mouth)
         said.append(mouth.said)
 
     assert said == [1, 1, 2]
@@ -50,25 +50,25 @@ async def test_same_sentence_may_be_said_again_after_a_while(clock: FakeClock) -
 
 async def test_sentence_that_was_not_said_may_be_tried_at_once(clock: FakeClock) -> None:
     """A platform that took nothing is no reason to keep silent."""
-    remarks, mouth = Remarks(clock), Mouth()
+    side_notices, mouth = SideNotices(clock), Mouth()
     mouth.may.set()
 
     async def fails() -> None:
         raise SurfaceBusy("not now")
 
     with pytest.raises(SurfaceBusy):
-        await remarks.say(("refused", "ann"), fails)
-    await remarks.say(("refused", "ann"), mouth)
+        await side_notices.say(("refused", "ann"), fails)
+    await side_notices.say(("refused", "ann"), mouth)
 
     assert mouth.said == 1
 
 
 async def test_waiting_sentences_are_bounded(clock: FakeClock) -> None:
     """What would be said minutes later is left out."""
-    remarks, mouth = Remarks(clock), Mouth()
+    side_notices, mouth = SideNotices(clock), Mouth()
     async with asyncio.TaskGroup() as group:
         for number in range(MOST_WAITING + 5):
-            group.create_task(remarks.say(("refused", str(number)), mouth))
+            group.create_task(side_notices.say(("refused", str(number)), mouth))
         await settle()
         mouth.may.set()
 
