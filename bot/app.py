@@ -63,7 +63,7 @@ from core.gateway.router import Router
 from core.gateway.stack import Parts, build_stack
 from core.gateway.tokens import TokenScale
 from core.inbox.inbox import Inbox
-from core.inbox.runner import Answering
+from core.inbox.runner import Runner
 from core.net.guarded_fetch import GuardedFetcher
 from core.observers.log import LogObserver
 from core.observers.metrics import MetricsObserver
@@ -279,7 +279,7 @@ class App:
         leave = Leave(tools, storage.suspensions, storage.history, reader, self._scale, {ROWS: rows})
         self._schemas = mapping.schemas(config)
         self._extracting = Extracting(Extraction(self._stack), lambda: self._schemas, self._whole_reader, self._scale)
-        answering = Answering(
+        runner = Runner(
             Actions(
                 self.chat,
                 {
@@ -301,7 +301,7 @@ class App:
             voice=self._open_voice(),
         )
         self.inbox = Inbox(
-            storage.inbox, answering, clock, mapping.inbox_limits(config), platforms=frozenset(self.adapters)
+            storage.inbox, runner, clock, mapping.inbox_limits(config), platforms=frozenset(self.adapters)
         )
         self._duty("inbox", self.inbox.run)
         self._duty("questions", self.inbox.watch_questions)

@@ -4,7 +4,7 @@
        \\       |            |               /
         parse: platform event -> Incoming                   domain/incoming.py
                      |
-        Inbox -> Scheduler -> Answering                     inbox/: accepted once, one reply at a time per conversation,
+        Inbox -> Scheduler -> Runner                        inbox/: accepted once, one reply at a time per conversation,
                      |                                        replayed after a crash; its rows live in storage/
         ChatService: history + attachments + persona        chat/; files/ and voice/ read what came along
                      |  -> ChatRequest (domain/requests.py)

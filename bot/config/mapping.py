@@ -16,7 +16,7 @@ from core.extraction.schema import Schema, schema_of
 from core.gateway.cache import CacheSettings
 from core.gateway.quotas import Ceilings, GuardLimits
 from core.inbox.inbox import InboxLimits
-from core.inbox.runner import AnsweringSettings
+from core.inbox.runner import RunnerSettings
 from core.storage.retention import Retention
 from core.tools.loop import LoopLimits
 from core.tools.mcp import McpServer
@@ -130,8 +130,8 @@ def inbox_limits(config: Config) -> InboxLimits:
     return limits if per_minute is None else replace(limits, messages_per_minute=per_minute or sys.maxsize)
 
 
-def answering_settings(config: Config) -> AnsweringSettings:
-    defaults = AnsweringSettings()
+def answering_settings(config: Config) -> RunnerSettings:
+    defaults = RunnerSettings()
     more = {"slack", "discord"} if config.local.for_chat_platforms else set()
     return replace(defaults, local_platforms=defaults.local_platforms | more)
 

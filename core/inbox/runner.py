@@ -70,7 +70,7 @@ class Voice(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AnsweringSettings:
+class RunnerSettings:
     """Times in seconds."""
 
     first_retry_s: float = 5.0
@@ -83,7 +83,7 @@ class AnsweringSettings:
 _ERASED = Settlement("stopped", "deleted", erase=True)
 
 
-def backoff_s(tries: int, settings: AnsweringSettings, at_least_s: float | None = None) -> float:
+def backoff_s(tries: int, settings: RunnerSettings, at_least_s: float | None = None) -> float:
     """How long a run waits that has waited *tries* times already; never shorter than a provider asked for."""
     return max(min(settings.first_retry_s * 2.0**tries, settings.retry_cap_s), at_least_s or 0.0)
 
@@ -118,7 +118,7 @@ class _Job:
     """To be called when the words are complete."""
 
 
-class Answering:
+class Runner:
     """Implements the inbox's `Work`. Owns nothing: adapters and pacers belong to whoever made them.
 
     Args:
@@ -136,7 +136,7 @@ class Answering:
         pacers: Mapping[str, Pacer],
         clock: Clock,
         observers: Sequence[Observer] = (),
-        settings: AnsweringSettings = AnsweringSettings(),
+        settings: RunnerSettings = RunnerSettings(),
         voice: Voice | None = None,
     ) -> None:
         self._voice = voice

@@ -24,7 +24,7 @@ from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, U
 from core.domain.requests import Reply, Text, Turn, Usage
 from core.domain.runs import Claim, ReplyCapability, RunRules, Settlement
 from core.inbox.inbox import Inbox, InboxLimits
-from core.inbox.runner import Answering, AnsweringSettings
+from core.inbox.runner import Runner, RunnerSettings
 from core.ports.platform import Adapter, AdapterHealth, Commands, Intake, Shown, Surface, SurfaceLimits
 from core.storage import open_storage
 
@@ -195,13 +195,13 @@ async def live(folder: Path, die_at: str, slow_s: float) -> None:
     owner = f"{os.getpid()}-{clock.now()}"
     async with await open_storage("", folder, clock, b"key", owner, rules=RULES) as storage:
         store: Any = FatedStore(storage.inbox, fate)
-        answering = Answering(
+        answering = Runner(
             Chat(fate, slow_s, folder / "asked"),
             store,
             {"files": FolderAdapter(platform, fate)},
             {"files": Pacer(clock)},
             clock,
-            settings=AnsweringSettings(first_retry_s=0.1),
+            settings=RunnerSettings(first_retry_s=0.1),
         )
         inbox = Inbox(store, answering, clock, LIMITS)
         drained = asyncio.Event()

@@ -20,7 +20,7 @@ from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, U
 from core.domain.requests import Attempt, Reply, ShownRecord, Text, Turn, Usage
 from core.domain.runs import ReplyCapability
 from core.inbox.inbox import Inbox, InboxLimits
-from core.inbox.runner import Answering, AnsweringSettings
+from core.inbox.runner import Runner, RunnerSettings
 from core.ports.platform import Adapter, AdapterHealth, Commands, Intake, Receipt, Surface
 from core.storage import Storage, open_storage
 from tests.fakes.clock import FakeClock, settle
@@ -169,14 +169,14 @@ class Desk:
         self.adapter = adapter
         self.watcher = Watcher()
         self.adapters: dict[str, Adapter] = {"discord": self.adapter}
-        self.answering = Answering(
+        self.answering = Runner(
             self.chat,
             storage.inbox,
             self.adapters,
             {"discord": Pacer(clock)},
             clock,
             [self.watcher],
-            AnsweringSettings(),
+            RunnerSettings(),
         )
         self.inbox = Inbox(storage.inbox, self.answering, clock, limits)
         self.task: asyncio.Task[None] | None = None

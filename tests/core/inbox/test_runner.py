@@ -23,7 +23,7 @@ from core.domain.events import Notice
 from core.domain.requests import Attempt, Reply, Usage
 from core.domain.runs import Claim, ReplyCapability, RunRules, Settlement
 from core.inbox.inbox import InboxLimits
-from core.inbox.runner import AnsweringSettings, backoff_s, tokens_per_s
+from core.inbox.runner import RunnerSettings, backoff_s, tokens_per_s
 from tests.core.front_desk import ANN, BOB, Desk, conversation, desk, message
 from tests.fakes.clock import FakeClock
 
@@ -365,7 +365,7 @@ async def test_end_is_written_down_once_the_database_allows(house: Desk, monkeyp
 
 def test_pauses_double_up_to_a_cap() -> None:
     """5, 10, 20, 40, 60, 60 seconds; a provider that asks for more gets it."""
-    settings = AnsweringSettings()
+    settings = RunnerSettings()
 
     assert [backoff_s(tries, settings) for tries in range(6)] == [5, 10, 20, 40, 60, 60]
     assert backoff_s(0, settings, 42.0) == 42.0
