@@ -110,6 +110,11 @@ class Incoming:
     """The person's display name, chosen by that person: untrusted."""
     direct: bool = False
     """Whether only this person and the bot read the conversation."""
+    open_channel: bool = False
+    """Whether the platform says that everybody of the workspace may read this channel. False where unknown."""
+    members_only: bool = False
+    """Whether everybody who will read the answer is a full member of the workspace: no guest, nobody from outside.
+    False where unknown."""
     locale: str = ""
     tz: str = ""
     """IANA name of the person's zone, where the platform tells it."""
