@@ -91,6 +91,7 @@ def incoming(message: DiscordMessage, me: int, known: ConversationKey | None) ->
         quotes=quotes(message, me, history_has_it=known is not None or conversation == thread_key(message)),
         speaker=message.name[:100],
         direct=message.guild is None,
+        members_only=message.guild is not None,  # whoever reads a server's channel is in that server
         reply_to=str(message.reply_to or ""),
         address={"question": str(message.id)} | ({"parent": str(message.parent)} if message.parent else {}),
     )
@@ -147,6 +148,7 @@ def command(used: Command, me: int) -> Incoming:
         visibility="private" if used.private else "public",
         speaker=used.name[:100],
         direct=used.with_bot,
+        members_only=used.guild is not None,
         locale=used.locale,
         reply_to=str(used.target.id) if used.target is not None else "",
         address=address,

@@ -139,6 +139,7 @@ def message_seen(message: Payload, channel: str, body: Payload, me: Me, *, chann
         attachments=attachments,
         quotes=quotes,
         direct=direct,
+        open_channel=channel_type == "channel" and body.get("is_ext_shared_channel") is False,
         address={"thread": root, "team": _author_team(message, body) or me.team},
     )
     return Asked(

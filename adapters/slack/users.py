@@ -131,7 +131,12 @@ class People:
         names = await self.names((asker, *mentioned(incoming.quotes, incoming.text)))
         incoming = name_people(incoming, names)
         person = self.remembered(asker)
-        return replace(incoming, speaker=person.name, locale=person.locale, tz=person.tz) if person else incoming
+        if person is None:
+            return incoming
+        alone = incoming.direct or incoming.visibility == "private"
+        at_home = person.team == incoming.conversation.workspace.rpartition(":")[2]
+        member = person.known and at_home and not (person.guest or person.stranger)
+        return replace(incoming, speaker=person.name, locale=person.locale, tz=person.tz, members_only=alone and member)
 
     def _ask(self, user: str) -> asyncio.Future[Person]:
         """What Slack will say about *user*: one question at a time, for all who wait for it."""

@@ -12,6 +12,7 @@ from core.chat.digest import Digest, part_request
 from core.chat.personas import Persona, Personas
 from core.chat.prompts import SHORTER, question, system_prompt
 from core.chat.quoting import authors, label, noted, quoted, transcript
+from core.domain.audience import audience_of
 from core.domain.errors import BadRequest, NoModelLeft, Refused
 from core.domain.events import Notice, Send
 from core.domain.incoming import ConversationKey, Incoming, Quote
@@ -164,6 +165,7 @@ class ChatService:
             contributors=frozenset({incoming.user})
             | {stored.user for stored in past if stored.user}
             | authors((*far, *near), incoming.user.platform, incoming.user.workspace),
+            audience=audience_of(incoming),
             place=place,
             conversation=incoming.conversation,
             tz=incoming.tz,

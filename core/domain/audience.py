@@ -131,6 +131,11 @@ def audience_of(incoming: Incoming) -> Audience:
     return Audience(frozenset({Scope(place.reach, place.platform, user=incoming.user)}))
 
 
+def own_audience(user: UserKey) -> Audience:
+    """Who may read what an API key or a page's owner handed in."""
+    return Audience(frozenset({Scope("key", user.platform, user=user)}))
+
+
 def channel_audience(key: ConversationKey, *, is_open: bool) -> Audience:
     """Who may read what was said in a channel, whoever asks for it."""
     return Audience(frozenset({Scope("open" if is_open else "channel", key.platform, key.workspace, key.channel)}))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from core.domain.audience import ANYBODY, Audience
 from core.domain.incoming import ConversationKey, UserKey
 from core.domain.model_spec import Capability
 
@@ -129,6 +130,8 @@ class ChatRequest:
     """The asker's private files or tools shaped it: never cached, never shared."""
     contributors: frozenset[UserKey] = frozenset()
     """Everybody whose words are in `turns`; cache rows name them so that `forget` purges them."""
+    audience: Audience = ANYBODY
+    """Who may read what stands in `turns`. It shapes the cache's key: an answer is shared within one audience only."""
     place: str = ""
     """Platform and channel ("slack:C123") for records and per-channel limits; "" for the API."""
     conversation: ConversationKey | None = None

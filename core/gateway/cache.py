@@ -19,7 +19,7 @@ from core.domain.requests import ChatRequest, Finish, Image, Reply, Usage
 from core.ports.gateway import Handler
 from core.ports.storage import CacheStore
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key; raise it when the meaning of a stored answer changes."""
 
 _NOT_SHAPING = frozenset(
@@ -28,7 +28,9 @@ _NOT_SHAPING = frozenset(
 """Fields of a request that do not shape its answer (the conversation and the zone are there for tools, and where
 tools are nothing is cached). A field added later shapes the answer until it is listed here."""
 
-_SHAPING = tuple(f.name for f in fields(ChatRequest) if f.name not in _NOT_SHAPING and f.name != "turns")
+_SHAPING = tuple(
+    f.name for f in fields(ChatRequest) if f.name not in _NOT_SHAPING and f.name not in ("turns", "audience")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ def cache_key(request: ChatRequest) -> str:
         (turn.role, [(type(part).__name__, _picture(part) if isinstance(part, Image) else part) for part in turn.parts])
         for turn in request.turns
     ]
-    shape = (FORMAT, turns, [getattr(request, name) for name in _SHAPING])
+    readers = sorted(msgspec.msgpack.encode(scope) for scope in request.audience.of)
+    shape = (FORMAT, turns, readers, [getattr(request, name) for name in _SHAPING])
     return hashlib.sha256(msgspec.msgpack.encode(shape, order="deterministic")).hexdigest()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from adapters.web.api.types import Call, ChatBody, ChosenTool, ImagePart, Message, RefusalPart, TextPart
+from core.domain.audience import own_audience
 from core.domain.errors import BadRequest
 from core.domain.incoming import UserKey
 from core.domain.model_spec import Capability
@@ -73,6 +74,7 @@ def chat_request(body: ChatBody, *, request_id: str, user: UserKey, deadline_at:
         deadline_at=deadline_at,
         editable=False,
         contributors=frozenset({user}),
+        audience=own_audience(user),
     )
 
 

@@ -78,6 +78,28 @@ def test_the_twins_of_a_mention_have_one_identity() -> None:
 
 
 @pytest.mark.parametrize(
+    ("channel_type", "shared", "is_open"),
+    [
+        ("channel", False, True),
+        ("channel", True, False),
+        ("channel", None, False),
+        ("", False, False),
+        ("group", False, False),
+    ],
+)
+def test_a_channel_is_open_only_where_slack_says_so(channel_type: str, shared: bool | None, is_open: bool) -> None:
+    """Public and shared with nobody outside, both said in the event; anything unsaid counts as closed."""
+    body = payload("message_thread_reply")
+    body["event"]["channel_type"] = channel_type
+    body["is_ext_shared_channel"] = shared
+
+    seen = parse(body, ME)
+
+    assert isinstance(seen, Asked)
+    assert seen.incoming.open_channel is is_open
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [
         (

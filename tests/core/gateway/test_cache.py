@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from core.domain.audience import own_audience
 from core.domain.errors import NoModelLeft, OverLimit, StorageBusy
 from core.domain.events import Event, Notice, Restarted, Send, Started, TextDelta
 from core.domain.requests import Attempt, ChatRequest, Image, OutputFormat, Reasoning, Reply, Text, Tool, Turn, Usage
@@ -64,6 +65,16 @@ class House:
 
     async def together(self, *requests: ChatRequest) -> list[tuple[str, Reply] | BaseException]:
         return await asyncio.gather(*(self.ask(request) for request in requests), return_exceptions=True)
+
+
+async def test_answers_do_not_cross_audiences() -> None:
+    """What one API key was told is never handed to another, though both ask the same words; its own is."""
+    house = House(["one"], ["two"])
+    mine, theirs = (replace(QUESTION, user=user, audience=own_audience(user)) for user in (ANN, BEN))
+
+    said = [(await house.ask(request))[0] for request in (mine, theirs, mine)]
+
+    assert said == ["one", "two", "one"]
 
 
 # --- what is cached --------------------------------------------------------------------------------------------------
