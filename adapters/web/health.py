@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -15,6 +15,9 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 from adapters.web.auth import Door
 from core.base.clock import Clock
 from core.ports.platform import AdapterHealth
+
+REMEMBERED_S = 2.0
+"""Who asks within this time reads what the last write said: anybody may ask, and each write costs the disk."""
 
 DATABASE_TIMEOUT_S = 2.0
 """A database that cannot take one small write in this time is not writable."""
@@ -32,12 +35,15 @@ class Readiness:
     """(model id, ISO date of its published shutdown, days left), soonest first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HealthRoutes:
     door: Door
     readiness: Readiness
     metrics: CollectorRegistry
     clock: Clock
+    _written: tuple[float, bool] | None = None
+    """(when the small write was tried last, whether it went through)."""
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -51,6 +57,7 @@ class HealthRoutes:
 
     async def readyz(self, request: web.Request) -> web.Response:
         """Everything, or one adapter: /readyz?adapter=slack."""
+        self.door.refuse_other_sites(request)
         adapters = {name: self._adapter(health) for name, health in self.readiness.adapters().items()}
         wanted = request.query.get("adapter")
         if wanted is not None:
@@ -77,10 +84,17 @@ class HealthRoutes:
         return _answer(body, status=200 if ready else 503)
 
     async def show_metrics(self, request: web.Request) -> web.Response:
-        self.door.enter(request)
+        await self.door.enter(request)
         return web.Response(body=generate_latest(self.metrics), headers={"Content-Type": CONTENT_TYPE_PLAIN_1_0_0})
 
     async def _database_writable(self) -> bool:
+        async with self._writing:  # those who ask at once wait for one write
+            if self._written is None or self.clock.monotonic() - self._written[0] >= REMEMBERED_S:
+                writable = await self._try_write()
+                self._written = (self.clock.monotonic(), writable)
+            return self._written[1]
+
+    async def _try_write(self) -> bool:
         try:
             async with asyncio.timeout(DATABASE_TIMEOUT_S):
                 return await self.readiness.database_writable()

@@ -13,7 +13,7 @@ import aiohttp
 from prometheus_client import CollectorRegistry, Counter
 
 from adapters.web import Readiness, WebAdapter, WebServer, WebSettings, build_web_app
-from core.base.clock import SystemClock
+from core.base.clock import Clock, SystemClock
 from core.domain.errors import StorageError, Unreadable
 from core.domain.events import Event, Send, Started, TextDelta, ToolCallDelta
 from core.domain.incoming import ConversationKey, Incoming, UserKey
@@ -146,6 +146,7 @@ class House:
     url: str = ""
     models: list[ModelSpec] = field(default_factory=list)
     database_ok: bool = True
+    database_writes: int = 0
     intake_open: bool = True
     adapters: dict[str, AdapterHealth] = field(default_factory=dict)
     banner: str = ""
@@ -169,6 +170,7 @@ async def a_house(
     intake: FakeIntake | None = None,
     commands: FakeCommands | None = None,
     conversations: FakeConversations | None = None,
+    clock: Clock | None = None,
 ) -> AsyncIterator[House]:
     """A running server on a free port of loopback, its adapter running, a client session."""
     settings = replace(settings or WebSettings(), port=0)
@@ -197,6 +199,7 @@ async def a_house(
             return house.request_ids[-1]
 
         async def writable() -> bool:
+            house.database_writes += 1
             return house.database_ok
 
         app = build_web_app(
@@ -211,7 +214,7 @@ async def a_house(
                 lambda: [("qwen/qwen3.8-27b", "2026-12-01", 8)],
             ),
             metrics=metrics,
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             banner=lambda: house.banner,
             new_id=new_id,
         )

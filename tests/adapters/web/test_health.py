@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from core.ports.platform import AdapterHealth
-from tests.adapters.web.house import House
+from tests.adapters.web.house import House, a_house
+from tests.fakes.clock import FakeClock
 
 
 async def get(house: House, path: str):
@@ -20,16 +22,39 @@ async def test_liveness_is_the_event_loop_only(house):
     assert await get(house, "/healthz") == (200, {"alive": True})
 
 
-async def test_ready_means_intake_database_and_page(house):
+async def test_ready_means_intake_database_and_page():
     """All three together, and each alone takes readiness away."""
+    clock = FakeClock()
+    async with a_house(clock=clock) as house:
+        await _each_takes_readiness_away(house, clock)
+
+
+async def _each_takes_readiness_away(house: House, clock: FakeClock) -> None:
     status, body = await get(house, "/readyz")
     assert (status, body["ready"]) == (200, True)
     assert (body["intake_open"], body["database_writable"], body["page_served"]) == (True, True, True)
 
     house.database_ok = False
+    await clock.advance(2)
     assert (await get(house, "/readyz"))[0] == 503
     house.database_ok, house.intake_open = True, False
+    await clock.advance(2)
     assert (await get(house, "/readyz"))[0] == 503
+
+
+async def test_looks_in_quick_succession_share_one_write():
+    """Anybody may ask without a key, so one small write to the database serves two seconds, and all who ask at once."""
+    clock = FakeClock()
+    async with a_house(clock=clock) as house:
+        await asyncio.gather(*(get(house, "/readyz") for _ in range(10)))
+        await clock.advance(1.9)
+        await get(house, "/readyz")
+        assert house.database_writes == 1
+
+        await clock.advance(0.1)
+        await get(house, "/readyz")
+
+        assert house.database_writes == 2
 
 
 async def test_adapters_stand_in_the_body_with_their_ages(house):
