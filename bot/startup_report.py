@@ -53,7 +53,7 @@ def page_banner(settings: Settings) -> str:
 
 
 def _page(settings: Settings, page_url: str) -> Line:
-    if settings.loopback_only:
+    if settings.loopback_only and not settings.api_keys:
         return Line("page", "on", page_url)
     if settings.api_keys:
         return Line("page", "on", f"{page_url}, opens with a key from API_KEYS")

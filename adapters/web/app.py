@@ -88,7 +88,7 @@ def build_web_app(
         listener: Hears recordings sent to the API; None leaves those routes out.
         reader: Opens pictures sent to the API; None passes them on as they are.
     """
-    door = Door(settings)
+    door = Door(settings, clock)
     slots = Slots(total=settings.max_streams, per_user=settings.max_streams_per_key)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_name_requests(new_id), _shape_errors])
     app.on_response_prepare.append(_add_headers)
@@ -118,18 +118,19 @@ class _Files:
         ]
 
     async def index(self, request: web.Request) -> web.Response:
-        self._door.look(request)
+        """Also when another site links to it; whoever follows the link reads why the page is off, if it is."""
+        try:
+            self._door.look(request, linked=True)
+        except TurnedAway as away:
+            return _off(away.answer.status, away.answer.message)
         if self._door.off_because:
-            return web.Response(
-                status=403,
-                content_type="text/html",
-                text=f"<!doctype html><title>Tern</title><h1>This page is off</h1><p>{escape(self._door.off_because)}",
-            )
+            return _off(403, self._door.off_because)
         return web.Response(
             body=self._assets.index, headers={"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache"}
         )
 
     async def icon(self, request: web.Request) -> web.Response:
+        self._door.look(request)
         return self._file("tern.svg", "no-cache")
 
     async def asset(self, request: web.Request) -> web.Response:
@@ -143,6 +144,11 @@ class _Files:
             raise web.HTTPNotFound
         content_type, content = found
         return web.Response(body=content, headers={"Content-Type": content_type, "Cache-Control": caching})
+
+
+def _off(status: int, why: str) -> web.Response:
+    page = f"<!doctype html><title>Tern</title><h1>This page is off</h1><p>{escape(why)}"
+    return web.Response(status=status, content_type="text/html", text=page)
 
 
 def _name_requests(new_id: Callable[[], str]) -> Middleware:

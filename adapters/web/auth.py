@@ -1,8 +1,9 @@
 """Who may come in: one check per request, before anything of its body is read.
 
-Loopback is no wall by itself: any web page in this machine's browser can send requests to it. So the Host must be ours
-(against DNS rebinding), a request that changes something must not come from another origin, and bodies must be JSON,
-which another origin cannot send without asking first, and asking is answered with nothing (CORS is off).
+Loopback is no wall by itself: any web page in this machine's browser can send requests to it, and a proxy on this
+machine brings the whole world. So the Host must be ours (against DNS rebinding), a request must not come from another
+site, one that was passed on needs a key, and bodies must be JSON, which another origin cannot send without asking
+first, and asking is answered with nothing (CORS is off).
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from adapters.web.errors import ApiError, TurnedAway
-from adapters.web.keys import Gate
+from adapters.web.guessing import Brake
+from adapters.web.keys import THIS_MACHINE, Gate, presented_key
 from adapters.web.settings import WebSettings, is_loopback
+from core.base.clock import Clock
 
 BODY_TIMEOUT_S = 30.0
 """A body that takes longer to arrive is a slow writer's."""
@@ -22,16 +25,20 @@ BODY_TIMEOUT_S = 30.0
 REQUEST_ID = web.RequestKey("request_id", str)
 """The id that a request's answer, its errors and its log lines share."""
 
-_SAFE = frozenset({"GET", "HEAD"})
+_PASSED_ON = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
+"""What proxies add, beside everything that begins with X-Forwarded-: RFC 7239 and RFC 9110 7.6.3, nginx's and
+Cloudflare's documents (read 2026-11-30)."""
 
 
 class Door:
     """Raises TurnedAway for whoever may not enter."""
 
-    def __init__(self, settings: WebSettings) -> None:
+    def __init__(self, settings: WebSettings, clock: Clock) -> None:
         self._gate = Gate(settings)
+        self._brake = Brake(clock)
+        self._names = frozenset(name.lower() for name in settings.public_hosts)
         self._bound_to = settings.host
-        self._guard_host = settings.loopback
+        self._guard_host = settings.loopback or bool(self._names)
 
     @property
     def needs_key(self) -> bool:
@@ -41,31 +48,71 @@ class Door:
     def off_because(self) -> str:
         return self._gate.off_because
 
-    def enter(self, request: web.Request, *, takes_json: bool = False) -> str:
+    async def enter(self, request: web.Request, *, takes_json: bool = False) -> str:
         """Return the caller's user id. *takes_json*: the request must carry a JSON body."""
         self.look(request)
         if self._gate.off_because:
             raise _away(403, self._gate.off_because, "api_keys_not_set")
-        if request.method not in _SAFE and not _same_origin(request):
-            raise _away(403, "Requests from other origins are not taken.", "cross_origin")
-        user = self._gate.user(request.headers)
-        if user is None:
-            raise _away(401, "A valid API key is needed: Authorization: Bearer KEY.", "invalid_api_key")
+        user = self._user(request)
+        if request.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+            raise _away(415, "Bodies are taken as they are, without Content-Encoding.", "unsupported_media_type")
         if takes_json and request.content_type != "application/json":
             raise _away(415, "The body must be JSON, with Content-Type: application/json.", "unsupported_media_type")
         return user
 
-    def look(self, request: web.Request) -> None:
-        """Check only that the request was meant for this server: for what needs no key."""
-        if self._guard_host and not self._is_ours(request.headers.get("Host", "")):
-            raise _away(421, "This server answers to localhost only.", "wrong_host")
+    def look(self, request: web.Request, *, linked: bool = False) -> None:
+        """Check only that the request was meant for this server: for what needs no key.
 
-    def _is_ours(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname
-        except ValueError:
+        *linked*: other sites may link to it.
+        """
+        if self._guard_host and not self._is_ours(_name_of(request.headers.get("Host", ""))):
+            known = f"This server answers to {', '.join(sorted(self._names)) or 'localhost only'}."
+            raise _away(421, f"{known} PUBLIC_HOSTS names the hosts that may be asked for.", "wrong_host")
+        if not linked:
+            self.refuse_other_sites(request)
+        if not self._gate.needs_key and (header := _passed_on(request)):
+            raise _away(
+                403,
+                f"This request was passed on by a proxy ({header}), so others can reach this server, and no key is "
+                "set. Set API_KEYS to one or more long random keys, separated by commas.",
+                "api_keys_not_set",
+            )
+
+    def refuse_other_sites(self, request: web.Request) -> None:
+        """Also a GET: it would be carried out although its sender cannot read the answer."""
+        if not self._from_here(request):
+            raise _away(403, "Requests from other origins are not taken.", "cross_origin")
+
+    def _user(self, request: web.Request) -> str:
+        if not self._gate.needs_key:
+            return THIS_MACHINE
+        presented = presented_key(request.headers)
+        address = request.remote or ""
+        if presented and (wait_s := self._brake.wait_s(address)) and not self._gate.is_in_use(presented):
+            answer = ApiError(
+                429, "Too many wrong keys came from your address.", "rate_limit_error", "too_many_keys", None, wait_s
+            )
+            raise TurnedAway(answer)
+        user = self._gate.user(presented)
+        if user is None:
+            if presented:
+                self._brake.wrong(address)
+            raise _away(401, "A valid API key is needed: Authorization: Bearer KEY.", "invalid_api_key")
+        return user
+
+    def _is_ours(self, name: str) -> bool:
+        return is_loopback(name) or name in self._names or (not self._names and name == self._bound_to)
+
+    def _from_here(self, request: web.Request) -> bool:
+        """Whether no browser says that another site sent this. Programs send neither header."""
+        if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
             return False
-        return name is not None and (is_loopback(name) or name == self._bound_to)
+        origin = request.headers.get("Origin")
+        if origin is None:
+            return True
+        # the scheme is left out: behind a TLS proxy ours is http and the browser's https
+        place = urlsplit(origin).netloc.lower()
+        return place == request.headers.get("Host", "").lower() != "" or _name_of(place) in self._names
 
 
 async def read_body(request: web.Request) -> bytes:
@@ -79,15 +126,20 @@ async def read_body(request: web.Request) -> bytes:
         raise _away(408, "The body took too long to arrive.", "timeout") from error
 
 
-def _same_origin(request: web.Request) -> bool:
-    """Whether no browser says that another site sent this. Programs send neither header."""
-    if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
-        return False
-    origin = request.headers.get("Origin")
-    if origin is None:
-        return True
-    # the scheme is left out: behind a TLS proxy ours is http and the browser's https
-    return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower() != ""
+def _name_of(host: str) -> str:
+    """The host name of "name:port", in lower case; "" where it is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _passed_on(request: web.Request) -> str:
+    """The header by which a proxy says that it stands between; "" where there is none."""
+    for name in request.headers:
+        if name.lower() in _PASSED_ON or name.lower().startswith("x-forwarded-"):
+            return name
+    return ""
 
 
 def _away(status: int, sentence: str, code: str) -> TurnedAway:

@@ -35,25 +35,34 @@ class Keys:
 
 
 class Gate:
-    """Decides who a request is from, by its headers alone."""
+    """Decides who a key stands for."""
 
     def __init__(self, settings: WebSettings) -> None:
         self._keys = Keys(settings.api_keys)
         self._open = settings.open_to_all
+        self._in_use: set[bytes] = set()
         self.off_because = settings.off_because
 
     @property
     def needs_key(self) -> bool:
         return not self._open
 
-    def user(self, headers: Mapping[str, str]) -> str | None:
-        """The caller's user id; None when a key is needed and the one presented, if any, is not valid."""
-        if self._open:
-            return THIS_MACHINE
-        scheme, _, presented = headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not presented:
-            return None
-        return self._keys.fingerprint(presented.strip())
+    def user(self, presented: str) -> str | None:
+        """The user id of whoever holds the key *presented*; None when it is not valid."""
+        user = self._keys.fingerprint(presented)
+        if user is not None:
+            self._in_use.add(_hash(presented))
+        return user
+
+    def is_in_use(self, presented: str) -> bool:
+        """Whether *presented* has opened the door before: its holder does not guess."""
+        return _hash(presented) in self._in_use
+
+
+def presented_key(headers: Mapping[str, str]) -> str:
+    """The key that a request brings; "" for none."""
+    scheme, _, presented = headers.get("Authorization", "").partition(" ")
+    return presented.strip() if scheme.lower() == "bearer" else ""
 
 
 def _hash(key: str) -> bytes:

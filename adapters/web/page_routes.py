@@ -91,7 +91,7 @@ class PageRoutes:
 
     async def state(self, request: web.Request) -> web.Response:
         """Everything the page needs to draw itself, but the conversations."""
-        user = self._user(request)
+        user = await self._user(request)
         await self.adapter.warm_up()  # whoever has opened the page will ask, and must not wait for it then
         commands = self._desk().commands
         wish, persona = await commands.choice(user)
@@ -110,12 +110,12 @@ class PageRoutes:
         )
 
     async def list_conversations(self, request: web.Request) -> web.Response:
-        found = await self.adapter.conversations.conversations(self._user(request))
+        found = await self.adapter.conversations.conversations(await self._user(request))
         return _json([{"id": one.key.root, "title": one.title, "updated_at": one.updated_at} for one in found])
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """Everything that stands in a conversation, then every change, until the reader leaves."""
-        user = self._user(request)
+        user = await self._user(request)
         conversation = _conversation(request, user)
         limit = _limit(request)
         stream = OpenStream(request, write_timeout_s=self.settings.write_timeout_s)
@@ -133,7 +133,7 @@ class PageRoutes:
             return stream.response
 
     async def send(self, request: web.Request) -> web.Response:
-        user = self._user(request, takes_json=True)
+        user = await self._user(request, takes_json=True)
         conversation = _conversation(request, user)
         if not self.adapter.takes_messages:
             raise TurnedAway(ApiError(503, SHUTTING_DOWN, "server_error", "closing", None, 5.0))
@@ -168,17 +168,17 @@ class PageRoutes:
         return _json({"state": receipt.state, "reply_id": receipt.reply_id, "waiting": _waiting(receipt)}, status=202)
 
     async def stop(self, request: web.Request) -> web.Response:
-        user = self._user(request)
+        user = await self._user(request)
         return _json({"stopped": await self._desk().intake.stop(_conversation(request, user), user)})
 
     async def press(self, request: web.Request) -> web.Response:
-        user = self._user(request, takes_json=True)
+        user = await self._user(request, takes_json=True)
         body = await _decode(request, PressBody)
         sentence = await self._desk().intake.press(request.match_info["reply"], body.action, user)
         return _json({"sentence": sentence})
 
     async def choose(self, request: web.Request) -> web.Response:
-        user = self._user(request, takes_json=True)
+        user = await self._user(request, takes_json=True)
         body = await _decode(request, ChoiceBody)
         commands = self._desk().commands
         said = Said("")
@@ -189,11 +189,11 @@ class PageRoutes:
         return self._said(said)
 
     async def usage(self, request: web.Request) -> web.Response:
-        user = self._user(request)
+        user = await self._user(request)
         return self._said(await self._desk().commands.usage(user))
 
     async def export(self, request: web.Request) -> web.Response:
-        user = self._user(request)
+        user = await self._user(request)
         said = await self._desk().commands.export(user)
         return web.Response(
             body=said.file or said.text.encode(),
@@ -203,14 +203,14 @@ class PageRoutes:
 
     async def forget_me(self, request: web.Request) -> web.Response:
         """Everything of the page's user, and of the API's under the same key: it is the same person."""
-        user = self._user(request, takes_json=True)
+        user = await self._user(request, takes_json=True)
         commands = self._desk().commands
         on_page = await commands.forget(user)
         over_api = await commands.forget(replace(user, platform="api"))
         return self._said(over_api if on_page.text == FORGOTTEN_NOTHING else on_page)
 
     async def forget_conversation(self, request: web.Request) -> web.Response:
-        user = self._user(request)
+        user = await self._user(request)
         conversation = _conversation(request, user)
         said = await self._desk().commands.forget(user, conversation)
         self.adapter.hub.forget(conversation)
@@ -218,7 +218,7 @@ class PageRoutes:
 
     async def upload(self, request: web.Request) -> web.Response:
         """Keep one file: its bytes are the body. Answers what the next message's `attachments` wants."""
-        user = self._user(request)
+        user = await self._user(request)
         if self.adapter.blobs is None:
             raise TurnedAway(ApiError(404, "Files are not taken here.", "invalid_request_error", "no_uploads"))
         mime = request.content_type
@@ -229,7 +229,7 @@ class PageRoutes:
 
     async def file(self, request: web.Request) -> web.Response:
         """A kept file of the caller's own, always as a download: nothing uploaded is ever shown as a page of ours."""
-        user = self._user(request)
+        user = await self._user(request)
         ref = request.match_info["ref"]
         if self.adapter.blobs is None or not re.fullmatch(r"blob:[0-9a-f]{64}", ref):
             raise web.HTTPNotFound
@@ -262,8 +262,8 @@ class PageRoutes:
             raise TurnedAway(late) from error
         return bytes(content)
 
-    def _user(self, request: web.Request, *, takes_json: bool = False) -> UserKey:
-        return UserKey("web", "", self.door.enter(request, takes_json=takes_json))
+    async def _user(self, request: web.Request, *, takes_json: bool = False) -> UserKey:
+        return UserKey("web", "", await self.door.enter(request, takes_json=takes_json))
 
     def _desk(self) -> Desk:
         desk = self.adapter.desk

@@ -57,6 +57,7 @@ class WebServer:
             access_log=None,  # one RequestRecord per request says more, and holds no address
             max_line_size=8_190,
             max_field_size=8_190,
+            auto_decompress=False,  # what is packed is refused at the door; unpacked here it would be without bound
             keepalive_timeout=75.0,
             shutdown_timeout=SHUTDOWN_S,
         )

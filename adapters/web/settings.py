@@ -14,6 +14,9 @@ class WebSettings:
     port: int = 8080
     """0 lets the system choose; `WebServer.url` then tells."""
     api_keys: tuple[str, ...] = field(default=(), repr=False)
+    public_hosts: tuple[str, ...] = ()
+    """Names under which a proxy offers this server ("bot.example.org", without a port): what may stand in Host and
+    Origin beside this machine's own names. Where they are set, no other name is answered to."""
     max_body_bytes: int = 8 * 1024 * 1024
     """Of one API request. Groq takes 4 MB of base64 pictures, so this is room for those and a long history."""
     max_message_chars: int = 400_000
@@ -45,8 +48,9 @@ class WebSettings:
 
     @property
     def open_to_all(self) -> bool:
-        """Whether the page and the API need no key: on loopback, where the caller is this machine's user."""
-        return self.loopback
+        """Whether the page and the API need no key: none is set, and the caller is this machine's user. Keys that are
+        set are needed from everybody: behind a proxy on this machine the whole world comes from loopback."""
+        return self.loopback and not self.api_keys
 
     @property
     def off_because(self) -> str:

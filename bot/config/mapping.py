@@ -26,7 +26,9 @@ SLACK_URL = "https://slack.com/api/"
 
 
 def web_settings(settings: Settings, config: Config) -> WebSettings:
-    return WebSettings(host=settings.host, port=settings.port, api_keys=settings.api_keys)
+    return WebSettings(
+        host=settings.host, port=settings.port, api_keys=settings.api_keys, public_hosts=settings.public_hosts
+    )
 
 
 def slack_settings(settings: Settings, config: Config) -> SlackSettings | None:

@@ -22,6 +22,9 @@ T = TypeVar("T")
 LogFormat = Literal["auto", "console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+MIN_DIFFERENT_CHARS = 6
+"""In one key; fewer is a pattern, not chance."""
+
 MIN_SECRET_CHARS = 16
 """Shorter secrets can be guessed; `python -c "import secrets; print(secrets.token_urlsafe())"` makes a good one."""
 
@@ -54,6 +57,8 @@ class Settings:
     port: int = 8080
     """0 lets the system choose."""
     api_keys: tuple[str, ...] = field(default=(), repr=False)
+    public_hosts: tuple[str, ...] = ()
+    """Names under which a proxy offers the page and the API."""
     secret_key: str = field(default="", repr=False)
     """"" for one that is made on the first start and kept in `data_dir`."""
     log_level: LogLevel = "info"
@@ -94,7 +99,8 @@ class Settings:
             tern_config=Path(reader.checked("TERN_CONFIG", config_file) or "tern.toml"),
             host=reader.text("HOST") or "127.0.0.1",
             port=reader.port("PORT", default=8080),
-            api_keys=tuple(key for key in re.split(r"[,\s]+", reader.text("API_KEYS")) if key),
+            api_keys=reader.listed("API_KEYS", _api_key),
+            public_hosts=reader.listed("PUBLIC_HOSTS", _host_name),
             secret_key=reader.checked("SECRET_KEY", _secret_key),
             log_level=cast(LogLevel, reader.choice("LOG_LEVEL", ("info", "debug", "warning", "error"))),
             log_format=cast(LogFormat, reader.choice("LOG_FORMAT", ("auto", "console", "json"))),
@@ -226,6 +232,10 @@ class _Reader:
             self.problems.append(f"{name} {error}")
             return ""
 
+    def listed(self, name: str, check: Callable[[str], str]) -> tuple[str, ...]:
+        """Values separated by commas or blanks, each as *check* has it."""
+        return tuple(_listed(self.checked(name, lambda value: " ".join(map(check, _listed(value))))))
+
     def url(self, name: str, *, schemes: tuple[str, ...] = ("https", "http"), also: str = "") -> str:
         value = self.text(name) or (self.text(also) if also else "")
         if value and not _is_url(value, schemes):
@@ -311,6 +321,26 @@ def _database_url(value: str) -> str:
     if not found or not re.fullmatch(r"[a-z0-9]+(\+[a-z0-9]+)?", scheme):
         raise ValueError("must be a URL, for example sqlite:///data/tern.db")
     return value
+
+
+def _listed(value: str) -> list[str]:
+    return [each for each in re.split(r"[,\s]+", value) if each]
+
+
+def _api_key(value: str) -> str:
+    # a key of one letter is guessed at once, and so is one letter written sixteen times
+    if len(value) < MIN_SECRET_CHARS or len(set(value)) < MIN_DIFFERENT_CHARS:
+        raise ValueError(
+            f"holds a key that can be guessed; give each at least {MIN_SECRET_CHARS} random characters "
+            '(python -c "import secrets; print(secrets.token_urlsafe())" makes one)'
+        )
+    return value
+
+
+def _host_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]", value):
+        raise ValueError("names hosts without scheme, port or path, for example bot.example.org")
+    return value.strip("[]").lower()
 
 
 def _secret_key(value: str) -> str:

@@ -63,7 +63,7 @@ def test_nothing_that_can_answer_is_said_plainly() -> None:
         ({"SLACK_APP_TOKEN": "xapp-1"}, "off: SLACK_BOT_TOKEN is not set, the other Slack settings are"),
         ({"DISCORD_BOT_TOKEN": "d"}, "Discord  mentions, direct messages and commands"),
         ({"HOST": "0.0.0.0"}, "page     off: others can reach 0.0.0.0"),
-        ({"HOST": "0.0.0.0", "API_KEYS": "k"}, "opens with a key from API_KEYS"),
+        ({"HOST": "0.0.0.0", "API_KEYS": "long-and-random-enough"}, "opens with a key from API_KEYS"),
     ],
 )
 def test_each_part_says_on_or_off_and_why(environ: dict[str, Any], line: str) -> None:

@@ -67,7 +67,7 @@ class Audio:
         return await self._hear(request, translate=True)
 
     async def _hear(self, request: web.Request, *, translate: bool) -> web.Response:
-        user = UserKey("api", "", self.door.enter(request))
+        user = UserKey("api", "", await self.door.enter(request))
         with self.slots.hold(f"api:{user.user}"):
             form = await self._form(request)
             deadline_at = self.clock.now() + self.settings.audio_deadline_s

@@ -57,7 +57,7 @@ class Api:
         ]
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        user = UserKey("api", "", self.door.enter(request, takes_json=True))
+        user = UserKey("api", "", await self.door.enter(request, takes_json=True))
         body = parse_body(await read_body(request))
         request_id = request[REQUEST_ID]
         wanted = chat_request(
@@ -72,11 +72,11 @@ class Api:
         return _json(encode(completion(reply, request_id=request_id, created=int(self.clock.now()))))
 
     async def list_models(self, request: web.Request) -> web.Response:
-        self.door.enter(request)
+        await self.door.enter(request)
         return _json(encode(models_json(self.models())))
 
     async def show_model(self, request: web.Request) -> web.Response:
-        self.door.enter(request)
+        await self.door.enter(request)
         wanted = request.match_info["id"]
         for model in self.models():
             if model.id == wanted:

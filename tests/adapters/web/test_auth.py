@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from dataclasses import replace
 
 import pytest
 
 from adapters.web import WebSettings
+from adapters.web.guessing import Brake
 from adapters.web.keys import Keys
 from adapters.web.settings import is_loopback
 from tests.adapters.web.house import House, a_house
+from tests.fakes.clock import FakeClock
 
 KEY = "a-long-and-random-key"
 ELSEWHERE = WebSettings(host="0.0.0.0", api_keys=(KEY, "another-long-key"))
+HERE = replace(ELSEWHERE, host="127.0.0.1")
 CHAT = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -54,10 +59,12 @@ def test_a_key_is_known_by_its_fingerprint_only():
     assert KEY not in repr(vars(keys))
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/page/state", "/page/conversations", "/metrics"])
-async def test_bound_elsewhere_a_key_is_needed(path):
-    """Without a key, with a wrong one or with one in the wrong form it is a 401; with a right one it is open."""
-    async with a_house(ELSEWHERE) as house:
+@pytest.mark.parametrize("path", ["/v1/models", "/page/state", "/page/conversations", "/page/export", "/metrics"])
+@pytest.mark.parametrize("settings", [ELSEWHERE, HERE], ids=["elsewhere", "loopback"])
+async def test_keys_that_are_set_are_needed(path, settings):
+    """Without a key, with a wrong one or with one in the wrong form it is a 401; with a right one it is open. On
+    loopback as well: a proxy on this machine brings everybody."""
+    async with a_house(settings) as house:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": KEY}, {"Authorization": "Bearer "}):
             assert await status_of(house, "GET", path, headers=headers) == 401
 
@@ -115,6 +122,105 @@ async def test_bound_elsewhere_without_keys_is_off_and_says_why():
 async def test_on_loopback_a_foreign_host_is_turned_away(house, path, host, status):
     """A name that somebody pointed at 127.0.0.1 gets nothing (DNS rebinding)."""
     assert await status_of(house, "GET", path, headers={"Host": host}) == status
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"X-Forwarded-For": "203.0.113.9"},
+        {"X-Forwarded-Proto": "https"},
+        {"X-Forwarded-Prefix": "/tern"},
+        {"Forwarded": "for=203.0.113.9"},
+        {"Via": "1.1 proxy"},
+        {"X-Real-IP": "203.0.113.9"},
+        {"CF-Connecting-IP": "203.0.113.9"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/page/state", "/page/export", "/metrics"])
+async def test_what_a_proxy_passed_on_needs_keys(house, path, header):
+    """Without keys a request that came through a proxy is somebody else's; it is refused and says what to set."""
+    async with house.http.get(house.url + path, headers=header) as response:
+        assert (response.status, "Set API_KEYS" in await response.text()) == (403, True)
+
+    async with a_house(HERE) as keyed:
+        assert await status_of(keyed, "GET", path, headers=header | {"Authorization": f"Bearer {KEY}"}) == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("bot.example.org", 200),
+        ("Bot.Example.org:443", 200),
+        ("127.0.0.1:8080", 200),
+        ("evil.example", 421),
+        ("bot.example.org.evil.example", 421),
+    ],
+)
+@pytest.mark.parametrize("bound_to", ["127.0.0.1", "0.0.0.0"])
+async def test_public_hosts_name_who_may_be_asked_for(bound_to, host, status):
+    """Behind a proxy the page answers to the names that are set, and to this machine's own."""
+    async with a_house(replace(ELSEWHERE, host=bound_to, public_hosts=("bot.example.org",))) as house:
+        headers = {"Host": host, "Authorization": f"Bearer {KEY}"}
+        assert await status_of(house, "GET", "/v1/models", headers=headers) == status
+
+
+async def test_a_public_host_is_the_pages_own_origin():
+    """A proxy that does not hand on the Host leaves the browser's Origin with the public name: it is ours."""
+    async with a_house(replace(HERE, public_hosts=("bot.example.org",))) as house:
+        headers = {"Authorization": f"Bearer {KEY}", "Sec-Fetch-Site": "same-origin"}
+        for origin, status in [("https://bot.example.org", 200), ("https://evil.example", 403)]:
+            given = headers | {"Origin": origin}
+            assert await status_of(house, "POST", "/v1/chat/completions", json=CHAT, headers=given) == status
+
+
+async def test_guessing_is_braked_by_address():
+    """After ten wrong keys an address is not listened to for a minute, but for whoever has shown a right key before."""
+    clock = FakeClock()
+    async with a_house(HERE, clock=clock) as house:
+
+        async def asks_with(key: str) -> int:
+            return await status_of(house, "GET", "/v1/models", headers={"Authorization": f"Bearer {key}"})
+
+        assert await asks_with(KEY) == 200
+        assert [await asks_with(f"wrong-{number}") for number in range(10)] == [401] * 10
+
+        assert await asks_with("another-long-key") == 429
+        assert await status_of(house, "GET", "/v1/models") == 401
+        assert await asks_with(KEY) == 200
+        await clock.advance(60)
+        assert await asks_with("another-long-key") == 200
+
+
+def test_the_brake_counts_an_ipv6_network_as_one():
+    """A household has 2^64 addresses; another network is not held up, and only so many are remembered."""
+    brake = Brake(FakeClock())
+    for number in range(10):
+        brake.wrong(f"2001:db8:0:1::{number:x}")
+
+    assert brake.wait_s("2001:db8:0:1::ffff") == 60
+    assert brake.wait_s("2001:db8:0:2::1") == 0
+    for number in range(5_000):
+        brake.wrong(f"10.0.{number // 256}.{number % 256}")
+    assert brake.wait_s("2001:db8:0:1::ffff") == 0
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("path", ["/v1/models", "/page/export", "/page/usage", "/metrics", "/readyz", "/favicon.ico"])
+async def test_another_site_cannot_make_us_read(house, path, site):
+    """A GET that a browser sends for another site is not carried out; a link to the page itself is followed."""
+    headers = {"Sec-Fetch-Site": site}
+
+    assert await status_of(house, "GET", path, headers=headers) == 403
+    assert await status_of(house, "GET", "/", headers=headers) == 200
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "x-anything"])
+async def test_packed_bodies_are_refused(house, coding):
+    """A body is bounded as it arrives; packed it would be without bound, and nobody's client packs one."""
+    headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
+    body = gzip.compress(json.dumps(CHAT).encode())
+
+    assert await status_of(house, "POST", "/v1/chat/completions", data=body, headers=headers) == 415
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,9 @@ def test_secrets_are_not_in_the_repr() -> None:
 def test_secrets_lists_every_hidden_value() -> None:
     """The log's filter is told every secret, each API key by itself and the passwords inside URLs."""
     urls = {"HTTPS_PROXY": "http://user:pass-word@proxy:1", "LOCAL_MODEL": "http://:local-key@127.0.0.1/v1"}
-    settings = Settings.from_env({"API_KEYS": "key-one, key-two"} | urls)
+    settings = Settings.from_env({"API_KEYS": "key-one-and-random, key-two-and-random"} | urls)
 
-    assert set(settings.secrets()) == {"key-one", "key-two", "pass-word", "local-key"}
+    assert set(settings.secrets()) == {"key-one-and-random", "key-two-and-random", "pass-word", "local-key"}
 
 
 @pytest.mark.parametrize(
@@ -233,3 +233,21 @@ def test_misspelt_name_gets_a_hint() -> None:
     hints = near_misses({"DISCORD_TOKEN": "x", "GROQ_API_KEY": "y", "SLACK_WEBHOOK_CHANNEL_OF_MINE": "z", "PATH": ""})
 
     assert hints == ["DISCORD_TOKEN is not a setting of Tern; did you mean DISCORD_BOT_TOKEN?"]
+
+
+@pytest.mark.parametrize("keys", ["a", "key-one,a-long-and-random-key", "a" * 40, "abababababababababab", "1234567890"])
+def test_keys_that_can_be_guessed_are_refused(keys: str) -> None:
+    """A short key, and one of few different characters, is a mistake that names how to make a good one."""
+    with pytest.raises(SettingsError, match=r"API_KEYS holds a key that can be guessed.*token_urlsafe") as caught:
+        Settings.from_env({"API_KEYS": keys})
+
+    assert len(keys) < 5 or keys not in str(caught.value)
+
+
+@pytest.mark.parametrize("hosts", ["https://bot.example.org", "bot.example.org:443", "bot.example.org/tern", "a b/c"])
+def test_public_hosts_are_names_alone(hosts: str) -> None:
+    """What is compared with a Host header has no scheme, port or path."""
+    with pytest.raises(SettingsError, match="PUBLIC_HOSTS names hosts without scheme"):
+        Settings.from_env({"PUBLIC_HOSTS": hosts})
+
+    assert Settings.from_env({"PUBLIC_HOSTS": "Bot.example.org, [::1]"}).public_hosts == ("bot.example.org", "::1")
