@@ -54,7 +54,7 @@ class Typed:
         yield
 
 
-class Runner(FakeIntake):
+class Answering(FakeIntake):
     """An inbox that answers at once on the adapter's surface; `silent` leaves questions open until stopped."""
 
     adapter: TerminalAdapter
@@ -104,11 +104,11 @@ class House:
         clock: FakeClock,
         *lines: str,
         meanwhile: Sequence[str] = (),
-        intake: Runner | None = None,
+        intake: Answering | None = None,
         **kwargs: Any,
     ) -> None:
         self.screen = Screen()
-        self.intake = intake or Runner()
+        self.intake = intake or Answering()
         self.commands = FakeCommands()
         ids = iter(f"id{number}" for number in range(1_000))
         self.adapter = self.intake.adapter = TerminalAdapter(
@@ -262,7 +262,7 @@ async def test_missing_file_is_told(clock: FakeClock) -> None:
     assert house.intake.accepted == []
 
 
-class Attaching(Runner):
+class Attaching(Answering):
     """Every answer brings a file along."""
 
     async def _show(self, incoming: Incoming, reply_id: str, text: str) -> None:

@@ -18,7 +18,7 @@ from core.gateway.rate_limits import RateLimits
 from core.gateway.registry import load_registry
 from core.ports.gateway import Admitted, Later, Never
 from tests.fakes.clock import FakeClock
-from tests.fakes.llm_api.windows import DEVELOPER, FREE_VISION, SlidingWindows
+from tests.fakes.llm_api.windows import DEVELOPER, FREE_VISION, Windows
 from tests.fakes.llm_api.windows import FREE as FREE_PLAN
 
 REGISTRY = load_registry()
@@ -168,7 +168,7 @@ def test_headers_do_not_forget_what_is_in_flight(admission: RateLimits) -> None:
 
 def test_headers_do_not_know_of_what_went_out_meanwhile(admission: RateLimits, clock: FakeClock) -> None:
     """They count what was used before, not the request that is still on its way: the minute has to carry both."""
-    windows = SlidingWindows(lambda model: FREE_PLAN, clock.monotonic)
+    windows = Windows(lambda model: FREE_PLAN, clock.monotonic)
     for prompt in (1_500, 1_500):
         ticket = admitted(admission, SMALL, prompt, 500).ticket
         assert windows.take(SMALL.id, prompt=prompt, output=500) is None
@@ -298,7 +298,7 @@ def test_no_limit_is_run_into_twice(
     clock = FakeClock()
     model = EYES if published else replace(EYES, limits={})
     admission = RateLimits(clock)
-    windows = SlidingWindows(lambda model: plan, clock.monotonic)
+    windows = Windows(lambda model: plan, clock.monotonic)
     refusals: Counter[tuple[str, bool]] = Counter()
     for prompt, output, pause_s in requests:
         passed(clock, pause_s)
