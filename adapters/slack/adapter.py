@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import aiohttp
 from aiohttp import web
-from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
+from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.response import BoltResponse
@@ -25,6 +25,7 @@ from adapters.slack.handlers import Desk
 from adapters.slack.redelivery import Body, Owed
 from adapters.slack.render import heading
 from adapters.slack.settings import SlackSettings
+from adapters.slack.signed_http import Nonsense, Signatures, bolt_request, read_body
 from adapters.slack.socket_mode import Socket
 from adapters.slack.stream import StreamedSurface, Streaming
 from adapters.slack.surface import EditedSurface
@@ -83,6 +84,7 @@ class SlackAdapter:
         self._closing = asyncio.Event()
         self._under_way = 0
         self._owed = Owed(clock)
+        self._signatures = Signatures(settings.signing_secret, clock)
         self._state: _State = "starting"
         self._detail = ""
         self._event_in_at: float | None = None
@@ -136,8 +138,8 @@ class SlackAdapter:
             raise translate(error) from error
 
     def _bolt(self, me: Me) -> AsyncApp:
-        """Bolt verifies signatures, filters our own events and speaks both transports; everything else happens in one
-        global middleware, which runs before Bolt would acknowledge anything by itself (facts/slack.md 2)."""
+        """Bolt filters our own events and speaks both transports; everything else happens in one global middleware,
+        which runs before Bolt would acknowledge anything by itself (facts/slack.md 2)."""
         who = AuthorizeResult(
             enterprise_id=me.enterprise or None,
             team_id=me.team,
@@ -152,8 +154,7 @@ class SlackAdapter:
         app = AsyncApp(
             name="tern",
             client=self._api.anonymous,
-            signing_secret=self._settings.signing_secret,
-            request_verification_enabled=not self._settings.over_socket,
+            request_verification_enabled=False,  # done before Bolt reads the body, which raises where that is nonsense
             authorize=authorize,
             logger=_bolt_logger,
         )
@@ -161,7 +162,13 @@ class SlackAdapter:
         async def take(body: dict[str, Any]) -> BoltResponse:
             return await self._take(body)
 
+        async def spoilt(error: Exception) -> BoltResponse:
+            # Bolt trusts the shape of what it reads, and its own handler would log forty lines.
+            logger.warning("a delivery is not what Slack sends (%s)", type(error).__name__)
+            return BoltResponse(status=400, body="not what Slack sends")
+
         app.middleware(take)
+        app.error(spoilt)
         return app
 
     async def _take(self, body: dict[str, Any]) -> BoltResponse:
@@ -172,9 +179,14 @@ class SlackAdapter:
         self._under_way += 1
         try:
             await door.deliver(body)
-        except StorageError:
+        except StorageError as error:
             self._owed.note(body)
-            raise
+            return _not_taken(f"it could not be stored: {error}")
+        except Foreign as error:
+            return _not_taken(f"Slack did not tell in time what it takes ({code_of(error) or type(error).__name__})")
+        except Exception:
+            logger.exception("a delivery broke its handler")
+            return BoltResponse(status=500)
         finally:
             self._under_way -= 1
         self._owed.stored(body)
@@ -255,9 +267,18 @@ class SlackAdapter:
             return web.Response(status=503)
         try:
             async with asyncio.timeout(_BODY_WITHIN_S):
-                taken = await to_bolt_request(request)
+                body = await read_body(request)
         except TimeoutError:
             return web.Response(status=408)
+        if body is None:
+            return web.Response(status=413)
+        if not self._signatures.are_good(request.headers, body):
+            return web.Response(status=401)
+        try:
+            taken = bolt_request(request, body)
+        except Nonsense as error:
+            logger.warning("a signed request was refused: %s", error)
+            return web.Response(status=400, text=f"{error}\n")
         return await to_aiohttp_response(await self._app.async_dispatch(taken))
 
     # --- answering ---
@@ -323,8 +344,10 @@ class SlackAdapter:
     def health(self) -> AdapterHealth:
         if self._state == "connected" and self._api.shut_out:
             return self._health("down", f"token refused ({self._api.shut_out})")
-        if self._state == "connected" and self._settings.over_socket and self._socket is None:
+        if self._state == "connected" and self._settings.over_socket and not (self._socket and self._socket.alive):
             return self._health("down", "no socket")
+        if self._state == "connected" and self._signatures.trouble:
+            return self._health("down", self._signatures.trouble)
         return self._health(self._state, self._detail)
 
     def _health(self, state: _State, detail: str) -> AdapterHealth:
@@ -332,6 +355,12 @@ class SlackAdapter:
         if self._settings.over_socket:
             heartbeat = self._socket.pong_at if self._socket else None
         return AdapterHealth(state, detail, heartbeat, self._event_in_at, self._api.delivered_at)
+
+
+def _not_taken(why: str) -> BoltResponse:
+    """Meant, and no defect: without an acknowledgement Slack delivers it again."""
+    logger.warning("a delivery waits to come again: %s", why)
+    return BoltResponse(status=503)
 
 
 def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:

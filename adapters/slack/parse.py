@@ -31,6 +31,7 @@ from adapters.slack.message import (
     shared_messages,
     text_of,
 )
+from adapters.slack.target import is_ts
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 
 Payload = Mapping[str, Any]
@@ -76,7 +77,7 @@ def _message(event: Payload, body: Payload, me: Me) -> Seen:
         case "message_deleted":
             if is_own(event.get("previous_message") or {}, me):
                 return Ignored("self")
-            return Deleted(str(event["channel"]), str(event["deleted_ts"]))
+            return Deleted(str(event["channel"]), _ts(event["deleted_ts"]))
         case subtype if subtype not in WRITTEN_BY_PEOPLE and subtype != "bot_message":
             return Ignored("subtype")
         case _:
@@ -91,7 +92,7 @@ def _changed(event: Payload, body: Payload, me: Me) -> Seen:
     new, old = event["message"], event.get("previous_message") or {}
     channel = str(event["channel"])
     if new.get("subtype") == "tombstone":  # a deleted message that has replies is emptied, not taken away
-        return Ignored("self") if is_own(old, me) else Deleted(channel, str(new["ts"]))
+        return Ignored("self") if is_own(old, me) else Deleted(channel, _ts(new["ts"]))
     unchanged = new.get("text") == old.get("text") if old else not new.get("edited")
     if unchanged:
         return Ignored("unchanged")
@@ -127,7 +128,7 @@ def message_seen(message: Payload, channel: str, body: Payload, me: Me, *, chann
     mentioned = me.user in mentions(message)
     if not (text or attachments or quotes or mentioned):
         return Ignored("empty")
-    ts, thread = str(message["ts"]), str(message.get("thread_ts") or "")
+    ts, thread = _ts(message["ts"]), str(message.get("thread_ts") or "")
     root = thread or ts  # facts/slack.md 1.1: the canonical root is thread_ts or ts, in direct messages too
     incoming = Incoming(
         message_id=ts,
@@ -149,6 +150,13 @@ def message_seen(message: Payload, channel: str, body: Payload, me: Me, *, chann
         to_other=first_mention(text) not in {"", me.user},
         team=_author_team(message, body),
     )
+
+
+def _ts(given: Any) -> str:
+    """A message's id, which is a moment too. Raises ValueError for anything else."""
+    if not (isinstance(given, str) and is_ts(given)):
+        raise ValueError("no ts")
+    return given
 
 
 def _seconds(ts: Any) -> float:

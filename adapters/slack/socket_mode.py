@@ -21,8 +21,14 @@ logger = logging.getLogger(__name__)
 _OPEN_WITHIN_S = 30.0
 """The SDK would wait five minutes for a handshake, and try again for ever where it fails."""
 
-_SILENT_INTERVALS = 6
+_LOOK_EVERY_S = 5.0
+"""How soon a dead socket is known to be dead; aiohttp closes one after a ping interval and a half without a pong."""
+
+_GIVEN_UP_AFTER = 6
 """Ping intervals without a pong after which the SDK's own recovery (four) has failed too."""
+
+_CLOSED_WITHIN_S = 2.0
+"""Whether or not Slack answers the closing frame: aiohttp would wait for ten seconds."""
 
 
 class Socket:
@@ -38,6 +44,8 @@ class Socket:
             proxy=settings.proxy or None,
             ping_interval=settings.ping_interval_s,
         )
+        self.alive = False
+        """As of five seconds ago at most."""
 
     @property
     def pong_at(self) -> float | None:
@@ -49,8 +57,9 @@ class Socket:
         try:
             await self._connect()
         except BaseException:
-            await self._handler.client.close()  # type: ignore[no-untyped-call]  # the SDK annotates nothing here
+            await self._close()
             raise
+        self.alive = True
         return self
 
     async def _connect(self) -> None:
@@ -70,7 +79,19 @@ class Socket:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._handler.client.close()  # type: ignore[no-untyped-call]  # the SDK annotates nothing here
+        await self._close()
+
+    async def _close(self) -> None:
+        self.alive = False
+        client = self._handler.client
+        try:
+            async with asyncio.timeout(_CLOSED_WITHIN_S):
+                await client.close()  # type: ignore[no-untyped-call]  # the SDK annotates nothing here
+        except TimeoutError:
+            logger.info("Slack did not answer the end of its socket")
+        finally:
+            # Interrupted before this, the SDK leaves its session open.
+            await client.aiohttp_client_session.close()
 
     async def watch(self) -> None:
         """Return when the socket has been dead for a while in spite of the SDK's own reconnecting.
@@ -78,12 +99,15 @@ class Socket:
         Raises:
             SettingsError: The app token was revoked meanwhile.
         """
-        dead = 0
-        while dead < _SILENT_INTERVALS:
-            await self._clock.sleep(self._settings.ping_interval_s)
-            alive = await self._handler.client.is_connected()
-            dead = 0 if alive else dead + 1
-            if dead == 2:
+        interval_s = self._settings.ping_interval_s
+        look_every_s, dead_s, checked = min(_LOOK_EVERY_S, interval_s), 0.0, False
+        while dead_s < _GIVEN_UP_AFTER * interval_s:
+            await self._clock.sleep(look_every_s)
+            self.alive = await self._handler.client.is_connected()
+            dead_s = 0.0 if self.alive else dead_s + look_every_s
+            checked = checked and not self.alive
+            if not checked and dead_s >= 2 * interval_s:
+                checked = True
                 await self._check_token()
         logger.warning("the socket to Slack is dead; opening a new one")
 

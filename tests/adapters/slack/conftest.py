@@ -122,6 +122,7 @@ async def open_house(
     tokens |= {key: settings.pop(key) for key in ("app_token", "signing_secret") if key in settings}
     clock, notes = LoopClock(), notes or Notes()
     pacer = Pacer(clock)
+    slack.deliveries.wall_clock = clock.now
     intake, commands = intake or FakeIntake(), commands or FakeCommands()
     settings = {"bot_token": BOT_TOKEN, "api_url": slack.api_url, **settings}
     adapter = SlackAdapter(SlackSettings(**tokens, **settings), clock, notes, pacer)

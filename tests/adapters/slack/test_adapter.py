@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 
@@ -213,6 +214,39 @@ async def test_a_socket_that_stays_dead_is_replaced(slack: FakeSlack) -> None:
         incoming = await house.asked()
 
         assert incoming.text == "hello"
+
+
+async def test_a_dead_socket_is_known_within_half_a_minute(slack: FakeSlack) -> None:
+    """While no new socket is to be had, /readyz says so within thirty seconds, and again when one is open."""
+    async with open_house(slack) as house:
+        slack.fault("apps.connections.open", *[Fault(error="internal_error")] * 5)
+        await slack.deliveries.cut()
+
+        await house.clock.sleep(29)
+        assert (house.adapter.health().state, house.adapter.health().detail) == ("down", "no socket")
+
+        await house.clock.sleep(60)
+        assert house.adapter.health().state == "connected"
+
+
+@pytest.mark.parametrize("cancels", [1, 2])
+async def test_no_session_stays_open_after_a_stop(
+    slack: FakeSlack, caplog: pytest.LogCaptureFixture, cancels: int
+) -> None:
+    """A stop, even an impatient one, leaves no "Unclosed client session" behind; here Slack does not say goodbye."""
+    gc.collect()
+    async with open_house(slack) as house:
+        slack.deliveries.deaf = True
+        for _ in range(cancels):
+            house.task.cancel()
+            await asyncio.sleep(0.1)
+        began = asyncio.get_running_loop().time()
+        await asyncio.wait({house.task})
+        assert asyncio.get_running_loop().time() - began < 3
+
+    del house
+    gc.collect()
+    assert "Unclosed" not in caplog.text
 
 
 # --- back-fill ---

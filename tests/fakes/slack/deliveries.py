@@ -9,6 +9,7 @@ import json
 import random
 import time
 import urllib.parse
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -51,6 +52,8 @@ class Deliveries:
 
     def __init__(self, signing_secret: str) -> None:
         self._secret = signing_secret
+        self.wall_clock: Callable[[], float] = time.time
+        """What signatures are stamped with."""
         self.sockets: list[web.WebSocketResponse] = []
         self.target = ""
         """Where signed requests go; "" sends over sockets."""
@@ -59,6 +62,8 @@ class Deliveries:
         self.log: list[Delivery] = []
         self.socket_count = 0
         """How many sockets were ever opened."""
+        self.deaf = False
+        """Sockets whose end is not answered."""
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._random = random.Random(7)
@@ -103,7 +108,7 @@ class Deliveries:
     # --- Socket Mode ---
 
     async def serve_socket(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(autoping=True)
+        socket = web.WebSocketResponse(autoping=True, autoclose=False)
         await socket.prepare(request)
         await socket.send_json({"type": "hello", "num_connections": len(self.sockets) + 1})
         self.sockets.append(socket)
@@ -115,6 +120,7 @@ class Deliveries:
                     waiting = self._waiting.pop(answer["envelope_id"], None)
                     if waiting and not waiting.done():
                         waiting.set_result(answer.get("payload"))
+            await (asyncio.sleep(3_600) if self.deaf else socket.close())
         finally:
             if socket in self.sockets:
                 self.sockets.remove(socket)
@@ -188,9 +194,10 @@ class Deliveries:
                 form = urllib.parse.urlencode({"payload": json.dumps(delivery.payload)})
                 return form, "application/x-www-form-urlencoded"
 
-    def signed(self, body: str, *, age_s: float = 0.0, secret: str | None = None) -> dict[str, str]:
+    def signed(self, body: str | bytes, *, age_s: float = 0.0, secret: str | None = None) -> dict[str, str]:
         """Slack's signature: HMAC of "v0:TIME:BODY", good for five minutes (facts/slack.md 1.10)."""
-        stamp = str(int(time.time() - age_s))
+        stamp = str(int(self.wall_clock() - age_s))
         key = (self._secret if secret is None else secret).encode()
-        mac = hmac.new(key, f"v0:{stamp}:{body}".encode(), hashlib.sha256).hexdigest()
+        raw = body.encode() if isinstance(body, str) else body
+        mac = hmac.new(key, f"v0:{stamp}:".encode() + raw, hashlib.sha256).hexdigest()
         return {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={mac}"}
