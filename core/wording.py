@@ -273,6 +273,10 @@ DEADLINE_PASSED = "I ran out of time for this one. Please ask again."
 SHUTTING_DOWN = "I am restarting; your message is safe and I will answer it in a moment."
 ALREADY_ANSWERED = "I have already answered that."
 EMPTY_QUESTION = "Hi! Write me a question, or send me a picture, a file or a voice clip."
+NAME_ME_ITSELF = (
+    "You called my role, and Discord does not let me read such a message. Pick me from the list of members instead "
+    "and send it again."
+)
 FROM_CACHE = "Same question, same answer: taken from memory. Regenerate for a fresh one."
 THANKS = "Thank you for telling me."
 FORGOTTEN_NOTHING = "I had nothing stored about that."

@@ -68,6 +68,11 @@ class DiscordMessage:
     content: str = ""
     mentions: frozenset[int] = frozenset()
     """Users mentioned by name or by a reply that pings; never what @everyone or a role reaches."""
+    role_mentions: frozenset[int] = frozenset()
+    own_roles: frozenset[tuple[int, int]] = frozenset()
+    """(role, bot) of each mentioned role that Discord made for one bot alone: it is offered beside the bot, under the
+    same name. Roles that people share with a bot are not among them."""
+    everyone: bool = False
     roles: frozenset[int] = frozenset()
     """The author's, in a server."""
     files: tuple[DiscordFile, ...] = ()
@@ -83,6 +88,10 @@ class DiscordMessage:
     """custom_id of its buttons."""
     interaction: int | None = None
     """The interaction it answers."""
+
+    def named_by_role(self, bot: int) -> frozenset[int]:
+        """The mentioned roles that are *bot* itself."""
+        return frozenset(role for role, owner in self.own_roles if owner == bot)
 
     @property
     def sent_at(self) -> float:
@@ -123,6 +132,11 @@ def read(message: discord.Message) -> DiscordMessage:
         system=message.type not in ANSWERABLE,
         content=message.content,
         mentions=frozenset(user.id for user in message.mentions),
+        role_mentions=frozenset(message.raw_role_mentions),
+        own_roles=frozenset(
+            (role.id, role.tags.bot_id) for role in message.role_mentions if role.tags and role.tags.bot_id is not None
+        ),
+        everyone=message.mention_everyone,
         roles=role_ids(message.author),
         files=tuple(read_file(attachment) for attachment in message.attachments),
         embeds=read_embeds(message.embeds),

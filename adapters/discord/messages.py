@@ -87,12 +87,13 @@ class Messages:
         if client.user is None or intake is None:
             return
         found = trigger(message, client.user.id)
-        if isinstance(found, Ignored) and found.reason != "bare":
+        if isinstance(found, Ignored) and found.reason not in ("bare", "withheld"):
             return
         if not await self._allowed(client, message):
             return
         if isinstance(found, Ignored):
-            self._say("empty", message, wording.EMPTY_QUESTION)
+            withheld = found.reason == "withheld"
+            self._say("empty", message, wording.NAME_ME_ITSELF if withheld else wording.EMPTY_QUESTION)
             return
         try:
             incoming = await self._understand(intake, message, found, client.user.id)

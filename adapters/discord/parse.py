@@ -13,7 +13,7 @@ from core.domain.incoming import Action, Attachment, AttachmentKind, Conversatio
 PLATFORM = "discord"
 
 Trigger = Literal["direct", "mention", "reply", "thread"]
-Reason = Literal["bot", "system", "not_addressed", "unreadable", "bare"]
+Reason = Literal["bot", "system", "not_addressed", "unreadable", "bare", "withheld"]
 
 TEXT_MIMES = frozenset(
     {"application/json", "application/xml", "application/x-yaml", "application/yaml", "application/toml"}
@@ -23,7 +23,8 @@ CUSTOM_EMOJI = re.compile(r"<a?(:\w{2,32}:)\d{15,20}>")
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Why nothing is answered. "bare" is a mention without a word: worth a line of help, not a model's time."""
+    """Why nothing is answered. "bare" is a mention without a word: worth a line of help, not a model's time.
+    "withheld" is a mention of the bot's own role whose words Discord keeps back without the content intent."""
 
     reason: Reason
 
@@ -31,8 +32,8 @@ class Ignored:
 def trigger(message: DiscordMessage, me: int) -> Trigger | Ignored:
     """How *message* speaks to the bot *me*, by what it carries itself.
 
-    "thread" is only a candidate: it counts where the bot takes part in that thread. @everyone and roles are not
-    among `mentions` (facts/discord.md 1.3: a peer answered announcements).
+    "thread" is only a candidate: it counts where the bot takes part in that thread. @everyone and shared roles never
+    speak to the bot (facts/discord.md 1.3: a peer answered announcements); the role that is the bot's own does.
     """
     if message.bot:
         return Ignored("bot")
@@ -41,8 +42,10 @@ def trigger(message: DiscordMessage, me: int) -> Trigger | Ignored:
     found = _addressed(message, me)
     if found is None:
         return Ignored("not_addressed")
-    own_words = strip_mention(message.content, me) or message.files or message.forwards or message.stickers
+    own_words = _words(message, me) or message.files or message.forwards or message.stickers
     if found == "mention":
+        if message.blank and me not in message.mentions:
+            return Ignored("withheld")  # a mention is in the text, so an empty one was kept back
         points_at = message.replied is not None and not message.replied.blank
         return found if own_words or points_at else Ignored("bare")
     # A reply without a ping or a message in a thread is withheld without the intent (facts/discord.md 1.2).
@@ -52,12 +55,13 @@ def trigger(message: DiscordMessage, me: int) -> Trigger | Ignored:
 def _addressed(message: DiscordMessage, me: int) -> Trigger | None:
     if message.guild is None:
         return "direct"
-    if me in message.mentions:
+    if me in message.mentions or message.named_by_role(me):
         return "mention"
     if message.replied is not None and message.replied.author == me:
         return "reply"
     # People in a thread also talk to each other: a mention of, or a reply to, somebody else is theirs.
-    if message.thread and not message.mentions and message.reply_to is None:
+    called = message.mentions or message.role_mentions or message.everyone
+    if message.thread and not called and message.reply_to is None:
         return "thread"
     return None
 
@@ -165,13 +169,15 @@ def user_key(user: int) -> UserKey:
 
 
 def text_of(message: DiscordMessage, me: int) -> str:
-    text = CUSTOM_EMOJI.sub(r"\1", strip_mention(message.content, me))
+    text = CUSTOM_EMOJI.sub(r"\1", _words(message, me))
     return text or " ".join(f"(sticker: {name})" for name in message.stickers)
 
 
-def strip_mention(text: str, me: int) -> str:
-    """Remove the bot's own mention, in the present and the legacy form (facts/discord.md 1.3)."""
-    return re.sub(rf"\s*<@!?{me}>[ \t]*[,:]?[ \t]?", " ", text).strip()
+def _words(message: DiscordMessage, me: int) -> str:
+    """The text without the bot's own mention: by name, in the present and the legacy form (facts/discord.md 1.3), or
+    by its role."""
+    names = "|".join([f"@!?{me}", *(f"@&{role}" for role in message.named_by_role(me))])
+    return re.sub(rf"\s*<(?:{names})>[ \t]*[,:]?[ \t]?", " ", message.content).strip()
 
 
 def quotes(message: DiscordMessage, me: int, *, history_has_it: bool) -> tuple[Quote, ...]:

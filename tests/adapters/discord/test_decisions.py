@@ -18,7 +18,7 @@ from adapters.discord.failures import (
     surface_error,
 )
 from adapters.discord.message import DiscordFile, DiscordMessage, Forward
-from adapters.discord.parse import Ignored, attachments, incoming, kind_of, strip_mention, trigger
+from adapters.discord.parse import Ignored, attachments, incoming, kind_of, trigger
 from adapters.discord.settings import DiscordSettings
 from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
 from core.domain.incoming import ConversationKey
@@ -45,6 +45,14 @@ def message(**changes: object) -> DiscordMessage:
         ({"thread": True, "reply_to": 9, "replied": message(author=BOB)}, Ignored("not_addressed")),
         ({"bot": True, "mentions": frozenset({ME})}, Ignored("bot")),
         ({"system": True, "guild": None}, Ignored("system")),
+        ({"thread": True, "role_mentions": frozenset({8})}, Ignored("not_addressed")),
+        ({"thread": True, "everyone": True}, Ignored("not_addressed")),
+        ({"role_mentions": frozenset({8}), "own_roles": frozenset({(8, ME)})}, "mention"),
+        ({"thread": True, "role_mentions": frozenset({8}), "own_roles": frozenset({(8, ME)})}, "mention"),
+        ({"role_mentions": frozenset({8}), "own_roles": frozenset({(8, BOB)})}, Ignored("not_addressed")),
+        ({"role_mentions": frozenset({8})}, Ignored("not_addressed")),
+        ({"content": "<@&8>", "own_roles": frozenset({(8, ME)})}, Ignored("bare")),
+        ({"content": "", "own_roles": frozenset({(8, ME)})}, Ignored("withheld")),
         ({"content": f"<@{ME}>", "mentions": frozenset({ME})}, Ignored("bare")),
         ({"content": f"<@{ME}>", "mentions": frozenset({ME}), "stickers": ("wave",)}, "mention"),
         ({"content": f"<@{ME}>", "mentions": frozenset({ME}), "replied": message(author=BOB)}, "mention"),
@@ -68,11 +76,15 @@ def test_who_is_addressed(changes: dict[str, object], found: object) -> None:
         ("hello <@1>", "hello"),
         ("<@1>\n```py\nx\n```", "```py\nx\n```"),
         ("<@12> hello", "<@12> hello"),
+        ("<@&8> hello", "hello"),
+        ("<@&8>, ask <@&9>", "ask <@&9>"),
     ],
 )
 def test_own_mention_is_removed(text: str, left: str) -> None:
-    """Both forms, wherever they stand; other people's stay."""
-    assert strip_mention(text, ME) == left
+    """By name in both forms, or by the bot's own role, wherever they stand; other people's and roles' stay."""
+    own = frozenset({(8, ME), (9, BOB)})
+
+    assert incoming(message(content=text, own_roles=own), ME, None).text == left
 
 
 def test_custom_emoji_are_read_by_name() -> None:

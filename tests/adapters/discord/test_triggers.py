@@ -138,6 +138,36 @@ async def test_bare_mention_gets_a_line_of_help(bot: Bot) -> None:
     assert bot.intake.accepted == []
 
 
+async def test_mention_of_the_bots_own_role_is_a_mention(start: StartBot, discord) -> None:
+    """Discord offers the bot's managed role beside the bot, under the same name."""
+    discord.content_intent = True
+    async with start(message_content=True) as bot:
+        await discord.say(bot.channel, bot.ada, f"<@&{bot.guild.own_role}> what is a tern?")
+        incoming = await bot.accepted()
+
+    assert incoming.text == "what is a tern?"
+
+
+async def test_mention_of_a_shared_role_is_not_for_the_bot(start: StartBot, discord) -> None:
+    """A role that people hold too is an announcement to them."""
+    discord.content_intent = True
+    async with start(message_content=True) as bot:
+        await discord.say(bot.channel, bot.ada, f"<@&{bot.guild.shared_role}> meeting at nine")
+        await bot.quiet()
+
+    assert bot.intake.accepted == []
+
+
+async def test_words_to_the_bots_role_that_are_withheld_are_asked_for_again(bot: Bot) -> None:
+    """Without the content intent such a message comes empty: its author is told whom to mention."""
+    await bot.discord.say(bot.channel, bot.ada, f"<@&{bot.guild.own_role}> what is a tern?")
+
+    await until(lambda: bot.discord.said(bot.channel))
+
+    assert bot.discord.said(bot.channel)[0].content == wording.NAME_ME_ITSELF
+    assert bot.intake.accepted == []
+
+
 async def test_same_event_twice_is_one_question(bot: Bot) -> None:
     """Discord delivers 0 to N times; the second delivery is recognised by its four keys."""
     bot.discord.gateway.repeat = True

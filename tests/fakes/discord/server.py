@@ -202,7 +202,7 @@ class FakeDiscord:
         return made
 
     def guild(self, name: str = "Harbour") -> Guild:
-        made = Guild(self.ids.next(), name)
+        made = Guild(self.ids.next(), name, bot=self.me.id)
         self.guilds[made.id] = made
         return made
 
@@ -392,7 +392,7 @@ class FakeDiscord:
             "tts": False,
             "mention_everyone": message.everyone,
             "mentions": [person.payload() for person in message.mentions],
-            "mention_roles": [],
+            "mention_roles": re.findall(r"<@&(\d+)>", message.content),
             "attachments": [upload.payload(self.link(upload)) for upload in message.uploads],
             "embeds": message.embeds,
             "components": message.components,

@@ -100,24 +100,29 @@ class Guild:
     channels: dict[int, Channel] = field(default_factory=dict)
     roles: dict[int, list[int]] = field(default_factory=dict)
     """Person id -> role ids."""
+    bot: int = 0
+    """The bot that `own_role` belongs to."""
+
+    @property
+    def own_role(self) -> int:
+        """The managed role that Discord makes for a bot when it is invited; named as the bot."""
+        return self.id + 1
+
+    @property
+    def shared_role(self) -> int:
+        """A role that people gave to each other, and to the bot."""
+        return self.id + 2
 
     def payload(self) -> dict[str, Any]:
-        everyone = {
-            "id": str(self.id),
-            "name": "@everyone",
-            "permissions": "0",
-            "position": 0,
-            "color": 0,
-            "hoist": False,
-            "managed": False,
-            "mentionable": False,
-        }
+        everyone = _role(self.id, "@everyone")
+        own = _role(self.own_role, "Tern") | {"managed": True, "tags": {"bot_id": str(self.bot)}}
+        shared = _role(self.shared_role, "helpers") | {"mentionable": True}
         return {
             "id": str(self.id),
             "name": self.name,
             "owner_id": "1",
             "member_count": 3,
-            "roles": [everyone],
+            "roles": [everyone, own, shared],
             "emojis": [],
             "stickers": [],
             "features": [],
@@ -127,6 +132,11 @@ class Guild:
                 channel.payload() for channel in self.channels.values() if channel.type == 11 and not channel.archived
             ],
         }
+
+
+def _role(role: int, name: str) -> dict[str, Any]:
+    looks = {"color": 0, "hoist": False, "managed": False, "mentionable": False}
+    return {"id": str(role), "name": name, "permissions": "0", "position": 0} | looks
 
 
 @dataclass(eq=False)
