@@ -308,9 +308,15 @@ def may_not_write(place: str) -> str:
     )
 
 
-def stopped(by: str = "") -> str:
-    """The line under an answer that somebody stopped; *by* is a display name, "" for the asker."""
-    return f"Stopped by {_quoted(by)}." if by else STOPPED
+def file_not_sent(name: str, size_bytes: int, limit_bytes: int) -> str:
+    """A file that the platform does not take, with what to do."""
+    size, limit = size_bytes / 2**20, limit_bytes / 2**20
+    return (
+        f"I could not send you `{_quoted(name)}` ({size:,.1f} MB): Discord takes files of up to {limit:,.0f} MB here. "
+        "Whoever runs me can hand it to you."
+        if size_bytes > limit_bytes
+        else f"Discord did not take the file `{_quoted(name)}`. Please try again later."
+    )
 
 
 def queued(place: int) -> str:

@@ -14,6 +14,7 @@ UNKNOWN_WEBHOOK = 10015
 UNKNOWN_INTERACTION = 10062
 OLD_MESSAGE_EDITS = 30046
 TOO_LARGE = 40005
+ALREADY_ACKNOWLEDGED = 40060
 MISSING_ACCESS = 50001
 CANNOT_MESSAGE_USER = 50007
 MISSING_PERMISSIONS = 50013
@@ -35,6 +36,11 @@ GONE = frozenset(
 )
 FORBIDDEN = frozenset({MISSING_ACCESS, MISSING_PERMISSIONS})
 TOKEN_GONE = frozenset({UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION, INVALID_TOKEN})
+
+
+CALL_ERRORS = (discord.DiscordException, aiohttp.ClientError, OSError, RuntimeError)
+"""Everything that a call of the library raises, beside bugs: its own, a connection that broke (aiohttp's errors are not
+all OSErrors), and "Session is closed" (facts/discord.md 1.12)."""
 
 
 class Forbidden(SurfaceGone):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import zipfile
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import discord
@@ -13,6 +15,7 @@ from adapters.discord import commands, parse
 from adapters.discord.allow import allows
 from adapters.discord.connection import Connection
 from adapters.discord.controls import FOR_THE_ASKER
+from adapters.discord.failures import ALREADY_ACKNOWLEDGED, CALL_ERRORS, surface_error
 from adapters.discord.files import Links
 from adapters.discord.interaction_surface import TOKEN_S
 from adapters.discord.message import read, read_file, role_ids, snowflake_time
@@ -21,7 +24,7 @@ from adapters.discord.render import MAX_UNITS, clip, render
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import NO_PINGS
 from core import wording
-from core.domain.errors import NotAllowed, RequestError, StorageError
+from core.domain.errors import NotAllowed, RequestError, StorageError, SurfaceBusy
 from core.domain.incoming import Action, ConversationKey
 from core.domain.runs import ReplyCapability
 from core.ports.platform import Commands, ControlAction, Intake, Said
@@ -29,6 +32,10 @@ from core.ports.platform import Commands, ControlAction, Intake, Said
 log = logging.getLogger(__name__)
 
 Used = discord.Interaction[Any]
+
+SHOW_TRIES = 3
+SHOW_AGAIN_S = 2.0
+"""How often, and how long apart, a command's answer is tried where the connection to Discord broke."""
 
 NOT_LISTED = wording.sentence_for(NotAllowed("you or this place are not on my list"))
 
@@ -121,21 +128,51 @@ class Desk:
         if self.commands is None or not self._allowed(interaction):
             await _whisper(interaction, NOT_LISTED)
             return
-        await interaction.response.defer(ephemeral=True, thinking=True)
-        here = _here(interaction)
+        if not await _respond(interaction, lambda: interaction.response.defer(ephemeral=True, thinking=True)):
+            return  # whoever hears nothing tries again; what cannot be undone must not have happened meanwhile
         try:
-            if name == "forget" and argument == commands.FORGET_HERE and here is None:
-                answer = Said(wording.FORGOTTEN_NOTHING)
-            else:
-                answer = await commands.carry_out(self.commands, name, argument, user_key(interaction.user.id), here)
-        except (RequestError, StorageError) as error:
+            answer = await self._carry_out(interaction, name, argument)
+        except Exception as error:
+            if not isinstance(error, RequestError | StorageError):
+                log.error("/%s failed", name, exc_info=error)
             answer = Said(wording.sentence_for(error))
-        extra: dict[str, Any] = {}
+        await self._show(interaction, answer)
+
+    async def _carry_out(self, interaction: Used, name: str, argument: str) -> Said:
+        here = _here(interaction)
+        if self.commands is None or (name == "forget" and argument == commands.FORGET_HERE and here is None):
+            return Said(wording.FORGOTTEN_NOTHING)
+        return await commands.carry_out(self.commands, name, argument, user_key(interaction.user.id), here)
+
+    async def _show(self, interaction: Used, answer: Said) -> None:
+        """Put the answer in the place of "thinking": with its file, packed where it is too large as it is, else with
+        a sentence."""
+        limit = interaction.filesize_limit
+        name, content = fitting(answer.file_name, answer.file, limit)
+        if name and await self._replace(interaction, answer.text, name, content):
+            return
+        text = answer.text
         if answer.file_name:
-            extra["attachments"] = [discord.File(io.BytesIO(answer.file), filename=answer.file_name)]
-        await interaction.edit_original_response(
-            content=clip(render(answer.text), MAX_UNITS), allowed_mentions=NO_PINGS, **extra
-        )
+            text = wording.file_not_sent(answer.file_name, len(answer.file), limit)
+        await self._replace(interaction, text)
+
+    async def _replace(self, interaction: Used, text: str, name: str = "", content: bytes = b"") -> bool:
+        """Whether the text, and the file where there is one, stands; tried again where the connection broke."""
+        for _ in range(SHOW_TRIES):
+            # A file is read to its end by an attempt, so each has its own (facts/discord-2.md 5.3).
+            files = [discord.File(io.BytesIO(content), filename=name)] if name else []
+            try:
+                await interaction.edit_original_response(
+                    content=clip(render(text), MAX_UNITS), allowed_mentions=NO_PINGS, attachments=files
+                )
+            except CALL_ERRORS as error:
+                log.warning("a command's answer could not be shown: %s", surface_error(error, posting=False))
+                if not isinstance(surface_error(error, posting=False), SurfaceBusy):
+                    return False
+                await self._connection.clock.sleep(SHOW_AGAIN_S)
+            else:
+                return True
+        return False
 
     async def offered(self, interaction: Used, name: str) -> list[tuple[str, str]]:
         if self.commands is None or not self._allowed(interaction):
@@ -206,25 +243,46 @@ def _here(interaction: Used) -> ConversationKey | None:
     return None
 
 
+def fitting(name: str, content: bytes, limit: int) -> tuple[str, bytes]:
+    """The file as it may be uploaded, packed where it is too large otherwise; ("", b"") where it is even then."""
+    if len(content) <= limit:
+        return name, content
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+    return (f"{name}.zip", packed.getvalue()) if packed.tell() <= limit else ("", b"")
+
+
 async def _acknowledge(interaction: Used, acknowledged: asyncio.Future[bool], *, private: bool = False) -> None:
     """Say "heard". Too late, or the connection broke: the answer then goes where it can (surface.py)."""
-    try:
-        if interaction.type is discord.InteractionType.component:
-            await interaction.response.defer()
-        else:
-            await interaction.response.defer(ephemeral=private, thinking=True)
-    except (discord.HTTPException, OSError) as error:
-        log.warning("an interaction could not be acknowledged: %s", error)
-        acknowledged.set_result(False)
+    if interaction.type is discord.InteractionType.component:
+        heard = await _respond(interaction, interaction.response.defer)
     else:
-        acknowledged.set_result(True)
+        heard = await _respond(interaction, lambda: interaction.response.defer(ephemeral=private, thinking=True))
+    acknowledged.set_result(heard)
 
 
 async def _whisper(interaction: Used, sentence: str) -> None:
     """Tell the person alone."""
-    try:
-        await interaction.response.send_message(
-            clip(render(sentence), MAX_UNITS), ephemeral=True, allowed_mentions=NO_PINGS
-        )
-    except (discord.HTTPException, OSError) as error:
-        log.warning("an interaction could not be answered: %s", error)
+    shown = clip(render(sentence), MAX_UNITS)
+    await _respond(
+        interaction,
+        lambda: interaction.response.send_message(shown, ephemeral=True, allowed_mentions=NO_PINGS),
+    )
+
+
+async def _respond(interaction: Used, respond: Callable[[], Awaitable[object]]) -> bool:
+    """Respond within Discord's three seconds; whether it did. Once more where the connection broke: what arrived the
+    first time all the same is then refused as a second one."""
+    for last in (False, True):
+        try:
+            await respond()
+        except CALL_ERRORS as error:
+            if isinstance(error, discord.HTTPException) and error.code == ALREADY_ACKNOWLEDGED:
+                return True
+            if last or not isinstance(surface_error(error, posting=False), SurfaceBusy):
+                log.warning("an interaction could not be responded to: %s", surface_error(error, posting=False))
+                return False
+        else:
+            return True
+    return False

@@ -189,5 +189,3 @@ def test_counted_sentences() -> None:
     assert "12 messages" in wording.backlog(12)
     assert wording.forgotten(0) == wording.FORGOTTEN_NOTHING
     assert "1 stored item is" in wording.forgotten(1)
-    assert wording.stopped() == "Stopped."
-    assert wording.stopped("Ann `B`") == "Stopped by Ann 'B'."

@@ -200,6 +200,7 @@ class FakeCommands:
     calls: list[tuple[str, UserKey, object]] = field(default_factory=list)
     """(command, who, what was given)."""
     choices: dict[UserKey, tuple[str, str]] = field(default_factory=dict)
+    export_file: bytes = json.dumps({"turns": []}).encode()
 
     async def models(self) -> Sequence[tuple[str, str]]:
         self._break_if_told()
@@ -247,7 +248,7 @@ class FakeCommands:
 
     async def export(self, user: UserKey, conversation: ConversationKey | None = None) -> Said:
         self._note("export", user, conversation)
-        return Said("Here is what is stored.", "tern-export.json", json.dumps({"turns": []}).encode())
+        return Said("Here is what is stored.", "tern-export.json", self.export_file)
 
     def help(self, platform: str) -> Said:
         return Said(f"Ask me anything on {platform}. /model, /persona, /usage, /forget, /export, /help.")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import random
+import zipfile
 
 import pytest
 
+from adapters.discord import interactions
 from adapters.discord.interactions import NOT_LISTED
 from core import wording
 from core.domain.errors import StorageBusy, SurfaceBusy, SurfaceGone
@@ -305,6 +309,108 @@ async def test_export_comes_as_a_file(bot: Bot) -> None:
 
     assert used.original is not None
     assert json.loads(used.original.uploads[0].content) == {"turns": []}
+
+
+def noise(size: int) -> bytes:
+    """Bytes that no packing makes smaller."""
+    return random.Random(1).randbytes(size)
+
+
+async def test_export_above_the_upload_limit_is_packed(bot: Bot) -> None:
+    """What Discord does not take as it is goes out as a zip where that is small enough."""
+    bot.discord.upload_limit = 2_000
+    bot.commands.export_file = b"word " * 2_000
+
+    used = await bot.discord.slash(bot.channel, bot.ada, "export")
+    await answered(used)
+
+    [file] = used.pages[0].uploads
+    assert file.name == "tern-export.json.zip"
+    assert zipfile.ZipFile(io.BytesIO(file.content)).read("tern-export.json") == bot.commands.export_file
+
+
+@pytest.mark.parametrize("case", ["too large", "understated", "refused", "cut for good"])
+async def test_nothing_stays_thinking_where_a_file_does_not_pass(
+    bot: Bot, case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deferred response becomes a sentence that names the file."""
+    monkeypatch.setattr(interactions, "SHOW_AGAIN_S", 0.01)
+    match case:
+        case "too large":
+            bot.discord.upload_limit = 2_000
+            bot.commands.export_file = noise(3_000)
+        case "understated":
+            # A proxy or a server whose boosts just ended takes less than the interaction said.
+            bot.discord.faults.append(Fault("PATCH", "@original", "status", status=413))
+        case "refused":
+            bot.discord.faults.append(Fault("PATCH", "@original", "status", status=403))
+        case "cut for good":
+            bot.discord.faults.append(Fault("PATCH", "@original", "cut", times=3))
+
+    used = await bot.discord.slash(bot.channel, bot.ada, "export")
+    [said] = await answered(used)
+
+    assert "tern-export.json" in said
+    assert used.pages[0].uploads == []
+
+
+async def test_answer_of_a_command_is_shown_again_where_the_connection_broke(
+    bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One cut connection costs seconds, not the file."""
+    monkeypatch.setattr(interactions, "SHOW_AGAIN_S", 0.01)
+    bot.discord.faults.append(Fault("PATCH", "@original", "cut"))
+
+    used = await bot.discord.slash(bot.channel, bot.ada, "export")
+    await answered(used)
+
+    assert [file.name for file in used.pages[0].uploads] == ["tern-export.json"]
+
+
+@pytest.mark.parametrize("command", ["usage", "export", "model", "help"])
+async def test_command_that_fails_unforeseen_says_so(bot: Bot, command: str) -> None:
+    """Also a defect of ours ends "thinking", in a sentence without its words."""
+    bot.commands.fails = RuntimeError("a secret detail")
+    bot.commands.help = lambda _: 1 / 0  # type: ignore[assignment, method-assign, return-value]
+
+    used = await bot.discord.slash(bot.channel, bot.ada, command)
+
+    assert await answered(used) == [wording.sentence_for(RuntimeError())]
+
+
+@pytest.mark.parametrize("fault", ["cut", "lost"])
+async def test_acknowledgement_survives_a_cut_connection(bot: Bot, fault: str) -> None:
+    """It is given once more; what had arrived all the same counts. The answer stands in its place at once."""
+    bot.discord.faults.append(Fault("POST", "callback", fault))  # type: ignore[arg-type]
+
+    used = await bot.discord.slash(bot.channel, bot.ada, "ask", question="hi")
+    await bot.accepted()
+    surface = await bot.surface()
+    await surface.post(0, words("hello"), "n0")
+
+    assert used.original is not None
+    assert used.original.content == "hello"
+
+
+@pytest.mark.parametrize("fault", ["cut", "lost"])
+async def test_sentence_to_one_person_survives_a_cut_connection(bot: Bot, fault: str) -> None:
+    """A whisper is said once, not twice and not never."""
+    bot.intake.refuse = "No room."
+    bot.discord.faults.append(Fault("POST", "callback", fault))  # type: ignore[arg-type]
+
+    used = await bot.discord.slash(bot.channel, bot.ada, "ask", question="hi")
+
+    assert await answered(used) == ["No room."]
+
+
+async def test_what_cannot_be_acknowledged_is_not_carried_out(bot: Bot) -> None:
+    """Discord said "did not respond": then nothing was forgotten behind that."""
+    bot.discord.ack_s = -1.0
+
+    await bot.discord.slash(bot.channel, bot.ada, "forget", what="all")
+    await bot.quiet()
+
+    assert bot.commands.calls == []
 
 
 async def test_forget_here_needs_a_thread_or_direct_message(bot: Bot) -> None:

@@ -110,7 +110,7 @@ class Interactions:
             "channel_id": str(channel.id),
             "app_permissions": "0",
             "locale": "de",
-            "attachment_size_limit": 10 * 2**20,
+            "attachment_size_limit": self._fake.upload_limit,
             "authorizing_integration_owners": owners,
             "entitlements": [],
             "context": 0 if guild else 1,

@@ -60,6 +60,8 @@ class FakeDiscord:
         self.heartbeat_ms = heartbeat_ms
         self.ack_s = ACK_S
         self.identifies_left = 1000
+        self.upload_limit = MAX_FILE_BYTES
+        """Of one file; by the server's boosts (facts/discord-2.md 5.3)."""
         self.own_responses_editable = True
         """Whether the bot may edit an interaction's response as its own message; not documented, so it can be both."""
         self.guilds: dict[int, Guild] = {}
@@ -454,7 +456,7 @@ class FakeDiscord:
                 payload = json.loads(value if isinstance(value, str) else value.file.read())
             elif isinstance(value, web.FileField):
                 content = value.file.read()
-                if len(content) > MAX_FILE_BYTES:
+                if len(content) > self.upload_limit:
                     raise ApiError(413, 40005, "Request entity too large")
                 files.append((value.filename, content))
         return payload, files
