@@ -96,3 +96,9 @@ def buttons(controls: Controls | None, asker: str) -> Buttons | None:
 
 def is_ours(custom_id: str) -> bool:
     return re.fullmatch(TEMPLATE, custom_id) is not None
+
+
+def is_finished(custom_id: str) -> bool:
+    """Whether a button with that id stands under a finished answer: anything but Stop does."""
+    found = re.fullmatch(TEMPLATE, custom_id)
+    return found is not None and found["action"] != "stop"

@@ -16,6 +16,7 @@ from adapters.discord.connection_health import START_S, Life
 from adapters.discord.settings import DiscordSettings
 from core.base.clock import SystemClock
 from core.domain.errors import SettingsError, StorageFull, SurfaceBusy
+from core.ports.platform import Controls
 from tests.adapters.discord.conftest import Bot, Ear, Notes, StartBot, settings, words
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.desk import FakeCommands, FakeIntake
@@ -210,6 +211,66 @@ async def test_first_start_ever_answers_no_old_messages(start: StartBot, discord
         await bot.quiet()
 
     assert bot.intake.accepted == []
+
+
+async def test_direct_message_that_slept_for_long_is_looked_at(start: StartBot, discord: FakeDiscord) -> None:
+    """Discord tells nothing of direct messages after an outage, so every one that is known is looked at."""
+    ada = discord.person("Ada")
+    dm = discord.dm(ada)
+    async with start() as bot:
+        await discord.say(dm, ada, "last week", at=time.time() - 7 * 86_400)
+        await bot.accepted()
+        intake, notes = bot.intake, bot.notes
+    await discord.say(dm, ada, "while away", deliver=False)
+
+    async with start(intake=intake, notes=notes) as again:
+        await again.accepted(2)
+
+    assert [incoming.text for incoming in intake.accepted] == ["last week", "while away"]
+
+
+@pytest.mark.parametrize("kind", [0, 2])
+async def test_mention_behind_much_talk_is_found(start: StartBot, discord: FakeDiscord, kind: int) -> None:
+    """What people said among themselves uses up nothing of the number that is set; voice channels have a chat too."""
+    channel, ada = discord.channel(discord.guild(), kind=kind), discord.person("Ada")
+    now = time.time()
+    for number in range(130):
+        await discord.say(channel, ada, f"talk {number}", deliver=False, at=now - 50 + number / 10)
+    await discord.say(channel, ada, "and you?", mention=True, deliver=False, at=now - 20)
+    notes = Notes({f"discord:alive:{discord.application_id}": str(now - 60)})
+
+    async with start(notes=notes, backfill_messages=3) as bot:
+        await bot.accepted()
+
+    assert [incoming.text for incoming in bot.intake.accepted] == ["and you?"]
+
+
+@pytest.mark.parametrize(
+    ("under_it", "asked_again"),
+    [
+        (Controls("r1", finished=True), False),
+        (Controls("r1", confirm=True), False),
+        (Controls("r1", stop=True), True),
+        (None, True),
+    ],
+    ids=["finished", "asks", "still growing", "a sentence"],
+)
+async def test_question_that_carries_our_answer_is_answered(
+    start: StartBot, discord: FakeDiscord, under_it: Controls | None, asked_again: bool
+) -> None:
+    """Also where the database is younger than the answer. What only grew, or only said "later", is none."""
+    async with start() as bot:
+        surface = await bot.ask("what is a tern?")
+        await surface.post(0, words("A seabird.", controls=under_it), "n0")
+        notes = bot.notes
+    await discord.say(bot.channel, bot.ada, "and a gull?", mention=True, deliver=False)
+
+    async with start(notes=notes) as again:
+        await again.accepted(2 if asked_again else 1)
+        await again.quiet()
+
+    questions = ["what is a tern?", "and a gull?"]
+    assert [incoming.text for incoming in again.intake.accepted] == questions[not asked_again :]
 
 
 async def test_message_that_storage_refused_is_said_and_looked_for_again(bot: Bot) -> None:

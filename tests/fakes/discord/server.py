@@ -208,8 +208,8 @@ class FakeDiscord:
         self.guilds[made.id] = made
         return made
 
-    def channel(self, guild: Guild, name: str = "general") -> Channel:
-        made = Channel(self.ids.next(), name, 0, guild=guild)
+    def channel(self, guild: Guild, name: str = "general", kind: int = 0) -> Channel:
+        made = Channel(self.ids.next(), name, kind, guild=guild)
         guild.channels[made.id] = self.channels[made.id] = made
         return made
 

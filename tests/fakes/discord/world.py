@@ -47,7 +47,7 @@ class Channel:
     id: int
     name: str
     type: int
-    """0 text, 1 direct, 11 public thread."""
+    """0 text, 1 direct, 2 voice (with a chat), 11 public thread."""
     guild: Guild | None = None
     parent: Channel | None = None
     person: Person | None = None
@@ -83,6 +83,8 @@ class Channel:
                     "locked": self.locked,
                 },
             }
+        if self.type == 2:
+            body |= {"bitrate": 64_000, "user_limit": 0, "rtc_region": None}
         return body | {
             "position": 0,
             "permission_overwrites": [],
@@ -127,7 +129,7 @@ class Guild:
             "stickers": [],
             "features": [],
             "members": [],
-            "channels": [channel.payload() for channel in self.channels.values() if channel.type == 0],
+            "channels": [channel.payload() for channel in self.channels.values() if channel.type != 11],
             "threads": [
                 channel.payload() for channel in self.channels.values() if channel.type == 11 and not channel.archived
             ],
