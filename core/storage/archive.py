@@ -15,11 +15,9 @@ from core.base.clock import Clock
 from core.domain.errors import StorageBusy
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.ports.storage import Archive
-from core.storage import sqlite
 from core.storage.blobs import PREFIX, SqlBlobs, disown
 from core.storage.cache import forget_answers
 from core.storage.codec import decode_facts, decode_incoming, encode, turn_from
-from core.storage.database import Database
 from core.storage.encryption import Seals
 from core.storage.removal import erase_messages, remove_person
 from core.storage.schema import (
@@ -39,6 +37,8 @@ from core.storage.schema import (
     usage_days,
     user_of,
 )
+from core.storage.sqlite import dialect
+from core.storage.sqlite.database import Database
 from core.storage.usage import forget_spending
 
 _WIPE_TRIES = 40
@@ -84,7 +84,7 @@ class SqlArchive:
 
     async def _wipe(self) -> None:
         for _ in range(_WIPE_TRIES):
-            if await self._database.outside(sqlite.wipe):
+            if await self._database.outside(dialect.wipe):
                 return
             await self._clock.sleep(_WIPE_PAUSE_S)
         raise StorageBusy("something keeps an old snapshot of the database open")
@@ -206,7 +206,7 @@ def _forget_person(c: Connection, seals: Seals, user: UserKey, now: float) -> in
 def _forget_quotes(c: Connection, user: UserKey) -> int:
     """Take the person's words out of what other people's messages quoted."""
     changed = 0
-    mentions = sqlite.holds(messages.c.body, b'"speaker_id":' + encode(user.user))
+    mentions = dialect.holds(messages.c.body, b'"speaker_id":' + encode(user.user))
     for row in c.execute(select(messages).where(messages.c.platform == user.platform, mentions)).all():
         incoming = decode_incoming(row.body)
         without = _without_quotes(incoming, user)
@@ -229,7 +229,7 @@ def _blob_refs(c: Connection, which: ColumnElement[bool]) -> set[str]:
 
 
 def _still_used(c: Connection, name: str) -> bool:
-    return bool(c.execute(select(exists().where(sqlite.holds(messages.c.body, name.encode())))).scalar())
+    return bool(c.execute(select(exists().where(dialect.holds(messages.c.body, name.encode())))).scalar())
 
 
 def _tidy_conversations(c: Connection, ids: Iterable[int]) -> None:

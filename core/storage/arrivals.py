@@ -26,7 +26,7 @@ from core.storage.schema import (
     turns,
     who,
 )
-from core.storage.sqlite import insert_or_ignore, upsert
+from core.storage.statements import insert_or_ignore, upsert
 
 
 @dataclass(frozen=True, slots=True)

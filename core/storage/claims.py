@@ -38,7 +38,7 @@ from core.storage.lookups import capability
 from core.storage.prepared import Prepared, columns
 from core.storage.removal import erase_messages
 from core.storage.schema import is_open, messages, pages, replies, runs, turns, user_of, who
-from core.storage.sqlite import upsert
+from core.storage.statements import upsert
 
 log: Any = structlog.get_logger(__name__)
 

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Row, select
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.ports.storage import ConversationSummary, ShownTurn
 from core.storage.codec import decode_facts, decode_incoming
-from core.storage.database import Database
 from core.storage.schema import (
     conversation_of,
     conversations,
@@ -22,6 +21,7 @@ from core.storage.schema import (
     runs,
     turns,
 )
+from core.storage.sqlite.database import Database
 
 _TITLE_CHARS = 80
 

@@ -13,10 +13,10 @@ from sqlalchemy import Connection, bindparam, func, or_, select
 from core.domain.incoming import ConversationKey, UserKey
 from core.ports.storage import StoredTurn
 from core.storage.codec import turn_from
-from core.storage.database import Database
 from core.storage.prepared import Prepared
 from core.storage.schema import conversations, is_conversation, messages, turns
-from core.storage.sqlite import matches
+from core.storage.sqlite.database import Database
+from core.storage.sqlite.dialect import matches
 
 _KEY: Any = ConversationKey(*(bindparam(part.name) for part in fields(ConversationKey)))  # type: ignore[arg-type]
 

@@ -25,11 +25,11 @@ from core.ports.storage import PostedPage, ReplyLedger
 from core.storage import arrivals, claims, lookups, suspensions
 from core.storage.arrivals import Arrival
 from core.storage.claims import Owner, check_held, held, still_held
-from core.storage.database import Database
 from core.storage.encryption import Seals
 from core.storage.prepared import Prepared
 from core.storage.schema import feedback, pages, who
-from core.storage.sqlite import upsert
+from core.storage.sqlite.database import Database
+from core.storage.statements import upsert
 
 _is_page = (pages.c.reply_id == bindparam("reply")) & (pages.c.page == bindparam("number"))
 _PAGE = ("reply_id", "page", "platform", "channel", "nonce")

@@ -9,9 +9,9 @@ from sqlalchemy.exc import ArgumentError
 
 from core.base.clock import Clock
 from core.domain.errors import SettingsError
-from core.storage.database import Database
 from core.storage.failures import translated
 from core.storage.migrating import migrate
+from core.storage.sqlite.database import Database
 
 
 def database_path(url: str, data_dir: Path) -> Path:

@@ -6,10 +6,10 @@ from sqlalchemy import Connection, bindparam, select
 
 from core.domain.incoming import UserKey
 from core.ports.storage import Preferences
-from core.storage.database import Database
 from core.storage.prepared import Prepared
 from core.storage.schema import notes, preferences, who
-from core.storage.sqlite import upsert
+from core.storage.sqlite.database import Database
+from core.storage.statements import upsert
 
 _CHOOSE = upsert(preferences, ("platform", "workspace", "user"), ("model", "persona"))
 _CHOSEN = Prepared(

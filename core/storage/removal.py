@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, delete, select
 from core.domain.incoming import UserKey
 from core.storage.encryption import Seals
 from core.storage.schema import OF_MESSAGE, OF_PERSON, OF_REPLY, is_who, messages, tombstones
-from core.storage.sqlite import insert_or_ignore
+from core.storage.statements import insert_or_ignore
 
 
 def erase_messages(c: Connection, seals: Seals, which: ColumnElement[bool], now: float) -> int:

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Table, delete, exists, select
 from core.base.clock import Clock
 from core.storage.blobs import SqlBlobs, drop_unused
 from core.storage.cache import drop_expired
-from core.storage.database import Database
 from core.storage.failures import translated
 from core.storage.removal import remove_messages
 from core.storage.schema import (
@@ -27,6 +26,7 @@ from core.storage.schema import (
     usage,
     usage_days,
 )
+from core.storage.sqlite.database import Database
 from core.storage.usage import DAY_S, day_of
 
 _AT_ONCE = 200

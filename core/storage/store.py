@@ -13,12 +13,10 @@ import structlog
 from core.base.clock import Clock
 from core.domain.errors import StorageError
 from core.domain.runs import RunRules
-from core.storage import sqlite
 from core.storage.archive import SqlArchive
 from core.storage.blobs import BlobQuota, SqlBlobs
 from core.storage.cache import SqlCache
 from core.storage.conversations import SqlConversations
-from core.storage.database import Database
 from core.storage.encryption import Seals, load_key
 from core.storage.failures import translated
 from core.storage.history import SqlHistory
@@ -26,6 +24,8 @@ from core.storage.inbox import SqlInbox
 from core.storage.opening import database_path, open_database
 from core.storage.preferences import SqlNotes, SqlPreferences
 from core.storage.retention import Retention, Sweeper
+from core.storage.sqlite import dialect
+from core.storage.sqlite.database import Database
 from core.storage.suspensions import SqlSuspensions
 from core.storage.usage import SqlUsage
 
@@ -156,7 +156,7 @@ def back_up(path: Path, blobs: Path, folder: Path) -> None:
         raise StorageError(f"there is no database at {path}")
     with translated():
         folder.mkdir(parents=True, exist_ok=True)
-        sqlite.copy(path, folder / "tern.db")
+        dialect.copy(path, folder / "tern.db")
         if blobs.exists():
             shutil.copytree(blobs, folder / BLOBS, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.part"))
 
@@ -173,16 +173,16 @@ def restore(folder: Path, url: str, data_dir: Path) -> Path:
     if not source.exists():
         raise StorageError(f"there is no backup in {folder}: {source} is missing")
     with translated():
-        sqlite.require_sound(source)
+        dialect.require_sound(source)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            sqlite.require_unused(path)
+            dialect.require_unused(path)
             former = path.with_name(path.name + ".before-restore")
-            for old, new in zip(sqlite.companions(path), sqlite.companions(former), strict=True):
+            for old, new in zip(dialect.companions(path), dialect.companions(former), strict=True):
                 new.unlink(missing_ok=True)
                 if old.exists():
                     old.rename(new)
-        sqlite.copy(source, path)
+        dialect.copy(source, path)
         if (folder / BLOBS).exists():
             shutil.copytree(folder / BLOBS, data_dir / BLOBS, dirs_exist_ok=True)
     return path

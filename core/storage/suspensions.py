@@ -17,10 +17,10 @@ from core.ports.storage import Suspended
 from core.storage import arrivals
 from core.storage.arrivals import Arrival
 from core.storage.codec import encode, turn_columns, turn_from
-from core.storage.database import Database
 from core.storage.encryption import Seals
 from core.storage.schema import audit, runs, suspensions, user_of, who
-from core.storage.sqlite import upsert
+from core.storage.sqlite.database import Database
+from core.storage.statements import upsert
 
 _at = suspensions.c
 

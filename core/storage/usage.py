@@ -23,11 +23,11 @@ from sqlalchemy import (
 from core.domain.incoming import UserKey
 from core.domain.requests import Usage
 from core.ports.storage import Spent
-from core.storage.database import Database
 from core.storage.encryption import Seals
 from core.storage.prepared import Prepared, columns
 from core.storage.schema import is_who, usage, usage_days, user_of, who
-from core.storage.sqlite import add_up, insert_or_ignore
+from core.storage.sqlite.database import Database
+from core.storage.statements import add_up, insert_or_ignore
 
 DAY_S = 86_400
 

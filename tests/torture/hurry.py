@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from core.storage.writer import GroupWriter
+from core.storage.sqlite.writer import GroupWriter
 
 LOOK_S = 0.001
 """How long, in real time, sockets are given to become ready before time jumps."""

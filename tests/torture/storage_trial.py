@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from core.domain.errors import StorageBusy, StorageError, StorageFull
-from core.storage import sqlite
+from core.storage.sqlite import dialect
 from core.wording import not_stored_yet
 from tests.torture.hurry import HurriedLoop, counted_writer
 from tests.torture.invariants import Evidence, broken
@@ -118,7 +118,7 @@ NEED_A_DISK = {"disk full", "disk read-only"}
 
 def run_storage_trial(name: str, *, seed: int = 3, lasts_s: float = LASTS_S) -> list[str] | None:
     """Every broken promise, one line each; None where the system lets us mount no disk."""
-    patience, sqlite.BUSY_S = sqlite.BUSY_S, 0.002
+    patience, dialect.BUSY_S = dialect.BUSY_S, 0.002
     try:
         with counted_writer(), a_disk(needed=name in NEED_A_DISK) as folder:
             if folder is None:
@@ -126,7 +126,7 @@ def run_storage_trial(name: str, *, seed: int = 3, lasts_s: float = LASTS_S) -> 
             with asyncio.Runner(loop_factory=HurriedLoop) as runner:
                 return runner.run(_trial(TROUBLES[name], seed, lasts_s, folder))
     finally:
-        sqlite.BUSY_S = patience
+        dialect.BUSY_S = patience
 
 
 async def _trial(trouble: Trouble, seed: int, lasts_s: float, folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ from core.domain.requests import Image, Reasoning, Text, ToolCall, ToolResult, T
 from core.domain.runs import Settlement
 from core.storage import Storage
 from core.storage.codec import decode_incoming, encode, turn_columns, turn_from
-from core.storage.sqlite import matches
+from core.storage.sqlite.dialect import matches
 from tests.core.front_desk import ANN, BOB, conversation, message
 from tests.core.storage.rows import accepted, said
 

@@ -25,9 +25,10 @@ from core.domain.errors import (
     StorageTooNew,
 )
 from core.ports.storage import Preferences
-from core.storage import Storage, open_storage, restore, schema, sqlite
+from core.storage import Storage, open_storage, restore, schema
 from core.storage.failures import as_ours
 from core.storage.opening import database_path, open_database
+from core.storage.sqlite import dialect
 from tests.core.front_desk import ANN, message
 from tests.core.storage.rows import accepted, said
 from tests.fakes.clock import FakeClock
@@ -187,7 +188,7 @@ async def test_database_locked_by_another_is_busy(
     folder: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock that outlasts the timeout is told as such; afterwards everything works again."""
-    monkeypatch.setattr(sqlite, "BUSY_S", 0.05)
+    monkeypatch.setattr(dialect, "BUSY_S", 0.05)
     async with await open_storage("", folder, clock, b"key", "me") as storage:
         other = sqlite3.connect(folder / "tern.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from core.storage import sqlite
+from core.storage.sqlite import dialect
 
 revision = "0001"
 down_revision = None
@@ -242,5 +242,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("day", "platform", "workspace", "user", "model"),
     )
     if op.get_bind().dialect.name == "sqlite":
-        for statement in sqlite.SEARCH_DDL:
+        for statement in dialect.SEARCH_DDL:
             op.execute(statement)

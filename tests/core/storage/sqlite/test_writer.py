@@ -12,10 +12,10 @@ from sqlalchemy import Connection, event, text
 
 from core.base.clock import SystemClock
 from core.domain.errors import StorageBusy, StorageError, StorageFull
-from core.storage.database import Database
 from core.storage.opening import open_database
 from core.storage.prepared import Prepared
-from core.storage.writer import GroupWriter
+from core.storage.sqlite.database import Database
+from core.storage.sqlite.writer import GroupWriter
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ from sqlalchemy.exc import DBAPIError
 
 from core.base.clock import Clock
 from core.domain.errors import StorageCorrupt, StorageError
-from core.storage import sqlite
 from core.storage.failures import may_outlast_its_cause, translated
 from core.storage.migrating import migrate
-from core.storage.recovery import salvage
-from core.storage.writer import GroupWriter
+from core.storage.sqlite import dialect
+from core.storage.sqlite.recovery import salvage
+from core.storage.sqlite.writer import GroupWriter
 
 T = TypeVar("T")
 
@@ -46,9 +46,9 @@ class Database:
         self.set_aside: Path | None = None
         """Where the newest damaged predecessor lies, None where there was none."""
         self._clock = clock
-        self._write_engine = sqlite.open_engine(path, writer=True)
-        self._read_engine = sqlite.open_engine(path, writer=False)
-        self._near_engine = sqlite.open_engine(path, writer=False, busy_s=0.0)
+        self._write_engine = dialect.open_engine(path, writer=True)
+        self._read_engine = dialect.open_engine(path, writer=False)
+        self._near_engine = dialect.open_engine(path, writer=False, busy_s=0.0)
         self._writer = GroupWriter(self._write_engine)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="tern-reader")
         self._near: Connection | None = None
@@ -153,10 +153,10 @@ class Database:
         Raises StorageError.
         """
         with translated():
-            if not without_check and sqlite.is_sound(self.path):
+            if not without_check and dialect.is_sound(self.path):
                 return
             fresh, saved = _rescued(self.path)
-            aside = self.set_aside = sqlite.set_aside(self.path, self._clock.now())
+            aside = self.set_aside = dialect.set_aside(self.path, self._clock.now())
             fresh.rename(self.path)
         log.error(
             "the database was damaged: set aside, going on with a new one", set_aside=str(aside), rows_saved=saved
@@ -177,9 +177,9 @@ def _rescued(damaged: Path) -> tuple[Path, int]:
     """A new database beside *damaged* with what can be read of it: complete before it takes its place, so that whoever
     reads meanwhile meets no half of it. Returns its path and how many rows were saved."""
     fresh = damaged.with_name(f"{damaged.name}.new")
-    for left_over in sqlite.companions(fresh):
+    for left_over in dialect.companions(fresh):
         left_over.unlink(missing_ok=True)
-    engine = sqlite.open_engine(fresh, writer=True)
+    engine = dialect.open_engine(fresh, writer=True)
     try:
         with engine.begin() as connection:
             migrate(connection)

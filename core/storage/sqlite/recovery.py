@@ -49,7 +49,7 @@ from core.storage.schema import (
     usage,
     usage_days,
 )
-from core.storage.sqlite import BUSY_S
+from core.storage.sqlite.dialect import BUSY_S
 
 WITHIN_S = 20.0
 """Nothing else is written meanwhile. Enough for some million rows; what is not reached stays in the damaged file."""

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, false, func, literal, select, text
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import Connection, Engine, create_engine, event, false, func, literal, select, text
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql import ColumnElement
 
@@ -71,27 +69,6 @@ def open_engine(path: Path, *, writer: bool, busy_s: float | None = None) -> Eng
         driver.execute("BEGIN IMMEDIATE" if writer else "BEGIN")
 
     return engine
-
-
-def insert_or_ignore(table: Table) -> Any:
-    """INSERT that does nothing where a unique key exists already; see `rowcount` or RETURNING."""
-    return insert(table).on_conflict_do_nothing()
-
-
-def upsert(table: Table, keys: Sequence[str], columns: Sequence[str]) -> Any:
-    """INSERT that replaces *columns* of the row with the same *keys*."""
-    statement = insert(table)
-    return statement.on_conflict_do_update(
-        index_elements=list(keys), set_={name: statement.excluded[name] for name in columns}
-    )
-
-
-def add_up(table: Table, keys: Sequence[str], columns: Sequence[str]) -> Any:
-    """INSERT that adds *columns* to those of the row with the same *keys*."""
-    statement = insert(table)
-    return statement.on_conflict_do_update(
-        index_elements=list(keys), set_={name: table.c[name] + statement.excluded[name] for name in columns}
-    )
 
 
 # --- full-text search ----------------------------------------------------------------------------------------------
