@@ -10,7 +10,6 @@ from sqlalchemy.exc import ArgumentError
 from core.base.clock import Clock
 from core.domain.errors import SettingsError
 from core.storage.failures import translated
-from core.storage.migrating import migrate
 from core.storage.sqlite.database import Database
 
 
@@ -38,11 +37,10 @@ async def open_database(path: Path, clock: Clock) -> Database:
     """
     with translated():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        database = Database(path, clock)
+    database = Database(path, clock)
     try:
-        database.replace_if_damaged()
-        await database.write(migrate)
+        await database.open()
     except BaseException:
-        database.close()
+        await database.close()
         raise
     return database

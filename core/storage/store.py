@@ -97,7 +97,7 @@ class Storage:
 
     async def close(self) -> None:
         """Let queued writes end, then let go of the files."""
-        await asyncio.to_thread(self._database.close)
+        await self._database.close()
 
     async def __aenter__(self) -> Self:
         return self

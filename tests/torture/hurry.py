@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from core.storage.sqlite.writer import GroupWriter
+from core.storage.sqlite.carrier import Carrier
 
 LOOK_S = 0.001
 """How long, in real time, sockets are given to become ready before time jumps."""
@@ -44,7 +44,7 @@ class HurriedLoop(asyncio.SelectorEventLoop):
     """A loop whose time runs on while this process works and jumps where everybody only waits.
 
     Sockets must be loopback, their other ends in this loop. While threads work for it (executors, the database's
-    writer inside `counted_writer`) time does not jump.
+    inside `counted_writer`) time does not jump.
     """
 
     def __init__(self) -> None:
@@ -67,24 +67,24 @@ class HurriedLoop(asyncio.SelectorEventLoop):
 
 @contextmanager
 def counted_writer() -> Iterator[None]:
-    """Let a `HurriedLoop` know of the database's writer thread."""
-    hand_over = GroupWriter._hand_over
+    """Let a `HurriedLoop` know of the database's threads."""
+    carry = Carrier.carry
 
-    async def counted(self: GroupWriter, work: Any, *, between: bool) -> Any:
+    async def counted(self: Carrier, work: Any) -> Any:
         loop = asyncio.get_running_loop()
         if not isinstance(loop, HurriedLoop):
-            return await hand_over(self, work, between=between)
+            return await carry(self, work)
         loop.threads_at_work += 1
         try:
-            return await hand_over(self, work, between=between)
+            return await carry(self, work)
         finally:
             loop.threads_at_work -= 1
 
-    GroupWriter._hand_over = counted  # type: ignore[method-assign]
+    Carrier.carry = counted  # type: ignore[method-assign]
     try:
         yield
     finally:
-        GroupWriter._hand_over = hand_over  # type: ignore[method-assign]
+        Carrier.carry = carry  # type: ignore[method-assign]
 
 
 class WorldClock:

@@ -20,6 +20,7 @@ from pathlib import Path
 from core.domain.errors import StorageBusy, StorageError, StorageFull
 from core.storage.sqlite import dialect
 from core.wording import not_stored_yet
+from tests.core.storage.rows import reconnect
 from tests.torture.hurry import HurriedLoop, counted_writer
 from tests.torture.invariants import Evidence, broken
 from tests.torture.people import Asker, Question
@@ -59,7 +60,7 @@ async def read_only(house: House) -> Undo:
     folder = str(house.folder)
     _mount("--bind", folder, folder)
     _mount("-o", "remount,bind,ro", folder)
-    await _reconnect(house)
+    await reconnect(house.app.storage)
     return _later(lambda: subprocess.run(["umount", "--lazy", folder], check=True))
 
 
@@ -88,14 +89,8 @@ async def page_broken(house: House) -> Undo:
             file.write(b"\xff" * 4_096)
 
     await house.app.storage._database.outside(spoil)
-    await _reconnect(house)
+    await reconnect(house.app.storage)
     return _later(lambda: None)
-
-
-async def _reconnect(house: House) -> None:
-    database = house.app.storage._database
-    for engine in (database._write_engine, database._read_engine):
-        await database._writer.between(engine.dispose)
 
 
 def _later(undo: Callable[[], object]) -> Undo:

@@ -1,15 +1,9 @@
-"""The open database: one writer, a few readers, each unit of work one hop to a thread.
-
-SQLAlchemy's asyncio layer over aiosqlite hops once per statement; a unit of work here is a plain function of a
-synchronous connection and hops once as a whole.
-"""
+"""The open database: one writer, a few readers, each unit of work one hop to a thread (see carrier.py)."""
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +17,7 @@ from core.domain.errors import StorageCorrupt, StorageError
 from core.storage.failures import may_outlast_its_cause, translated
 from core.storage.migrating import migrate
 from core.storage.sqlite import dialect
+from core.storage.sqlite.carrier import Carrier
 from core.storage.sqlite.recovery import salvage
 from core.storage.sqlite.writer import GroupWriter
 
@@ -46,29 +41,35 @@ class Database:
         self.set_aside: Path | None = None
         """Where the newest damaged predecessor lies, None where there was none."""
         self._clock = clock
-        self._write_engine = dialect.open_engine(path, writer=True)
-        self._read_engine = dialect.open_engine(path, writer=False)
-        self._near_engine = dialect.open_engine(path, writer=False, busy_s=0.0)
-        self._writer = GroupWriter(self._write_engine)
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="tern-reader")
+        self._carrier = Carrier(path, writer=True)
+        self._writer = GroupWriter(self._carrier)
+        self._readers = tuple(Carrier(path, writer=False) for _ in range(_READERS))
+        self._near_engine = dialect.engine_on(partial(dialect.connect, path, writer=False, busy_s=0.0), writer=False)
         self._near: Connection | None = None
         """The loop's own connection, for `glance`."""
         self._near_is_stale = False
-        """Another file may have taken the place of the one it is connected to."""
+        """As `Carrier.is_stale`."""
         self._closed = False
         self._remedies = 0
         """How often damage was met and something was done about it."""
-        self._writer.start()
+
+    async def open(self) -> None:
+        """Set a damaged file aside, connect, bring the tables up to date. Raises StorageError."""
+        self.replace_if_damaged()
+        with translated():
+            for carrier in (self._carrier, *self._readers):
+                await carrier
+        await self.write(migrate)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """See `GroupWriter.write`: *work* touches nothing but the database and is on disk when this returns."""
+        self._require_open()
         return await self._in_spite_of_damage(lambda: self._writer.write(work))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Run *work* on one consistent snapshot, beside the writer. Raises StorageError."""
         self._require_open()
-        loop = asyncio.get_running_loop()
-        return await self._in_spite_of_damage(lambda: loop.run_in_executor(self._readers, self._read, work))
+        return await self._in_spite_of_damage(lambda: self._read(work))
 
     async def glance(self, work: Callable[[Connection], T]) -> T:
         """As `read`, for one prepared statement that an index answers within microseconds: here on the loop's thread,
@@ -104,6 +105,7 @@ class Database:
 
     async def outside(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run *work* on the writer's driver connection, in no transaction."""
+        self._require_open()
         return await self._in_spite_of_damage(lambda: self._writer.between(lambda: self._on_driver(work)))
 
     async def _in_spite_of_damage(self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -117,21 +119,27 @@ class Database:
         return await attempt()
 
     def _on_driver(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        connection = self._write_engine.raw_connection()
+        connection = self._carrier.engine.raw_connection()
         try:
             driver: Any = connection.driver_connection
             return work(driver)
         finally:
             connection.close()
 
-    def _read(self, work: Callable[[Connection], T]) -> T:
-        with translated(), self._read_engine.connect() as connection:
-            try:
-                return work(connection)
-            except DBAPIError as error:
-                if may_outlast_its_cause(error):
-                    connection.invalidate()
-                raise
+    async def _read(self, work: Callable[[Connection], T]) -> T:
+        reader = min(self._readers, key=lambda one: one.waiting)
+
+        def one_snapshot() -> T:
+            reader.renew()
+            with translated(), reader.engine.connect() as connection:
+                try:
+                    return work(connection)
+                except DBAPIError as error:
+                    if may_outlast_its_cause(error):
+                        connection.invalidate()
+                    raise
+
+        return await reader.carry(one_snapshot)
 
     def _remedy(self, seen: int, without_check: bool) -> None:
         """On the writer's thread. Many meet the same damage; the first one's remedy is everybody's.
@@ -142,8 +150,9 @@ class Database:
         if seen != self._remedies:
             return
         self._remedies += 1
-        self._read_engine.dispose()
-        self._write_engine.dispose()
+        self._carrier.engine.dispose()
+        for reader in self._readers:
+            reader.is_stale = True
         self.replace_if_damaged(without_check=without_check)
         self._near_is_stale = True
 
@@ -162,15 +171,17 @@ class Database:
             "the database was damaged: set aside, going on with a new one", set_aside=str(aside), rows_saved=saved
         )
 
-    def close(self) -> None:
-        """Let queued work end, then let go of the file. Blocks meanwhile; safe to repeat."""
+    async def close(self) -> None:
+        """Let everything handed over end, then let go of the file. Safe to repeat."""
+        if self._closed:
+            return
         self._closed = True
-        self._writer.close()
-        self._readers.shutdown()
+        if self._carrier.is_open:
+            await self._writer.close()
+        for carrier in (*self._readers, self._carrier):  # the last connection takes the write-ahead log along
+            await carrier.close()
         self._let_go_of_near()
         self._near_engine.dispose()
-        self._read_engine.dispose()
-        self._write_engine.dispose()
 
 
 def _rescued(damaged: Path) -> tuple[Path, int]:
@@ -179,7 +190,7 @@ def _rescued(damaged: Path) -> tuple[Path, int]:
     fresh = damaged.with_name(f"{damaged.name}.new")
     for left_over in dialect.companions(fresh):
         left_over.unlink(missing_ok=True)
-    engine = dialect.open_engine(fresh, writer=True)
+    engine = dialect.engine_on(partial(dialect.connect, fresh, writer=True), writer=True)
     try:
         with engine.begin() as connection:
             migrate(connection)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, false, func, literal, select, text
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql import ColumnElement
 
 from core.domain.errors import StorageBusy, StorageCorrupt
@@ -28,39 +29,41 @@ _PROGRESS_STEPS = 100_000
 """Virtual machine instructions between two looks at the clock while checking: some milliseconds."""
 
 
-def open_engine(path: Path, *, writer: bool, busy_s: float | None = None) -> Engine:
-    """An engine on one file, whose statements wait *busy_s* for another process.
+def connect(path: Path, *, writer: bool, busy_s: float | None = None) -> sqlite3.Connection:
+    """A connection whose statements wait *busy_s* for another process. Raises sqlite3.Error."""
+    connection = sqlite3.connect(
+        path,
+        timeout=BUSY_S if busy_s is None else busy_s,
+        isolation_level=None,  # we say BEGIN ourselves
+        check_same_thread=False,
+        cached_statements=256,
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL makes every commit wait for the disk: "accepted" has to survive a power cut, and NORMAL would lose the
+    # newest commits then. Group commit shares the wait (https://www.sqlite.org/pragma.html#pragma_synchronous).
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA cache_size = -4096")
+    connection.execute("PRAGMA journal_size_limit = 16777216")
+    if not writer:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def engine_on(connecting: Callable[[], sqlite3.Connection], *, writer: bool) -> Engine:
+    """An engine over the one connection that *connecting* makes, made anew when the engine closed it.
 
     The writer's transactions take the write lock at once (BEGIN IMMEDIATE): a transaction that began reading and then
     wants to write can only fail when another process wrote in between.
     """
     engine = create_engine(
-        f"sqlite+pysqlite:///{path}",
-        poolclass=QueuePool,
-        pool_size=1 if writer else 4,
-        max_overflow=0,
+        "sqlite+pysqlite://",
+        creator=connecting,
+        poolclass=StaticPool,
         pool_reset_on_return="rollback",
         query_cache_size=500,
-        connect_args={
-            "check_same_thread": False,
-            "timeout": BUSY_S if busy_s is None else busy_s,
-            "cached_statements": 256,
-        },
     )
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        connection.execute("PRAGMA journal_mode = WAL")
-        # FULL makes every commit wait for the disk: "accepted" has to survive a power cut, and NORMAL would lose the
-        # newest commits then. Group commit shares the wait (https://www.sqlite.org/pragma.html#pragma_synchronous).
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA cache_size = -4096")
-        connection.execute("PRAGMA journal_size_limit = 16777216")
-        if not writer:
-            connection.execute("PRAGMA query_only = ON")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

@@ -40,3 +40,11 @@ async def said(
     turns = ((Turn("user", (Text(question),)), tokens), (Turn("assistant", parts), tokens))
     await storage.inbox.settle(claim, Settlement("answered", turns=turns, facts={"model": "fast"}))
     return claim
+
+
+async def reconnect(storage: Storage) -> None:
+    """Let every connection but the loop's own read the file anew."""
+    database = storage._database
+    await database._writer.between(database._carrier.engine.dispose)
+    for reader in database._readers:
+        reader.is_stale = True

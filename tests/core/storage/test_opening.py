@@ -30,7 +30,7 @@ from core.storage.failures import as_ours
 from core.storage.opening import database_path, open_database
 from core.storage.sqlite import dialect
 from tests.core.front_desk import ANN, message
-from tests.core.storage.rows import accepted, said
+from tests.core.storage.rows import accepted, reconnect, said
 from tests.fakes.clock import FakeClock
 
 
@@ -64,7 +64,7 @@ async def test_migrations_make_the_schema(folder: Path) -> None:
 
     database = await open_database(folder / "tern.db", SystemClock())
     found = await database.read(differences)
-    database.close()
+    await database.close()
 
     assert found == []
 
@@ -311,8 +311,7 @@ async def spoil(storage: Storage) -> None:
     raw = bytearray(storage.path.read_bytes())
     raw[4096:] = b"\xff" * (len(raw) - 4096)
     storage.path.write_bytes(raw)
-    storage._database._write_engine.dispose()
-    storage._database._read_engine.dispose()
+    await reconnect(storage)
 
 
 async def test_damage_while_running_is_set_aside_and_work_goes_on(storage: Storage) -> None:
@@ -340,7 +339,7 @@ async def test_damage_that_no_check_finds_is_noticed_by_who_meets_it(storage: St
     """A broken search index would else refuse every answer, and count its question out as what crashes us."""
     before = await said(storage, "one tern", "ONE")
     await storage._database.outside(lambda c: c.execute("UPDATE turns_words_data SET block = x'ffffffffffff'"))
-    storage._database._write_engine.dispose()
+    await reconnect(storage)
 
     await said(storage, "two terns", "TWO")
     found = await storage.history.search([message().conversation], "tern", limit=9)

@@ -22,7 +22,7 @@ from core.storage.sqlite.writer import GroupWriter
 async def database(folder: Path):
     opened = await open_database(folder / "tern.db", SystemClock())
     yield opened
-    opened.close()
+    await opened.close()
 
 
 def note(key: str, value: str = "x"):
@@ -40,7 +40,7 @@ async def count(database: Database) -> int:
 async def test_what_waits_together_is_committed_together(database: Database) -> None:
     """64 writes at once take far fewer commits than 64, and each caller gets its own result."""
     commits = []
-    event.listen(database._write_engine, "commit", lambda _: commits.append(1))
+    event.listen(database._carrier.engine, "commit", lambda _: commits.append(1))
 
     results = await asyncio.gather(*(database.write(note(str(number))) for number in range(64)))
 
@@ -67,13 +67,14 @@ async def test_failing_write_harms_no_neighbour(database: Database) -> None:
 async def test_connection_that_cannot_write_is_not_used_again(folder: Path) -> None:
     """One that was opened while the disk was read-only stays read-only for as long as it lives."""
     opened = await open_database(folder / "tern.db", SystemClock())
-    await opened._writer.between(opened._write_engine.dispose)
+    connector = opened._carrier._connector
 
-    def read_only(*_: object) -> sqlite3.Connection:
-        event.remove(opened._write_engine, "do_connect", read_only)
+    def read_only() -> sqlite3.Connection:
+        opened._carrier._connector = connector
         return sqlite3.connect(f"file:{folder}/tern.db?mode=ro", uri=True, check_same_thread=False)
 
-    event.listen(opened._write_engine, "do_connect", read_only)
+    opened._carrier._connector = read_only
+    await opened._writer.between(opened._carrier.engine.dispose)
     try:
         with pytest.raises(StorageFull, match="read-only"):
             await opened.write(note("lost"))
@@ -82,7 +83,7 @@ async def test_connection_that_cannot_write_is_not_used_again(folder: Path) -> N
 
         assert await count(opened) == 1
     finally:
-        opened.close()
+        await opened.close()
 
 
 async def test_lock_of_another_process_is_waited_for_once(
@@ -126,7 +127,7 @@ async def test_cancelled_caller_leaves_the_writer_well(database: Database) -> No
 
 async def test_closed_database_says_so(database: Database) -> None:
     """After closing, writes and reads are refused with a StorageError."""
-    database.close()
+    await database.close()
 
     with pytest.raises(StorageError):
         await database.write(note("a"))
@@ -140,12 +141,12 @@ async def test_queued_writes_are_done_before_closing(database: Database, folder:
     """Closing waits for what was handed over before."""
     tasks = [asyncio.create_task(database.write(note(str(number)))) for number in range(20)]
     await asyncio.sleep(0)
-    await asyncio.to_thread(database.close)
+    await database.close()
     await asyncio.gather(*tasks)
 
     again = await open_database(folder / "tern.db", SystemClock())
     assert await count(again) == 20
-    again.close()
+    await again.close()
 
 
 async def test_unit_that_runs_again_begins_anew(database: Database) -> None:
@@ -199,3 +200,23 @@ async def test_reader_cannot_write(database: Database) -> None:
     """The read pool refuses writes: a unit handed to the wrong side is found at once."""
     with pytest.raises(StorageError):
         await database.read(note("a"))
+
+
+async def test_unit_is_carried_whole(database: Database) -> None:
+    """What we rest on in aiosqlite, though it is protected there: its thread takes any plain callable, gives back what
+    that returns and raises what that raises."""
+    threads: list[threading.Thread] = []
+
+    def fails() -> None:
+        raise LookupError("mine")
+
+    assert await database._carrier.carry(lambda: (threads.append(threading.current_thread()), "done")[1]) == "done"
+    with pytest.raises(LookupError, match="mine"):
+        await database._carrier.carry(fails)
+
+    assert threads == [database._carrier._thread]
+
+
+async def test_carrier_ends_with_its_process(database: Database) -> None:
+    """A process that ends without closing its database is not kept by the threads."""
+    assert all(carrier._thread.daemon for carrier in (database._carrier, *database._readers))
