@@ -264,6 +264,7 @@ class App:
             reader,
             clock,
             digest=Digest(self._stack),
+            notes=storage.notes,
         )
         leave_s = config.tools.confirm_minutes * 60.0
         rows = Rows(

@@ -216,6 +216,11 @@ def notice_line(notice: Notice) -> str:
         case "read":
             detail = f": {facts['detail']}" if facts.get("detail") else ""
             return f"Read {_quoted(facts.get('name', 'the file'))}{detail}."
+        case "around":
+            return (
+                f"I read the last {facts.get('messages', 'few')} messages of this channel to answer; "
+                'an operator can end that (context = "thread").'
+            )
         case "declined":
             reason = f": {_clause(facts['reason'])}" if facts.get("reason") else ""
             return f"I did not read {_quoted(facts.get('name', 'the attachment'))}{reason}."

@@ -174,11 +174,11 @@ class DiscordAdapter:
         async for chunk in files.fetch(self._fetcher, client, self._settings, self._links, attachment):
             yield chunk
 
-    async def context(self, incoming: Incoming) -> Sequence[Quote]:
+    async def context(self, incoming: Incoming, *, channel_messages: int = 0) -> Sequence[Quote]:
         """Never raises: an answer without what stood before it is better than none."""
         await self._login()
         client = self._connection.client
-        return await context.context(client, incoming) if client is not None else []
+        return await context.context(client, incoming, channel_messages=channel_messages) if client is not None else []
 
     def health(self) -> AdapterHealth:
         calls = self._connection.calls

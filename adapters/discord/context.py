@@ -28,15 +28,18 @@ MAX_SINGLE_READS = 5
 
 THREAD_MESSAGES = 50
 DIRECT_MESSAGES = 20
+CHANNEL_HOURS = 48
+"""What was said in a channel longer ago has nothing to do with a question that begins now."""
+
 SUMMARY_MESSAGES = 500
 """Five pages of history, of the hundred messages that one request returns (facts/discord.md 1.8)."""
 
 
-async def context(client: Client, incoming: Incoming) -> Sequence[Quote]:
+async def context(client: Client, incoming: Incoming, *, channel_messages: int = 0) -> Sequence[Quote]:
     """Return what precedes *incoming*, oldest first, without what it quotes itself; [] where nothing may be read."""
     me = client.user.id if client.user else 0
     try:
-        messages = await _before(client, incoming)
+        messages = await _before(client, incoming, channel_messages)
     except (discord.DiscordException, aiohttp.ClientError, OSError, RuntimeError) as error:
         # RuntimeError is what a closed session raises (facts/discord.md 1.12).
         log.info("no context for a question: %s", type(error).__name__)
@@ -46,7 +49,7 @@ async def context(client: Client, incoming: Incoming) -> Sequence[Quote]:
     return [entry for entry in found if entry.message_id not in quoted and (entry.text or entry.attachments)]
 
 
-async def _before(client: Client, incoming: Incoming) -> list[DiscordMessage]:
+async def _before(client: Client, incoming: Incoming, channel_messages: int) -> list[DiscordMessage]:
     channel = client.get_partial_messageable(int(incoming.conversation.channel))
     if incoming.purpose == "summarise":
         target = discord.Object(int(incoming.address["target"]))
@@ -60,7 +63,9 @@ async def _before(client: Client, incoming: Incoming) -> list[DiscordMessage]:
         return await _starter(client, incoming) + await _recent(channel, question, THREAD_MESSAGES)
     if incoming.reply_to:
         return await _chain(channel, incoming)
-    return []
+    since = incoming.received_at - CHANNEL_HOURS * 3_600
+    recent = await _recent(channel, question, channel_messages) if channel_messages else []
+    return [message for message in recent if message.sent_at >= since]
 
 
 async def _recent(channel: discord.PartialMessageable, question: str, count: int) -> list[DiscordMessage]:

@@ -338,8 +338,10 @@ class SlackAdapter:
         """Slack's own preview of what is said in a voice clip, "" where it has none."""
         return await self._files.captions(attachment) if self._files else ""
 
-    async def context(self, incoming: Incoming) -> Sequence[Quote]:
-        return await read_context(self._api, self._people, self._me, incoming) if self._me else ()
+    async def context(self, incoming: Incoming, *, channel_messages: int = 0) -> Sequence[Quote]:
+        if self._me is None:
+            return ()
+        return await read_context(self._api, self._people, self._me, incoming, channel_messages=channel_messages)
 
     def health(self) -> AdapterHealth:
         if self._state == "connected" and self._api.shut_out:

@@ -103,7 +103,7 @@ class TerminalAdapter:
     def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncGenerator[bytes, None]:
         raise SurfaceGone(f"{attachment.name} is not kept here")  # what was sent lies in the blobs
 
-    async def context(self, incoming: Incoming) -> Sequence[Quote]:
+    async def context(self, incoming: Incoming, *, channel_messages: int = 0) -> Sequence[Quote]:
         return ()
 
     def health(self) -> AdapterHealth:

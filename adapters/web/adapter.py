@@ -113,7 +113,7 @@ class WebAdapter:
         for start in range(0, len(content), _CHUNK_BYTES):
             yield content[start : start + _CHUNK_BYTES]
 
-    async def context(self, incoming: Incoming) -> Sequence[Quote]:
+    async def context(self, incoming: Incoming, *, channel_messages: int = 0) -> Sequence[Quote]:
         return ()
 
     def health(self) -> AdapterHealth:

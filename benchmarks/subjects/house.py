@@ -107,7 +107,7 @@ class Platform:
     def fetch(self, attachment: Any, incoming: Incoming) -> Any:
         raise NotImplementedError
 
-    async def context(self, incoming: Incoming) -> Sequence[Quote]:
+    async def context(self, incoming: Incoming, *, channel_messages: int = 0) -> Sequence[Quote]:
         return ()
 
     def health(self) -> AdapterHealth:

@@ -95,7 +95,10 @@ def personas(config: Config) -> Personas:
             name: Persona(persona.prompt, persona.model, persona.temperature, persona.effort)
             for name, persona in config.personas.items()
         },
-        channels={place: Channel(channel.persona, channel.model) for place, channel in config.channels.items()},
+        channels={
+            place: Channel(channel.persona, channel.model, channel.context)
+            for place, channel in config.channels.items()
+        },
         bot_name=config.bot.name,
     )
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bot.config.toml_lines import line_of, lines_of
+from core.chat.personas import Reading
 from core.domain.errors import BadRequest, SettingsError
 from core.ports.platform import MAX_CHOICE_CHARS
 from core.tools.names import OWN_TOOLS
@@ -77,6 +78,9 @@ class ChannelConfig:
     tools: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     """Ids of those who may ask here; on Discord of roles too. Empty: whoever may ask elsewhere."""
+    context: Reading = "mention"
+    """What is read around a question: "off", "thread" (its thread or reply chain), or "mention" (also the channel's
+    last messages before a mention in it)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from core.domain.errors import BadRequest
 from core.domain.requests import Effort
+
+Reading = Literal["off", "thread", "mention"]
+"""What is read around a question: nothing, its thread or reply chain, or also the channel before a mention in it."""
 
 DEFAULT = "default"
 """The persona of whoever chose none; `[personas.default]` in tern.toml replaces the built-in one."""
@@ -35,6 +39,7 @@ class Channel:
 
     persona: str = ""
     model: str = ""
+    context: Reading = "mention"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,12 @@ from core.domain.model_spec import Capability
 from core.domain.requests import ChatRequest, Image, Part, Reply, Text, Turn
 from core.gateway.tokens import TokenScale
 from core.ports.gateway import AttachmentReader, Handler
-from core.ports.storage import History, Preferences, PreferenceStore, StoredTurn
+from core.ports.storage import History, NoteStore, Preferences, PreferenceStore, StoredTurn
 
 _THREAD = "the thread"
 
-Context = Callable[[], Awaitable[Sequence[Quote]]]
+Context = Callable[[int], Awaitable[Sequence[Quote]]]
+"""What the platform has before the question; the number is how many of the channel's own messages to read."""
 """What stands before the question on the platform, oldest first."""
 
 
@@ -39,6 +40,8 @@ class ChatSettings:
     history_turns: int = 60
     context_tokens: int = 2_000
     """Of quoted messages."""
+    channel_messages: int = 30
+    """Of a channel's last messages before a mention in it, at most."""
     summary_tokens: int = 6_000
     """Of quoted messages that are to be summarised: they are the question."""
     noted_above_chars: int = 24_000
@@ -101,10 +104,13 @@ class ChatService:
         *,
         settings: ChatSettings = ChatSettings(),
         digest: Digest | None = None,
+        notes: NoteStore | None = None,
     ) -> None:
-        """*digest* reads threads that are too long for the question; None cuts them."""
+        """*digest* reads threads that are too long for the question; None cuts them. *notes* remembers which channels
+        were told that they are read; None tells nobody."""
         self.personas = personas
         self._digest = digest
+        self._notes = notes
         self._handler = handler
         self._history = history
         self._preferences = preferences
@@ -142,7 +148,7 @@ class ChatService:
         place = incoming.conversation.place
         channel = self.personas.channel(place)
         persona = self.personas.choose(incoming.options.get("persona", ""), preferences.persona, channel.persona)
-        near, far = await self._quotes(incoming, past, context)
+        near, far = await self._quotes(incoming, past, context, send)
         around = ""
         if far and self._digest is not None:
             around = await self._noted(self._digest, run_id, incoming, far, send, deadline_at)
@@ -201,14 +207,34 @@ class ChatService:
             own = [stored for stored in recent if stored.message_id == before]
         return self._anchors.trimmed(incoming.conversation, turns, self._settings), own
 
+    async def _around(self, incoming: Incoming, context: Context, send: Send) -> Sequence[Quote]:
+        """What the platform has before a conversation's first question, as far as the channel lets it be read."""
+        reading = self.personas.channel(incoming.conversation.place).context
+        if reading == "off":
+            return ()
+        room = self._settings.channel_messages if reading == "mention" and _begins_in_channel(incoming) else 0
+        quotes = await context(room)
+        if room and quotes:
+            await self._tell_once(incoming, len(quotes), send)
+        return quotes
+
+    async def _tell_once(self, incoming: Incoming, messages: int, send: Send) -> None:
+        """Say that the channel is read, under the first answer that did."""
+        if self._notes is None:
+            return
+        key = f"reads-channel:{incoming.conversation.place}:{incoming.conversation.workspace}"
+        if await self._notes.get(key) is None:
+            await self._notes.set(key, "told")
+            await send(Notice("around", {"messages": str(messages)}))
+
     async def _quotes(
-        self, incoming: Incoming, past: Sequence[StoredTurn], context: Context
+        self, incoming: Incoming, past: Sequence[StoredTurn], context: Context, send: Send
     ) -> tuple[tuple[Quote, ...], tuple[Quote, ...]]:
         """Messages by others that the question points at, or that stand before it; none that the history has.
 
         Returns those that stand in the prompt as they are, and the older ones that are noted; each oldest first.
         """
-        fresh = tuple(await context()) if not past else ()
+        fresh = tuple(await self._around(incoming, context, send)) if not past else ()
         new = (*fresh, *incoming.quotes)
         known = {quote.message_id: quote for quote in (*self._overheard.add(incoming.conversation, new), *new)}
         stored_ids = {stored.message_id for stored in past} | {incoming.message_id}
@@ -229,8 +255,8 @@ class ChatService:
                 break
             near.append(quote)
         far = left[: len(left) - len(near)]
-        if sum(len(quote.text) for quote in left) <= self._settings.noted_above_chars:
-            far = []
+        if sum(len(quote.text) for quote in left) <= self._settings.noted_above_chars or _begins_in_channel(incoming):
+            far = []  # few, or only what happened to stand before the question
         return tuple(reversed(near)), tuple(far)
 
     async def _noted(
@@ -305,6 +331,12 @@ class ChatService:
             replace(turn, parts=tuple(gone if isinstance(part, Image) else part for part in turn.parts))
             for turn in turns
         )
+
+
+def _begins_in_channel(incoming: Incoming) -> bool:
+    """Whether it is a plain question at the top level of a channel, neither in a thread nor a reply."""
+    begins = incoming.conversation.root == incoming.message_id
+    return begins and not incoming.direct and incoming.visibility == "public" and incoming.purpose == "ask"
 
 
 def _age(message_id: str) -> tuple[int, str]:

@@ -17,6 +17,7 @@ NoticeKind = Literal[
     "tool",  # label: what is being done, in a few words; disappears into the answer
     "heard",  # text, language: what was heard in a voice clip
     "read",  # name, detail: how much of a file was read
+    "around",  # messages: how many of the channel's last messages were read; said once a channel
     "declined",  # name, reason: an attachment that was not read
     "waiting",  # until: no model answers; tried again until then
 ]

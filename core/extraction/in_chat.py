@@ -181,7 +181,7 @@ class Extracting:
         parts: list[Part] = []
         quotes = incoming.quotes
         if WHOLE_THREAD in incoming.options or not (quotes or incoming.attachments):
-            quotes = (*quotes, *await context())
+            quotes = (*quotes, *await context(0))
         if around := quoted(quotes, ""):
             parts.append(Text(around))
         everything = replace(incoming, quotes=quotes)

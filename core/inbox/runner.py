@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -268,7 +269,7 @@ class Runner:
             return await self._chat.answer(
                 claim.run_id,
                 incoming,
-                context=lambda: _context(job.adapter, incoming),
+                context=partial(_context, job.adapter, incoming),
                 send=listener,
                 deadline_at=claim.deadline_at,
                 allow_local=incoming.conversation.platform in self._settings.local_platforms,
@@ -423,10 +424,10 @@ class Runner:
             observer.shown(record)
 
 
-async def _context(adapter: Adapter, incoming: Incoming) -> Sequence[Quote]:
+async def _context(adapter: Adapter, incoming: Incoming, channel_messages: int = 0) -> Sequence[Quote]:
     """What stands before the question; an answer without it is better than none."""
     try:
-        return await adapter.context(incoming)
+        return await adapter.context(incoming, channel_messages=channel_messages)
     except SurfaceError as error:
         log.info("the conversation's context could not be read", error=str(error))
         return ()

@@ -297,9 +297,14 @@ class Adapter(Protocol):
         """
         ...
 
-    async def context(self, incoming: Incoming) -> Sequence[Quote]:
+    async def context(self, incoming: Incoming, *, channel_messages: int = 0) -> Sequence[Quote]:
         """What stands before the question on the platform (thread, reply chain), oldest first; asked once per
-        conversation that has no stored turns."""
+        conversation that has no stored turns.
+
+        Args:
+            channel_messages: How many of the channel's own last messages to read where the question begins a
+                conversation at its top level; 0 for none. At most one call to the platform, at most 48 hours back.
+        """
         ...
 
     def health(self) -> AdapterHealth: ...

@@ -126,7 +126,7 @@ class FolderAdapter(Adapter):
     async def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncIterator[bytes]:
         yield b""
 
-    async def context(self, incoming: Incoming) -> Sequence[Quote]:
+    async def context(self, incoming: Incoming, *, channel_messages: int = 0) -> Sequence[Quote]:
         return ()
 
     def health(self) -> AdapterHealth:

@@ -70,3 +70,16 @@ class MemoryCache:
         if self.broken is not None:
             raise self.broken
         self.rows[key] = (value, expires_at, contributors)
+
+
+class MemoryNotes:
+    """Small things by name."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    async def get(self, key: str) -> str | None:
+        return self.kept.get(key)
+
+    async def set(self, key: str, value: str) -> None:
+        self.kept[key] = value

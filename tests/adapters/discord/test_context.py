@@ -53,6 +53,21 @@ async def test_longer_chain_is_read_in_one_page(start: StartBot, discord: FakeDi
     assert len(discord.sent("GET", r"/messages")) == 1
 
 
+@pytest.mark.parametrize(("intent", "read"), [(True, ["the build is red", "who broke it?"]), (False, [])])
+async def test_channel_before_a_mention(start: StartBot, discord: FakeDiscord, intent: bool, read: list[str]) -> None:
+    """Its last messages come with a question at top level in one request; without the intent they are empty, and left
+    out."""
+    discord.content_intent = intent
+    async with start(message_content=intent, backfill_hours=0) as bot:
+        await discord.say(bot.channel, bot.ada, "the build is red")
+        await discord.say(bot.channel, bot.ada, "who broke it?")
+        await discord.say(bot.channel, bot.ada, "what do you think?", mention=True)
+        quotes = await bot.adapter.context(await bot.accepted(), channel_messages=30)
+
+    assert [quote.text for quote in quotes] == read
+    assert len(discord.sent("GET", r"/messages")) == 1
+
+
 async def test_chain_that_leaves_the_page_is_followed_by_single_reads(start: StartBot, discord: FakeDiscord) -> None:
     """An ancestor older than a hundred messages is fetched by itself."""
     discord.content_intent = True

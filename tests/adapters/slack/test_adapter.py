@@ -388,6 +388,20 @@ async def test_context_is_the_thread_before_the_question(house: House) -> None:
     assert [(quote.speaker, quote.text) for quote in quotes] == [("Bob", "We need a name"), ("Ada", "Tern?")]
 
 
+async def test_the_channel_before_a_mention_is_one_call(house: House) -> None:
+    """As many of its last messages as asked for, oldest first, none after the question and none older than two days."""
+    for number in range(5):
+        house.slack.say("U2", f"news {number}", silently=True)
+    house.slack.say("U1", "<@U0TERN> what is going on?")
+    house.slack.say("U2", "later", silently=True)
+    await house.settle()
+
+    quotes = await house.adapter.context(house.intake.accepted[0], channel_messages=3)
+
+    assert [quote.text for quote in quotes] == ["news 2", "news 3", "news 4"]
+    assert house.slack.count("conversations.history") == 1
+
+
 async def test_a_long_thread_is_read_in_pages_and_cut(house: House) -> None:
     """The first message and the latest ones are kept."""
     house.slack.page_size = 50

@@ -78,6 +78,23 @@ async def test_a_mention_is_answered(tmp_path: Path, slack: FakeSlack, groq: Fak
     assert answer.shown == ANSWER.strip()
 
 
+async def test_a_mention_in_a_busy_channel_knows_what_was_said(
+    tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi
+) -> None:
+    """The model reads the channel's last messages with their authors; that is said under the first answer only."""
+    async with open_house(tmp_path, slack, groq):
+        slack.say("U2", "The deploy of 14:02 broke the login")
+        slack.say("U1", "<@U0TERN> what broke?")
+        (first,) = await answered(slack)
+        slack.say("U1", "<@U0TERN> and since when?")
+        answers = await answered(slack, count=2)
+
+    told = [chat.body["messages"][-1]["content"] for chat in groq.asked()]
+    assert all("Bob#U2" in prompt and "The deploy of 14:02 broke the login" in prompt for prompt in told)
+    assert "messages of this channel" in str(first.blocks)
+    assert "messages of this channel" not in str(answers[-1].blocks)
+
+
 async def test_a_direct_conversation(tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi) -> None:
     """A direct message is streamed; the next one in its thread comes with what was said before."""
     # A model that answers before the ledger has its row is posted at once, complete; real ones think first.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from core.chat.digest import Digest
-from core.chat.personas import Channel, Persona, Personas
+from core.chat.personas import Channel, Persona, Personas, Reading
 from core.chat.service import Answered, ChatService, ChatSettings, Overheard
 from core.domain.errors import BadRequest, NoModelLeft
 from core.domain.events import Event, Notice, Send, TextDelta
@@ -19,6 +19,7 @@ from core.domain.requests import Attempt, ChatRequest, Image, Part, Reply, Text,
 from core.gateway.tokens import TokenScale
 from core.ports.storage import Preferences, StoredTurn
 from tests.fakes.clock import FakeClock
+from tests.fakes.stores import MemoryNotes
 
 ANN = UserKey("slack", ":T1", "U1")
 BOB = UserKey("slack", ":T1", "U2")
@@ -109,16 +110,21 @@ class Desk:
         self.events: list[Event] = []
         self.context: list[Quote] = []
         self.context_asked = 0
+        self.channel_messages = 0
         self.settings = ChatSettings()
         digest = Digest(self.model)
-        self.chat = ChatService(self.model, self.past, personas, self.choices, self.scale, reader, clock, digest=digest)
+        self.notes = MemoryNotes()
+        self.chat = ChatService(
+            self.model, self.past, personas, self.choices, self.scale, reader, clock, digest=digest, notes=self.notes
+        )
 
     async def answer(self, incoming: Incoming) -> Answered:
         async def send(event: Event) -> None:
             self.events.append(event)
 
-        async def context() -> Sequence[Quote]:
+        async def context(channel_messages: int) -> Sequence[Quote]:
             self.context_asked += 1
+            self.channel_messages = channel_messages
             return self.context
 
         return await self.chat.answer("run1", incoming, context=context, send=send, deadline_at=99.0)
@@ -279,6 +285,42 @@ async def test_a_quote_cannot_close_its_block(desk: Desk):
     await desk.answer(asks("What?", quotes=(quote,)))
 
     assert desk.told[0].count("</quoted_messages>") == 1
+
+
+MENTION = replace(THREAD, root="100.9")
+
+
+async def test_a_mention_in_a_channel_reads_what_was_said_before_it(desk: Desk) -> None:
+    """A question that begins in a channel is asked with the channel's last messages, and says so the first time."""
+    desk.context = [Quote("100.2", "U2", "Bob", "The build is red")]
+
+    await desk.answer(asks("Why?", conversation=MENTION))
+    await desk.answer(asks("And now?", conversation=replace(MENTION, root="101.0"), message_id="101.0"))
+
+    assert desk.channel_messages == ChatSettings().channel_messages
+    assert "The build is red" in desk.request.turns[-1].text
+    assert [event for event in desk.events if isinstance(event, Notice)] == [Notice("around", {"messages": "1"})]
+
+
+@pytest.mark.parametrize(
+    ("reading", "question", "messages"),
+    [
+        ("mention", asks("Why?"), 0),  # in a thread
+        ("mention", asks("Why?", conversation=MENTION, direct=True), 0),
+        ("mention", asks("Why?", conversation=MENTION, visibility="private"), 0),
+        ("thread", asks("Why?", conversation=MENTION), 0),
+        ("off", asks("Why?"), None),
+    ],
+)
+async def test_what_is_read_is_the_channels_choice(reading: Reading, question: Incoming, messages: int | None) -> None:
+    """Threads, direct messages and private answers never bring in the channel; "off" asks the platform for nothing."""
+    channels = {question.conversation.place: Channel(context=reading)}
+    desk = Desk(FakeClock(), personas=Personas(channels=channels))
+
+    await desk.answer(question)
+
+    assert desk.context_asked == (0 if messages is None else 1)
+    assert desk.channel_messages == (messages or 0)
 
 
 async def test_the_platform_is_asked_for_context_only_where_nothing_is_stored(desk: Desk):
