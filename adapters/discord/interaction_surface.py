@@ -15,7 +15,7 @@ import discord
 from adapters.discord import buckets
 from adapters.discord.connection import Connection
 from adapters.discord.failures import TokenGone
-from adapters.discord.render import PAGE_UNITS, clip, measure_quiet, quiet, render
+from adapters.discord.render import PAGE_UNITS, clip, measure_quiet, render
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import MAX_FILE_BYTES, MAX_PAGES, NO_PINGS, ChannelSurface, Writer, pick, text_of, view_of
 from core.domain.errors import SurfaceGone, SurfaceRejected
@@ -134,7 +134,7 @@ class InteractionSurface:
         if len(content) > MAX_FILE_BYTES:
             raise SurfaceRejected(f"{name} is larger than Discord takes", too_long=True)
         if not self._expired():
-            said = clip(quiet(render(comment)), PAGE_UNITS)
+            said = clip(render(comment, quiet_links=True), PAGE_UNITS)
             file = discord.File(io.BytesIO(content), filename=name)
             try:
                 body = await self._follow_up(**({"content": said} if said else {}), file=file)

@@ -1,4 +1,4 @@
-"""Markdown as models write it -> Markdown as Discord shows it. Pure; works line by line, so a growing answer keeps its
+"""Markdown as models write it -> Markdown as Discord shows it. Pure; block by block, so a growing answer keeps its
 earlier lines as they were.
 
 Discord has no tables, no headings below the third, no rules and no pictures (facts/discord.md 3.1); it has spoilers,
@@ -8,9 +8,15 @@ a quote that swallows the rest of the message and mentions, none of which a mode
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
-from adapters.discord.tables import Table, is_row, show_table, starts_table
+from markdown_it.token import Token
+
+from adapters.discord.tables import Table, as_list, fits_columns, is_row, show_table
+from core.base.markdown.addresses import SCHEME, is_balanced
+from core.base.markdown.chat_text import PARSER, ChatText, TableCells, plain_text
+from core.base.markdown.parser import label_of
 from core.base.text import well_formed
 from core.domain.errors import SurfaceRejected
 
@@ -25,19 +31,13 @@ PAGE_UNITS = MAX_UNITS - LINE_UNITS
 
 RULE = "\u2500" * 20
 
-_FENCE = re.compile(r"^(\s*)(`{3,}|~{3,})\s*([^`]*)$")
-_HEADING = re.compile(r"^ {0,3}(#{1,6})[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
-_RULE = re.compile(r"^ {0,3}([-*_])[ \t]*(?:\1[ \t]*){2,}$")
-_SETEXT = re.compile(r"^ {0,3}(=+|-{2,})[ \t]*$")
-_TASK = re.compile(r"^(\s*)[-*+][ \t]+\[([ xX])\][ \t]+")
-_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.*?)(?<!`)\1(?!`)")
-_IMAGE = re.compile(r"!\[([^\[\]\n]*)\]\(\s*<?([^)\s>]+)>?(?:\s+[\"'][^)]*)?\s*\)")
-_LINK = re.compile(r"(?<!!)\[([^\[\]\n]+)\]\(\s*<?([^)\s>]+)>?(?:\s+[\"'][^)]*)?\s*\)")
-_STRONG_UNDERSCORES = re.compile(r"(?<![\w\\])__(?=\S)(.{1,1000}?)(?<=\S)__(?!\w)")
-_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_LANGUAGE = re.compile(r"[^A-Za-z0-9_+#.-]")
+"""What a fence's first line may not hold: Discord would show it as code."""
+_LINE_START = re.compile(r"^([ \t]*)(>)", re.MULTILINE)
+"""At a line's start of running text, Discord would take it for a quote's mark."""
+_MARKS = frozenset("\\*_~`|>#-[]()<")
 _PING = re.compile(r"@(?=(?:everyone|here)(?![^\W_]))")
 _ROLE = re.compile(r"<@(?=&\d)")
-_ADDRESS = re.compile(r"(?<![<\w])(https?://[^\s<>()\[\]|*]+[^\s<>()\[\]|*.,;:!?\"'])")
 _ZERO_WIDTH = "\u200b"
 _BACKTICKS = re.compile(r"`{3,}")
 
@@ -47,16 +47,14 @@ def units(text: str) -> int:
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
-@lru_cache(maxsize=512)
 def measure(text: str) -> int:
-    """UTF-16 units of *text* once rendered. Cached: splitting a page asks for neighbouring texts again and again."""
+    """UTF-16 units of *text* once rendered."""
     return units(render(text))
 
 
-@lru_cache(maxsize=512)
 def measure_quiet(text: str) -> int:
     """The same with every link made quiet."""
-    return units(quiet(render(text)))
+    return units(render(text, quiet_links=True))
 
 
 def message_text(
@@ -77,21 +75,13 @@ def message_text(
     Raises:
         SurfaceRejected: The page is too long; cut here, words would be lost without a sound.
     """
-    body = well_formed(text).strip() if plain else render(text, final=final)
-    body = quiet(body) if quiet_links else body
+    body = well_formed(text).strip() if plain else render(text, final=final, quiet_links=quiet_links)
     if units(body) > PAGE_UNITS:
         raise SurfaceRejected(f"a page of {units(body)} characters", too_long=True)
     line = " ".join(well_formed(footer or status).split())
     if line:
-        line = "-# " + clip(_inline(line), LINE_UNITS - 4)
+        line = "-# " + clip(_small_line(line), LINE_UNITS - 4)
     return "\n".join(part for part in (body, line) if part) or "-# \u2026"
-
-
-def quiet(rendered: str) -> str:
-    """Wrap addresses outside code so that they unfurl into nothing (facts/discord.md 3.1)."""
-    parts = re.split(r"(^\s*```.*?^\s*```|`[^`\n]+`)", rendered, flags=re.MULTILINE | re.DOTALL)
-    parts[::2] = [_ADDRESS.sub(r"<\1>", part) for part in parts[::2]]
-    return "".join(parts)
 
 
 def clip(text: str, limit: int) -> str:
@@ -102,75 +92,125 @@ def clip(text: str, limit: int) -> str:
     return cut + "\u2026"
 
 
-def render(markdown: str, *, final: bool = True) -> str:
-    """Return *markdown* for Discord.
+@lru_cache(maxsize=512)
+def render(markdown: str, *, final: bool = True, quiet_links: bool = False) -> str:
+    """Return *markdown* for Discord. Cached: a page is measured before it is shown, and splitting asks for neighbouring
+    texts again and again.
 
     Args:
         final: False while the text still grows: a last line that may become a table is held back, so that no row of
             bars flashes up and vanishes.
+        quiet_links: Put each address in angle brackets, so that it unfurls into nothing (facts/discord.md 3.1).
     """
-    lines = well_formed(markdown).replace("\r\n", "\n").split("\n")
-    out: list[str] = []
-    at = 0
-    while at < len(lines):
-        line = lines[at]
-        if fence := _FENCE.match(line):
-            at = _copy_fence(lines, at, fence, out)
-        elif starts_table(lines, at):
-            table = Table.read(lines, at, _plain)
-            out += show_table(table)
-            at = table.end
-        elif not final and is_row(line) and all(is_row(rest) or not rest.strip() for rest in lines[at:]):
-            break
-        else:
-            at = _copy_line(lines, at, out)
-    return "\n".join(out).rstrip()
+    return _DiscordText(well_formed(markdown), quiet_links=quiet_links).held_back(final=final)
 
 
-def _copy_fence(lines: list[str], at: int, fence: re.Match[str], out: list[str]) -> int:
-    """Copy a code block; Discord knows only three backticks, and the first three inside would end it."""
-    indent, marks, info = fence.groups()
-    language = info.strip().split(" ")[0]
-    out.append(f"{indent}```{language}")
-    closing = re.compile(rf"^\s*{re.escape(marks[0])}{{{len(marks)},}}\s*$")
-    at += 1
-    while at < len(lines) and not closing.match(lines[at]):
-        out.append(_harmless(lines[at]))
-        at += 1
-    out.append(f"{indent}```")
-    return at + 1
+class _DiscordText(ChatText):
+    def __init__(self, markdown: str, *, quiet_links: bool = False) -> None:
+        super().__init__(markdown)
+        self._quiet = quiet_links
+
+    def held_back(self, *, final: bool) -> str:
+        lines = self.text().split("\n")
+        while not final and len(lines) > self.last_paragraph_at and is_row(lines[-1]):
+            del lines[-1]
+        return "\n".join(lines).rstrip()
+
+    def heading(self, level: int, children: Sequence[Token]) -> str:
+        if level <= 3:
+            return f"{'#' * level} {self.inline(children)}"
+        return f"**{self.inline(children, bold=True)}**"
+
+    def rule(self) -> str:
+        return RULE
+
+    def code(self, code: str, language: str) -> list[str]:
+        return [f"```{_LANGUAGE.sub('', language)}", *_harmless(code).split("\n"), "```"]
+
+    def table(self, table: TableCells) -> list[str]:
+        cells = [tuple(_plain(cell) for cell in row) for row in (table.header, *table.rows)]
+        plain = Table(cells[0], tuple(cells[1:]), table.right)
+        if fits_columns(plain) and not table.has_links:  # in a code block no link could be followed
+            return show_table(plain)
+        return as_list(
+            [self._cell(cell) for cell in table.header],
+            [[self._cell(cell, bold=not column) for column, cell in enumerate(row)] for row in table.rows],
+        )
+
+    def _cell(self, cell: Sequence[Token], *, bold: bool = False) -> str:
+        return self.inline(cell, bold=bold).replace("\n", " / ")
+
+    def inline(self, children: Sequence[Token], *, bold: bool = False) -> str:
+        parts: list[str] = []
+        prose: list[str] = []
+
+        def say(text: str) -> None:
+            if prose:
+                parts.append(_prose("".join(prose)))
+                prose.clear()
+            parts.append(text)
+
+        strong = int(bold)
+        at = 0
+        while at < len(children):
+            token = children[at]
+            match token.type:
+                case "text" | "mention":
+                    prose.append(token.content)
+                case "text_special":
+                    prose.append(_special(token))
+                case "softbreak" | "hardbreak":
+                    prose.append("\n")
+                case "code_inline":
+                    say(_code(len(token.markup), token.content))
+                case "strong_open" | "strong_close":
+                    strong += token.nesting
+                    if strong == (token.nesting > 0):  # Discord knows no bold in bold, and underlines what stands in __
+                        say("**")
+                case "image":
+                    say(self._link(plain_text(token.children or []) or "image", "", str(token.attrs["src"])))
+                case "link_open":
+                    end = label_of(children, at)
+                    label = children[at + 1 : end]
+                    say(self._link(plain_text(label), self.inline(label, bold=strong > 0), str(token.attrs["href"])))
+                    at = end
+                case _:
+                    if token.nesting:
+                        say(token.markup)
+            at += 1
+        say("")
+        return _LINE_START.sub(r"\1\\\2", "".join(parts))
+
+    def _link(self, words: str, label: str, target: str) -> str:
+        """A masked link, or the plain address where the label is one: Discord shows that as brackets
+        (facts/discord.md 3.1)."""
+        label = label or _prose(words)
+        is_web = re.match(r"https?://", target, re.IGNORECASE) is not None
+        address = f"<{target}>" if is_web and self._quiet else target
+        if not label.strip() or words.strip().rstrip("/") == target.removeprefix("mailto:").rstrip("/"):
+            return address if is_web else words or target
+        if not is_web or SCHEME.search(words):
+            return f"{label} ({address})" if target else label
+        return f"[{label}]({_unbroken(target, quiet=self._quiet)})"
 
 
-def _copy_line(lines: list[str], at: int, out: list[str]) -> int:
-    line = lines[at]
-    below = lines[at + 1] if at + 1 < len(lines) else ""
-    if heading := _HEADING.match(line):
-        level, title = len(heading[1]), _inline(heading[2])
-        out.append(f"{heading[1]} {title}" if level <= 3 else f"**{title.replace('**', '')}**")
-    elif _RULE.match(line):
-        out.append(RULE)
-    elif line.strip() and (setext := _SETEXT.match(below)) and not _starts_block(line):
-        out.append(("# " if setext[1].startswith("=") else "## ") + _inline(line.strip()))
-        return at + 2
-    else:
-        text = _TASK.sub(lambda task: f"{task[1]}- {'☑' if task[2] in 'xX' else '☐'} ", line)
-        out.append(_inline(re.sub(r"^(\s*)>>>", r"\1\\>>>", text)))
-    return at + 1
+def _small_line(line: str) -> str:
+    return _DiscordText("").inline(PARSER.parseInline(line)[0].children or [])
 
 
-def _starts_block(line: str) -> bool:
-    return bool(re.match(r"\s*([-*+>#|]|\d+[.)])(\s|$)", line))
+def _unbroken(target: str, *, quiet: bool) -> str:
+    """The address inside a masked link: nothing in it may end it."""
+    target = target.replace(" ", "%20").replace("<", "%3C").replace(">", "%3E")
+    if quiet:
+        return f"<{target}>"
+    return target if is_balanced(target) else target.replace("(", "%28").replace(")", "%29")
 
 
-def _inline(text: str) -> str:
-    """Transform what stands outside code spans."""
-    parts = []
-    end = 0
-    for span in _CODE_SPAN.finditer(text):
-        parts += [_prose(text[end : span.start()]), _code(span[1], span[2])]
-        end = span.end()
-    parts.append(_prose(text[end:]))
-    return "".join(parts)
+def _special(token: Token) -> str:
+    """An escaped character as it was written; an entity as the character that it stands for."""
+    if token.info != "entity":
+        return token.markup
+    return f"\\{token.content}" if token.content in _MARKS else token.content
 
 
 def _harmless(text: str) -> str:
@@ -178,35 +218,21 @@ def _harmless(text: str) -> str:
     return _BACKTICKS.sub(lambda run: _ZERO_WIDTH.join(run[0]), text)
 
 
-def _code(marks: str, code: str) -> str:
+def _code(ticks: int, code: str) -> str:
     """A code span; what is inside may not look like the start of a block."""
-    marks = marks if len(marks) <= 3 else "``"
+    marks = "`" * ticks if ticks <= 2 else "``"
+    if code.startswith("`") or code.endswith("`"):
+        code = f" {code} "
     return f"{marks}{_harmless(code)}{marks}"
 
 
 def _prose(text: str) -> str:
-    text = _IMAGE.sub(lambda image: _link(image[1] or "image", image[2]), text)
-    text = _LINK.sub(lambda link: _link(link[1], link[2]), text)
-    text = _STRONG_UNDERSCORES.sub(r"**\1**", text)  # Discord underlines what Markdown makes bold
-    text = _BREAK.sub("\n", text)
     text = _harmless(text.replace("||", r"\|\|"))
     # allowed_mentions keeps everybody unpinged; this keeps it from looking like a ping. A person's own chip stays:
     # it is how an answer names somebody.
     return _ROLE.sub(f"<@{_ZERO_WIDTH}", _PING.sub(f"@{_ZERO_WIDTH}", text))
 
 
-def _link(label: str, target: str) -> str:
-    """A masked link whose text is its own address shows up as brackets (facts/discord.md 3.1): write it plainly."""
-    if label.strip().rstrip("/") == target.rstrip("/") or not re.match(r"https?://", target):
-        return target if label.strip().rstrip("/") == target.rstrip("/") else f"{label} ({target})"
-    return f"[{label}]({target})"
-
-
-def _plain(text: str) -> str:
-    """A table cell's text without marks: it stands in a code block, where none would be shown."""
-    text = _BREAK.sub(" / ", text)
-    text = _IMAGE.sub(lambda image: image[1] or image[2], text)
-    text = _LINK.sub(lambda link: link[1], text)
-    text = re.sub(r"(\*\*|__|~~)(?=\S)(.+?)(?<=\S)\1", r"\2", text)
-    text = re.sub(r"(?<![\w*])\*(?=\S)(.+?)(?<=\S)\*(?!\w)", r"\1", text)
-    return re.sub(r"(`+)(.+?)\1", lambda code: code[2].strip(), text).replace("```", "'''")
+def _plain(cell: Sequence[Token]) -> str:
+    """A table cell's text for a code block."""
+    return plain_text(cell, line_break=" / ").replace("```", "'''")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MAX_COLUMNS_WIDE = 74
@@ -15,8 +15,6 @@ MAX_COLUMNS_WIDE = 74
 
 _AS_EMOJI = "\ufe0f"
 _SKIN_TONES = frozenset("\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
-
-_SEPARATOR = re.compile(r"^\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +24,6 @@ class Table:
     """As wide as the header."""
     right: tuple[bool, ...]
     """Per column: aligned right."""
-    end: int
-    """Index of the first line after it."""
-
-    @classmethod
-    def read(cls, lines: Sequence[str], at: int, plain: Callable[[str], str]) -> Table:
-        """Read the table that starts at line *at*; *plain* strips the marks of one cell."""
-        header = tuple(plain(cell) for cell in cells(lines[at]))
-        marks = cells(lines[at + 1])
-        rows = []
-        end = at + 2
-        while end < len(lines) and is_row(lines[end]):
-            row = [plain(cell) for cell in cells(lines[end])][: len(header)]
-            rows.append(tuple(row + [""] * (len(header) - len(row))))
-            end += 1
-        right = tuple(mark.endswith(":") and not mark.startswith(":") for mark in marks)
-        return cls(header, tuple(rows), right, end)
 
 
 def is_row(line: str) -> bool:
@@ -50,54 +32,21 @@ def is_row(line: str) -> bool:
     return text.startswith("|") or bool(re.search(r"(?<!\\)\|", text) and not text.startswith(("```", "> ")))
 
 
-def starts_table(lines: Sequence[str], at: int) -> bool:
-    if at + 1 >= len(lines) or not is_row(lines[at]):
-        return False
-    below = lines[at + 1]
-    return (
-        "|" in below + lines[at]
-        and bool(_SEPARATOR.match(below))
-        and "-" in below
-        and len(cells(below)) == len(cells(lines[at]))
-    )
-
-
-def cells(line: str) -> list[str]:
-    r"""Split a row at its bars; ``\|`` and bars inside code spans are text."""
-    text = line.strip().removeprefix("|")
-    if text.endswith("|") and not text.endswith("\\|"):
-        text = text[:-1]
-    found = [""]
-    code = 0
-    at = 0
-    while at < len(text):
-        char = text[at]
-        if char == "\\" and text[at + 1 : at + 2] == "|":
-            found[-1] += "|"
-            at += 2
-            continue
-        if char == "`":
-            run = len(text[at:]) - len(text[at:].lstrip("`"))
-            code = 0 if code == run else (code or (run if "`" * run in text[at + run :] else 0))
-            found[-1] += "`" * run
-            at += run
-            continue
-        if char == "|" and not code:
-            found.append("")
-        else:
-            found[-1] += char
-        at += 1
-    return [cell.strip() for cell in found]
+def fits_columns(table: Table) -> bool:
+    """Whether a code block shows the columns without wrapping."""
+    return sum(_widths(table)) + 3 * (len(table.header) - 1) <= MAX_COLUMNS_WIDE
 
 
 def show_table(table: Table) -> list[str]:
-    """Lines of a code block whose columns stand under each other, or of a list where the block would wrap."""
-    widths = [max(width(row[column]) for row in (table.header, *table.rows)) for column in range(len(table.header))]
-    if sum(widths) + 3 * (len(widths) - 1) > MAX_COLUMNS_WIDE:
-        return _as_list(table)
+    """Lines of a code block whose columns stand under each other."""
+    widths = _widths(table)
     lines = [_row(table.header, widths, table.right), "\u2500\u253c\u2500".join("\u2500" * size for size in widths)]
     lines += [_row(row, widths, table.right) for row in table.rows]
     return ["```", *lines, "```"]
+
+
+def _widths(table: Table) -> list[int]:
+    return [max(map(width, column)) for column in zip(table.header, *table.rows, strict=True)]
 
 
 def _row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
@@ -108,14 +57,15 @@ def _row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> st
     return " \u2502 ".join(padded).rstrip()
 
 
-def _as_list(table: Table) -> list[str]:
-    if not table.rows:
-        return [" | ".join(table.header)]
+def as_list(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The same row by row, each value behind its column's name."""
+    if not rows:
+        return [" | ".join(header)]
     lines = []
-    for row in table.rows:
-        first, *rest = row
-        lines.append(f"**{first or table.header[0]}**")
-        lines += [f"- {name}: {text}" for name, text in zip(table.header[1:], rest, strict=True) if text]
+    for first, *rest in rows:
+        title = ": ".join(part for part in (header[0], first) if part)
+        lines += [f"**{title}**"] if title else []
+        lines += [f"- {name}: {text}" for name, text in zip(header[1:], rest, strict=True) if text]
     return lines
 
 

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from adapters.discord.render import MAX_UNITS, PAGE_UNITS, RULE, clip, measure, message_text, quiet, render, units
-from adapters.discord.tables import cells, width
+from adapters.discord.render import MAX_UNITS, PAGE_UNITS, RULE, clip, measure, message_text, render, units
+from adapters.discord.tables import width
+from core.base.markdown.parser import split_row
 from core.domain.errors import SurfaceRejected
+from tests.work import HOSTILE, grows_evenly
 
 ZERO = "\u200b"
 
@@ -45,11 +47,54 @@ ZERO = "\u200b"
         ("a stray ``` in prose", f"a stray `{ZERO}`{ZERO}` in prose"),
         ("````md\n```\nx\n```\n````", f"```md\n`{ZERO}`{ZERO}`\nx\n`{ZERO}`{ZERO}`\n```"),
         ("```\nopen", "```\nopen\n```"),
+        ("- ```py\n  x = 1\n\n    y\n  ```\n- next", "-\n```py\nx = 1\n\n  y\n```\n- next"),
+        ("> ```py\n> a\n>\n> b\n> ```\nafter", "> ```py\n> a\n> \n> b\n> ```\nafter"),
+        ("> 1. ~~~\n>    a\n>    ~~~", "> 1.\n> ```\n> a\n> ```"),
+        ("> lazy\nline", "> lazy\n> line"),
+        ("**开源：**代码，含**「重点」**内容", "**开源：**代码，含**「重点」**内容"),
+        ("1) one\n2) two", "1. one\n2. two"),
+        ("a &amp; b &#42;c&#42; \\*d\\*", "a & b \\*c\\* \\*d\\*"),
+        ("[1]: https://a.org/x", "[1]: https://a.org/x"),
+        ("see [it][1]\n\n[1]: https://a.org/x", "see [it](https://a.org/x)"),
     ],
 )  # fmt: skip
 def test_what_discord_cannot_show_is_written_another_way(markdown: str, shown: str) -> None:
     """Each construct becomes the nearest thing that Discord renders; code is left alone."""
     assert render(markdown) == shown
+
+
+ADDRESSES = [
+    "https://docs.python.org/3/library/__main__.html",
+    "https://en.wikipedia.org/wiki/Rust_(programming_language)",
+    "https://example.org/a_b_c/*x*/~y~?q=__z__&r[0]=1",
+    "https://ja.wikipedia.org/wiki/東京_(曖昧さ回避)",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    "frame", ["{}", "see {}, then", "({})", "**{}**", "- {}", "> {}", "_{}_ and _x_", "# {}", "见{}，或"]
+)
+def test_an_address_is_left_as_it_is(address: str, frame: str) -> None:
+    """Bare and masked, quiet or not, in whatever it stands: its underscores, brackets and stars are its own."""
+    assert render(frame.format(address)) == frame.format(address)
+    assert f"<{address}>" in render(frame.format(address), quiet_links=True)
+    assert render(f"[label]({address})") == f"[label]({address})"
+    assert render(f"[label]({address})", quiet_links=True) == f"[label](<{address}>)"
+
+
+def test_a_table_with_links_is_a_list() -> None:
+    """In a code block no link could be followed, and only its label would be left."""
+    markdown = "| What | Where |\n|---|---|\n| **docs** | [here](https://a.org/x_(y)) |\n| code | https://b.org |"
+
+    assert render(markdown) == (
+        "**What: docs**\n- Where: [here](https://a.org/x_(y))\n**What: code**\n- Where: https://b.org"
+    )
+
+
+def test_a_row_longer_than_its_header_keeps_its_words() -> None:
+    """Markdown drops cells beyond the header's; here they join the last column."""
+    assert render("| a | b |\n|---|---|\n| 1 | 2 | 3 |").split("\n")[3] == "1 │ 2 | 3"
 
 
 @pytest.mark.parametrize("ping", ["@everyone", "@here", "<@&123456789012345678>"])
@@ -89,7 +134,7 @@ def test_wide_table_becomes_a_list() -> None:
     """What would wrap in a code block is told row by row."""
     markdown = f"| Name | What |\n|---|---|\n| tern | {'word ' * 20}|\n| gull | short |"
 
-    assert render(markdown) == f"**tern**\n- What: {('word ' * 20).strip()}\n**gull**\n- What: short"
+    assert render(markdown) == f"**Name: tern**\n- What: {('word ' * 20).strip()}\n**Name: gull**\n- What: short"
 
 
 def test_sentence_with_bars_is_no_table() -> None:
@@ -107,7 +152,7 @@ def test_growing_table_does_not_flash_its_bars() -> None:
 
 def test_cells_keep_escaped_bars_and_code() -> None:
     r"""``\|`` is a bar, and so is one inside a code span."""
-    assert cells(r"| a \| b | `c | d` | e |") == ["a | b", "`c | d`", "e"]
+    assert split_row(r"| a \| b | `c | d` | e |") == ["a | b", "`c | d`", "e"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +177,7 @@ def test_width_is_what_a_terminal_would_show(text: str, cells_wide: int) -> None
 
 def test_quiet_links_unfurl_into_nothing() -> None:
     """Addresses get angle brackets, but not in code and not twice."""
-    assert quiet("https://a.org/x. <https://b.org> [c](https://c.org) `https://d.org`") == (
+    assert render("https://a.org/x. <https://b.org> [c](https://c.org) `https://d.org`", quiet_links=True) == (
         "<https://a.org/x>. <https://b.org> [c](<https://c.org>) `https://d.org`"
     )
 
@@ -140,7 +185,7 @@ def test_quiet_links_unfurl_into_nothing() -> None:
 def test_bracket_left_open_is_no_part_of_a_link() -> None:
     """The label begins at the last bracket; so is it in CommonMark, and a page of brackets is read in one go."""
     assert render("[a [b](https://c.org) ![d [e](https://f.org)") == "[a [b](https://c.org) ![d [e](https://f.org)"
-    assert quiet("[a [b](https://c.org)") == "[a [b](<https://c.org>)"
+    assert render("[a [b](https://c.org)", quiet_links=True) == "[a [b](<https://c.org>)"
 
 
 def test_status_and_footer_stand_small_under_the_text() -> None:
@@ -222,7 +267,7 @@ def test_whatever_a_model_writes_is_shown_whole_and_pings_nobody(markdown: str) 
     """Encodable, nothing that looks like a ping of many, fences closed, no word lost; quiet links change no word."""
     shown = render(markdown)
 
-    for text in (shown, quiet(shown)):
+    for text in (shown, render(markdown, quiet_links=True)):
         text.encode()  # raises for what no wire carries
         prose = re.sub(r"```.*?```|(`+).*?\1", "", text, flags=re.DOTALL)  # in code nothing is a mention
         assert not re.search(r"@(everyone|here)(?![^\W_])|<@&\d", prose)
@@ -254,3 +299,9 @@ def test_nothing_a_model_writes_breaks_the_limits(markdown: str) -> None:
     assert 0 < units(shown) <= MAX_UNITS
     assert measure(markdown) == units(render(markdown))
     assert render(markdown).count("```") % 2 == 0
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_work_grows_with_the_text_not_faster(piece: str) -> None:
+    """Whatever a model repeats."""
+    assert grows_evenly(render.__wrapped__, piece)
