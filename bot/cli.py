@@ -26,6 +26,8 @@ WRONG_USE = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status; problems that a person can mend are sentences on standard error."""
+    # What is written here are people's messages and keys: nobody else on this machine reads them.
+    os.umask(0o077)
     arguments = _parser().parse_args(argv)
     command = _COMMANDS[arguments.command or "run"]
     try:

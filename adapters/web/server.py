@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import TracebackType
+from typing import cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -15,6 +18,9 @@ from adapters.web.settings import WebSettings
 from core.base.clock import Clock
 
 log = logging.getLogger(__name__)
+
+FILES_BESIDE = 200
+"""Open files that are no connection of the page's: database, logs, platforms, providers, the sandbox."""
 
 SHUTDOWN_S = 5.0
 """How long open streams may finish after the socket is closed; the inbox has its own, longer grace period."""
@@ -48,6 +54,8 @@ class WebServer:
             lambda: self._runner.server.connections if self._runner.server else (),
             unread_s=settings.write_timeout_s,
             first_request_s=settings.first_request_s,
+            total=max(1, min(settings.max_connections, open_files() - FILES_BESIDE)),
+            per_address=settings.max_connections_per_address,
         )
         app.middlewares.insert(0, self._note_request)
         self._runner = web.AppRunner(
@@ -70,7 +78,9 @@ class WebServer:
 
     async def __aenter__(self) -> WebServer:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
+        server = cast(web.Server, self._runner.server)  # `setup` has made it
+        receive = partial(_Reception, server, self._patience, self._clock)
+        site = _Site(self._runner, self._settings.host, self._settings.port, receive)
         try:
             await site.start()
         except BaseException:
@@ -96,4 +106,54 @@ class WebServer:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         self._patience.heard(request.protocol)
-        return await handler(request)
+        try:
+            return await handler(request)
+        finally:
+            self._patience.answered(request.protocol, self._clock.monotonic())
+
+
+class _Reception(asyncio.Protocol):
+    """Meets a connection before aiohttp does, which would take any number of them."""
+
+    def __init__(self, server: web.Server, patience: Patience, clock: Clock) -> None:
+        self._server = server
+        self._patience = patience
+        self._clock = clock
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
+        if not self._patience.has_room(address):
+            transport.abort()
+            return
+        handler = self._server()
+        transport.set_protocol(handler)
+        handler.connection_made(transport)
+        self._patience.opened(handler, address, self._clock.monotonic())
+
+
+class _Site(web.TCPSite):
+    """aiohttp's, with a reception."""
+
+    __slots__ = ("_receive",)
+
+    def __init__(self, runner: web.AppRunner, host: str, port: int, receive: Callable[[], asyncio.Protocol]) -> None:
+        super().__init__(runner, host, port)
+        self._receive = receive
+
+    async def start(self) -> None:
+        await web.BaseSite.start(self)
+        self._server = await asyncio.get_running_loop().create_server(
+            self._receive, self._host, self._port, backlog=self._backlog
+        )
+
+
+def open_files() -> int:
+    """How many files and sockets this process may have open."""
+    if sys.platform == "win32":
+        return 8_192  # of the C library; sockets do not count there
+    import resource
+
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft

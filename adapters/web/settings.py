@@ -34,6 +34,11 @@ class WebSettings:
     max_streams: int = 256
     """Open answers and page connections at once, over all callers."""
     max_streams_per_key: int = 32
+    max_connections: int = 1_000
+    """Open sockets in all; beyond, the one that has done nothing for longest is closed. Less where the system lets the
+    process open fewer files."""
+    max_connections_per_address: int = 400
+    """Of one address. Everybody behind a proxy has the same one, so it is above `max_streams`."""
     write_timeout_s: float = 30.0
     """A reader who takes nothing for this long is let go."""
     first_request_s: float = 30.0

@@ -18,14 +18,31 @@ from bot.app import App, build
 from bot.config.loading import Loaded
 from bot.startup_report import as_text, greeting
 
+OPEN_FILES = 65_536
+
 log: Any = structlog.get_logger(__name__)
 
 
 def run(loaded: Loaded) -> int:
     """Open, serve, drain, close. Returns the exit status. Raises SettingsError when a part cannot be opened."""
+    _raise_open_files()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(loaded))
     return 0
+
+
+def _raise_open_files() -> None:
+    """As many open files and sockets as the system allows without asking, up to a bound: 1,024 is the usual soft limit,
+    from the days of select()."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # a system that says one thing and allows another
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _serve(loaded: Loaded) -> None:

@@ -39,9 +39,23 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    mask = os.umask(0o022)
     yield run
+    os.umask(mask)
     root.handlers[:], root.level = before
     structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("arguments", [("models",), ("doctor",), ("batch", "none", "-o", "none", "--dry-run")])
+def test_what_a_command_writes_is_its_owners_alone(
+    command: Command, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Databases, answers and backups hold people's messages; the usual mask would let every user of a machine read."""
+    command(*arguments, LOCAL_MODEL="off")
+
+    (tmp_path / "written").touch()
+
+    assert oct((tmp_path / "written").stat().st_mode & 0o777) == "0o600"
 
 
 def test_wrong_settings_are_named_at_once(command: Command, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from adapters.web.api.transcripts import FORMATS, Format, written
 from adapters.web.auth import REQUEST_ID, Door
@@ -21,6 +22,22 @@ from core.domain.requests import TranscribeRequest, Transcript
 
 MAX_FIELD_BYTES = 64 * 1024
 """Of one form field that is not the recording."""
+MAX_FIELDS = 64
+MAX_BESIDE_BYTES = 1024 * 1024
+"""Of a form beside the recording: fields, their heads, the lines between them."""
+FIELDS = frozenset(
+    (
+        "model",
+        "language",
+        "prompt",
+        "response_format",
+        "temperature",
+        "timestamp_granularities",
+        "stream",
+        "url",
+    )
+)
+"""What is looked at; other fields are read over."""
 
 _LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]+)*")
 _CHUNK_BYTES = 256 * 1024
@@ -88,12 +105,20 @@ class Audio:
                 )
             )
         limit = self.settings.max_audio_bytes
-        if (request.content_length or 0) > limit + 20 * MAX_FIELD_BYTES:
-            raise TooLarge("the recording", limit=limit // 2**20, unit="MB")
+        too_large = TooLarge("the recording", limit=limit // 2**20, unit="MB")
+        if (request.content_length or 0) > limit + MAX_BESIDE_BYTES:
+            raise too_large
         form = Form()
         try:
             async with asyncio.timeout(self.settings.upload_timeout_s):
-                async for part in await request.multipart():
+                parts = 0
+                reader = MultipartReader(
+                    request.headers, cast(StreamReader, _Bounded(request.content, limit + MAX_BESIDE_BYTES, too_large))
+                )
+                async for part in reader:
+                    parts += 1
+                    if parts > MAX_FIELDS:
+                        raise BadRequest(f"A form has at most {MAX_FIELDS} fields.")
                     if not isinstance(part, BodyPartReader):
                         raise BadRequest("a form must not hold another form")
                     await self._take(part, form)
@@ -101,8 +126,10 @@ class Audio:
             raise TurnedAway(
                 ApiError(408, "The body took too long to arrive.", "invalid_request_error", "timeout")
             ) from error
-        except ValueError as error:  # aiohttp's own, for a form without boundary or with a broken part
-            raise BadRequest(f"The form is malformed: {error}") from error
+        except (ValueError, HttpProcessingError, RuntimeError) as error:
+            # aiohttp's own, for a form without boundary, with a broken part or with heads that do not end; they repeat
+            # what was sent
+            raise BadRequest("The form is malformed.") from error
         return form
 
     async def _take(self, part: BodyPartReader, form: Form) -> None:
@@ -113,9 +140,39 @@ class Audio:
             form.mime = part.headers.get("Content-Type", "")
             return
         name = (part.name or "").removesuffix("[]")
-        too_long = BadRequest(f"{name} is too long", param=name)
+        if name not in FIELDS:
+            name = ""
+        too_long = BadRequest(f"{name or 'a field'} is too long", param=name or None)
         raw = await _read(part, MAX_FIELD_BYTES, too_long)
-        form.fields.setdefault(name, []).append(raw.decode("utf-8", "replace"))
+        if name:
+            form.fields.setdefault(name, []).append(raw.decode("utf-8", "replace"))
+
+
+class _Bounded:
+    """As much of a StreamReader as a MultipartReader needs; counts every byte, whatever it turns out to be."""
+
+    def __init__(self, content: StreamReader, limit: int, too_large: Exception) -> None:
+        self._content = content
+        self._limit = limit
+        self._too_large = too_large
+
+    async def read(self, n: int = -1) -> bytes:
+        self._count()
+        return await self._content.read(n)
+
+    async def readline(self, *, max_line_length: int | None = None) -> bytes:
+        self._count()
+        return await self._content.readline(max_line_length=max_line_length)
+
+    def unread_data(self, content: bytes) -> None:
+        self._content.unread_data(content)
+
+    def at_eof(self) -> bool:
+        return self._content.at_eof()
+
+    def _count(self) -> None:
+        if self._content.total_bytes > self._limit:
+            raise self._too_large
 
 
 async def _read(part: BodyPartReader, limit: int, too_large: Exception) -> bytes:

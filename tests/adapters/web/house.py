@@ -13,6 +13,7 @@ import aiohttp
 from prometheus_client import CollectorRegistry, Counter
 
 from adapters.web import Readiness, WebAdapter, WebServer, WebSettings, build_web_app
+from adapters.web.api.audio import Listener
 from core.base.clock import Clock, SystemClock
 from core.domain.errors import StorageError, Unreadable
 from core.domain.events import Event, Send, Started, TextDelta, ToolCallDelta
@@ -171,6 +172,7 @@ async def a_house(
     commands: FakeCommands | None = None,
     conversations: FakeConversations | None = None,
     clock: Clock | None = None,
+    listener: Listener | None = None,
 ) -> AsyncIterator[House]:
     """A running server on a free port of loopback, its adapter running, a client session."""
     settings = replace(settings or WebSettings(), port=0)
@@ -217,6 +219,7 @@ async def a_house(
             clock=clock or SystemClock(),
             banner=lambda: house.banner,
             new_id=new_id,
+            listener=listener,
         )
         # the socket is always on loopback; what the settings say decides who may come in
         async with WebServer(app, replace(settings, host="127.0.0.1"), LoopClock()) as server:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -13,6 +14,9 @@ import groq
 import openai
 import pytest
 
+from adapters.web import WebSettings
+from core.domain.requests import TranscribeRequest, Transcript
+from tests.adapters.web.house import a_house
 from tests.bot.box import Box, keyed, open_box
 from tests.core.files import samples
 from tests.fakes.llm_api import FakeLlmApi, Heard, Say
@@ -248,3 +252,50 @@ async def test_address_of_a_picture_is_the_providers_to_fetch(client: openai.Asy
     await client.chat.completions.create(model="auto", messages=question("https://example.org/tern.jpg"))  # type: ignore[arg-type]
 
     assert "https://example.org/tern.jpg" in json.dumps(api.asked()[-1].body)
+
+
+async def _without_end(part: bytes) -> AsyncIterator[bytes]:
+    while True:
+        yield part
+
+
+_SMALL_FIELD = b'--edge\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nx\r\n'
+
+
+@pytest.mark.parametrize(
+    ("part", "status"),
+    [
+        (_SMALL_FIELD, 400),
+        (_SMALL_FIELD.replace(b"prompt", b"unheard-of"), 400),
+        (b'--edge\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n', 400),
+        (b"--edge\r\n" + b"X-Head: x\r\n" * 1_000, 400),
+        (b"a line before the first edge\r\n", 413),
+        (b"x" * 4_096, 400),
+    ],
+    ids=["small fields", "unknown fields", "files", "heads", "no edge", "no line"],
+)
+async def test_a_form_without_end_is_bounded(part: bytes, status: int) -> None:
+    """Whatever a form goes on with, it is refused after 64 fields or a megabyte beside the recording's limit."""
+    async with a_house(replace(WebSettings(), max_audio_bytes=100_000), listener=_Deaf()) as house:
+        headers = {"Content-Type": "multipart/form-data; boundary=edge"}
+        url = f"{house.url}/v1/audio/transcriptions"
+        async with house.http.post(url, data=_without_end(part), headers=headers) as answer:
+            assert answer.status == status
+
+
+async def test_only_known_fields_are_kept() -> None:
+    """Fields of 60 KB that nobody asked for are read over."""
+    form = aiohttp.FormData(default_to_multipart=True)
+    for number in range(15):
+        form.add_field(f"field-{number}", "x" * 60_000)
+    form.add_field("model", "auto")
+    async with (
+        a_house(listener=_Deaf()) as house,
+        house.http.post(f"{house.url}/v1/audio/transcriptions", data=form) as answer,
+    ):
+        assert (await answer.json())["error"]["param"] == "file"
+
+
+class _Deaf:
+    async def transcribe(self, request: TranscribeRequest, *, name: str = "") -> Transcript:
+        raise AssertionError("nothing was to be heard")

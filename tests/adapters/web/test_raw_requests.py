@@ -7,12 +7,14 @@ import gzip
 import logging
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
+from adapters.web import WebSettings
 from adapters.web.idle_connections import Patience
-from tests.adapters.web.house import House
+from tests.adapters.web.house import House, a_house
 
 CHAT = b'{"model":"auto","messages":[{"role":"user","content":"hi"}]}'
 HOST = b"Host: 127.0.0.1\r\n"
@@ -235,7 +237,16 @@ class StillConnection:
 
 
 def patience(*connections: StillConnection) -> Patience:
-    return Patience(lambda: connections, unread_s=30.0, first_request_s=20.0)  # type: ignore[arg-type,return-value]
+    made = Patience(
+        lambda: connections,  # type: ignore[arg-type,return-value]
+        unread_s=30.0,
+        first_request_s=20.0,
+        total=100,
+        per_address=100,
+    )
+    for one in connections:
+        made.opened(one, "203.0.113.1", 0.0)  # type: ignore[arg-type]
+    return made
 
 
 def test_a_connection_without_a_request_is_let_go() -> None:
@@ -266,3 +277,49 @@ def test_a_reader_who_takes_nothing_is_let_go() -> None:
         watching.look(now)
 
     assert (stuck.aborted, slow.aborted, quick.aborted) == (True, False, False)
+
+
+async def test_a_crowd_of_idle_sockets_keeps_nobody_out() -> None:
+    """A thousand sockets that say nothing cost the oldest of themselves, not who comes after them; a stream that is
+    being read stays."""
+    async with a_house(replace(WebSettings(), max_connections=20)) as house, AsyncExitStack() as stack:
+        events = f"{house.url}/page/conversations/conversation-1/events"
+        async with house.http.get(events) as stream:
+            await stream.content.readline()
+            crowd = [await stack.enter_async_context(a_wire(house)) for _ in range(100)]
+
+            async with house.http.get(f"{house.url}/v1/models", headers={"Connection": "close"}) as answer:
+                assert answer.status == 200
+
+            assert house.open_connections <= 20
+            assert await crowd[0].is_let_go(within_s=5)
+            house.adapter.hub.tell(house.incoming().conversation, "question", {})
+            assert b"question" in await stream.content.readuntil(b"question")
+
+
+def test_one_address_cannot_take_the_room_of_others() -> None:
+    """Beyond its share an address loses its own longest idle connection; where all of its are busy it gets no more."""
+    mine, theirs = [StillConnection() for _ in range(3)], StillConnection()
+    watching = Patience(
+        lambda: [*mine, theirs],  # type: ignore[arg-type,return-value]
+        unread_s=30.0,
+        first_request_s=20.0,
+        total=4,
+        per_address=3,
+    )
+    watching.opened(theirs, "198.51.100.1", 0.0)  # type: ignore[arg-type]
+    for number, one in enumerate(mine):
+        assert watching.has_room("203.0.113.1")
+        watching.opened(one, "203.0.113.1", number + 1.0)  # type: ignore[arg-type]
+    watching.heard(mine[0])  # type: ignore[arg-type]
+
+    assert watching.has_room("203.0.113.1")
+
+    assert [one.aborted for one in mine] == [False, True, False]
+    assert not theirs.aborted
+    for one in (mine[2], theirs):
+        watching.heard(one)  # type: ignore[arg-type]
+    watching.opened(mine[1], "203.0.113.1", 9.0)  # type: ignore[arg-type]
+    watching.heard(mine[1])  # type: ignore[arg-type]
+    assert not watching.has_room("203.0.113.1")
+    assert not watching.has_room("192.0.2.7")
