@@ -16,7 +16,7 @@ from slack_bolt.response import BoltResponse
 
 from adapters.slack.backfill import backfill
 from adapters.slack.context import read_context
-from adapters.slack.dispatcher import Door
+from adapters.slack.dispatcher import Dispatcher
 from adapters.slack.ephemeral import WhisperSurface
 from adapters.slack.events import Me
 from adapters.slack.failures import AUTH, Foreign, code_of, translate
@@ -77,7 +77,7 @@ class SlackAdapter:
         self._streaming = Streaming(clock, enabled=settings.native_streaming)
         self._intake: Intake | None = None
         self._me: Me | None = None
-        self._door: Door | None = None
+        self._dispatcher: Dispatcher | None = None
         self._files: Files | None = None
         self._app: AsyncApp | None = None
         self._socket: Socket | None = None
@@ -111,19 +111,19 @@ class SlackAdapter:
                     *(self._settings, me, self._api, self._people, intake, commands, self._clock, self._streaming),
                     *(tasks, side_notices),
                 )
-                door = self._door = Door(desk)
+                dispatcher = self._dispatcher = Dispatcher(desk)
                 app = self._app = self._bolt(me)
-                tasks.create_task(self._until_removed(door))
-                desk.later(backfill(desk, door.asked, listened_until=await self._listened_until()))
+                tasks.create_task(self._until_removed(dispatcher))
+                desk.later(backfill(desk, dispatcher.asked, listened_until=await self._listened_until()))
                 tasks.create_task(self._note_listening())
-                tasks.create_task(self._owed.make_good(self._deliver_again, door.tell_waiting))
+                tasks.create_task(self._owed.make_good(self._deliver_again, dispatcher.tell_waiting))
                 await self._listen(app)
         except BaseExceptionGroup as group:
             # One cause in plain sight: the supervisor decides by its type.
             raise _only(group) from None
         finally:
             self._state = "down"
-            self._app = self._door = self._files = None
+            self._app = self._dispatcher = self._files = None
             self._api.use(None)
             self._people.use(None)
 
@@ -172,13 +172,13 @@ class SlackAdapter:
         return app
 
     async def _take(self, body: dict[str, Any]) -> BoltResponse:
-        door = self._door
-        if self._closing.is_set() or door is None:
+        dispatcher = self._dispatcher
+        if self._closing.is_set() or dispatcher is None:
             return BoltResponse(status=503)  # not acknowledged: Slack delivers it to whoever comes next
         self._event_in_at = self._clock.now()
         self._under_way += 1
         try:
-            await door.deliver(body)
+            await dispatcher.deliver(body)
         except StorageError as error:
             self._owed.note(body)
             return _not_taken(f"it could not be stored: {error}")
@@ -193,9 +193,9 @@ class SlackAdapter:
         return BoltResponse(status=200)
 
     async def _deliver_again(self, body: Body) -> None:
-        if self._door is None or self._closing.is_set():
+        if self._dispatcher is None or self._closing.is_set():
             raise StorageError("closing")  # the next start's back-fill looks for it
-        await self._door.deliver(body)
+        await self._dispatcher.deliver(body)
 
     async def _listen(self, app: AsyncApp) -> None:
         if not self._settings.over_socket:
@@ -243,9 +243,9 @@ class SlackAdapter:
                 except StorageError as error:
                     logger.info("could not note that we are listening: %s", error)
 
-    async def _until_removed(self, door: Door) -> None:
-        await door.removed.wait()
-        raise SettingsError([f"Slack says that {door.removed_why}: install the app again; see .env.example"])
+    async def _until_removed(self, dispatcher: Dispatcher) -> None:
+        await dispatcher.removed.wait()
+        raise SettingsError([f"Slack says that {dispatcher.removed_why}: install the app again; see .env.example"])
 
     async def close_intake(self) -> None:
         """Returns when every delivery that was begun is stored and acknowledged, at the latest after three seconds."""

@@ -29,7 +29,7 @@ async def backfill(desk: Desk, take: Take, *, listened_until: float = 0.0) -> in
     """Accept what was missed; returns how many messages that were. Raises StorageError.
 
     Args:
-        take: The door; says whether a message was for the bot.
+        take: The dispatcher; says whether a message was for the bot.
         listened_until: When an earlier process last listened (epoch seconds, to the minute); what is older by more than
             Slack's redeliveries was seen then, and answered or left alone for a reason.
     """

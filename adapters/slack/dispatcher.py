@@ -46,7 +46,7 @@ _READ_ON = Rate("slack:conversations.replies:read on", 20, 60.0)
 """Less than half of Tier 3's 50 a minute (facts/slack.md 1.9); the rest is for questions that need their thread."""
 
 
-class Door:
+class Dispatcher:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._commands = CommandDesk(desk)

@@ -1,4 +1,4 @@
-"""What Slack can tell the adapter, as values: the answer of `parse`, taken apart again by one `match` in door.py."""
+"""What Slack can tell the adapter, as values: the answer of `parse`, taken apart again by `match` in dispatcher.py."""
 
 from __future__ import annotations
 
