@@ -21,7 +21,7 @@ from adapters.slack.ephemeral import WhisperSurface
 from adapters.slack.events import Me
 from adapters.slack.failures import AUTH, Foreign, code_of, translate
 from adapters.slack.files import Files
-from adapters.slack.handlers import Desk
+from adapters.slack.handlers import Handlers
 from adapters.slack.redelivery import Body, Owed
 from adapters.slack.render import heading
 from adapters.slack.settings import SlackSettings
@@ -107,14 +107,14 @@ class SlackAdapter:
                 self._files = Files(self._settings, self._api, fetcher)
                 me = self._me = await self._introduce()
                 side_notices = SideNotices(self._clock)
-                desk = Desk(
+                handlers = Handlers(
                     *(self._settings, me, self._api, self._people, intake, commands, self._clock, self._streaming),
                     *(tasks, side_notices),
                 )
-                dispatcher = self._dispatcher = Dispatcher(desk)
+                dispatcher = self._dispatcher = Dispatcher(handlers)
                 app = self._app = self._bolt(me)
                 tasks.create_task(self._until_removed(dispatcher))
-                desk.later(backfill(desk, dispatcher.asked, listened_until=await self._listened_until()))
+                handlers.later(backfill(handlers, dispatcher.asked, listened_until=await self._listened_until()))
                 tasks.create_task(self._note_listening())
                 tasks.create_task(self._owed.make_good(self._deliver_again, dispatcher.tell_waiting))
                 await self._listen(app)

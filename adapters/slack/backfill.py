@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from adapters.slack.events import Asked
-from adapters.slack.handlers import Desk
+from adapters.slack.handlers import Handlers
 from adapters.slack.parse import message_seen
 from adapters.slack.target import is_ts
 from core.domain.errors import SurfaceError
@@ -25,7 +25,7 @@ _PAGE_SIZE = 100
 _REDELIVERED_FOR_S = 420.0
 
 
-async def backfill(desk: Desk, take: Take, *, listened_until: float = 0.0) -> int:
+async def backfill(handlers: Handlers, take: Take, *, listened_until: float = 0.0) -> int:
     """Accept what was missed; returns how many messages that were. Raises StorageError.
 
     Args:
@@ -33,19 +33,19 @@ async def backfill(desk: Desk, take: Take, *, listened_until: float = 0.0) -> in
         listened_until: When an earlier process last listened (epoch seconds, to the minute); what is older by more than
             Slack's redeliveries was seen then, and answered or left alone for a reason.
     """
-    settings = desk.settings
-    since = desk.clock.now() - settings.backfill_hours * 3_600
+    settings = handlers.settings
+    since = handlers.clock.now() - settings.backfill_hours * 3_600
     if settings.backfill_hours <= 0:
         return 0
     heard = max(since, listened_until - _REDELIVERED_FOR_S)
-    active = await desk.intake.active_conversations("slack", since)
+    active = await handlers.intake.active_conversations("slack", since)
     places: dict[tuple[str, str], str] = {}
     for at, newest in active:
-        if at.workspace != desk.me.workspace:
+        if at.workspace != handlers.me.workspace:
             continue
         after = f"{max(heard, float(newest) if is_ts(newest) else 0.0):.6f}"
         # A command is no message: the threads under its answer are where people go on.
-        roots = [at.root] if is_ts(at.root) else await desk.intake.pages_of("slack", at.channel, at.root)
+        roots = [at.root] if is_ts(at.root) else await handlers.intake.pages_of("slack", at.channel, at.root)
         for root in filter(is_ts, roots):
             places[at.channel, root] = after
         if at.channel.startswith("D"):  # a new question there is a new root, seen only from above
@@ -53,9 +53,9 @@ async def backfill(desk: Desk, take: Take, *, listened_until: float = 0.0) -> in
     taken = 0
     for number, ((channel, root), after) in enumerate(list(places.items())[: settings.backfill_conversations]):
         if number:
-            await desk.clock.sleep(_GAP_S)
+            await handlers.clock.sleep(_GAP_S)
         try:
-            taken += await read_missed(desk, take, channel, root, after)
+            taken += await read_missed(handlers, take, channel, root, after)
         except SurfaceError as error:
             # No history for this app (facts/slack.md 1.9), or no longer a member: the other threads still count.
             logger.info("could not look for missed messages in one conversation: %s", error)
@@ -64,22 +64,22 @@ async def backfill(desk: Desk, take: Take, *, listened_until: float = 0.0) -> in
     return taken
 
 
-async def read_missed(desk: Desk, take: Take, channel: str, root: str, after: str) -> int:
+async def read_missed(handlers: Handlers, take: Take, channel: str, root: str, after: str) -> int:
     """Accept what stands in one thread, or above all threads, after *after*. Raises SurfaceError and StorageError."""
     taken = 0
-    async for message in _after(desk, channel, root, after):
-        seen = message_seen(message, channel, {}, desk.me)
+    async for message in _after(handlers, channel, root, after):
+        seen = message_seen(message, channel, {}, handlers.me)
         if not isinstance(seen, Asked):
             continue
         at = seen.incoming.conversation
-        if not await desk.intake.seen("slack", at.workspace, at.channel, seen.incoming.message_id):
+        if not await handlers.intake.seen("slack", at.workspace, at.channel, seen.incoming.message_id):
             taken += await take(seen)
     return taken
 
 
-async def _after(desk: Desk, channel: str, root: str, after: str) -> AsyncIterator[Mapping[str, Any]]:
+async def _after(handlers: Handlers, channel: str, root: str, after: str) -> AsyncIterator[Mapping[str, Any]]:
     """At most one page of messages younger than *after*, oldest first."""
-    api = desk.api
+    api = handlers.api
     where: dict[str, Any] = {"channel": channel, "oldest": after, "limit": _PAGE_SIZE}
     if root:
         answer = await api.call(lambda: api.reads.conversations_replies(ts=root, **where))

@@ -9,7 +9,7 @@ from typing import Any
 from adapters.slack.ephemeral import send_directly
 from adapters.slack.events import CommandGiven, Secret, ShortcutUsed
 from adapters.slack.failures import Foreign
-from adapters.slack.handlers import Desk
+from adapters.slack.handlers import Handlers
 from adapters.slack.home import about_me_buttons
 from adapters.slack.interactions import MessageLink, message_link
 from adapters.slack.message import attachments_of, quote_of
@@ -21,18 +21,18 @@ from core.wording import sentence_for
 _READ_WITHIN_S = 1.0
 
 
-class CommandDesk:
+class CommandHandlers:
     """Questions are accepted before Slack is acknowledged; everything else is answered through the response_url."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, handlers: Handlers) -> None:
+        self._handlers = handlers
 
     async def command(self, given: CommandGiven) -> None:
-        desk, at = self._desk, given.incoming.conversation
+        handlers, at = self._handlers, given.incoming.conversation
         user = given.incoming.user.user
-        why = await desk.refusal(user, channel=at.channel, direct=given.incoming.direct, team=given.team)
+        why = await handlers.refusal(user, channel=at.channel, direct=given.incoming.direct, team=given.team)
         if why:
-            desk.later(desk.say(given.response_url, sentence_for(NotAllowed(why))))
+            handlers.later(handlers.say(given.response_url, sentence_for(NotAllowed(why))))
             return
         match given.verb:
             case "ask":
@@ -42,48 +42,48 @@ class CommandDesk:
             case "extract":
                 await self._extract(given)
             case _:
-                desk.later(self._tell(given))
+                handlers.later(self._tell(given))
 
     async def _in_public(self, incoming: Incoming) -> Incoming:
         """Public where the bot can post; elsewhere the response_url is all there is (facts/slack.md 1.6)."""
-        if await self._desk.is_member(incoming.conversation.channel):
+        if await self._handlers.is_member(incoming.conversation.channel):
             return replace(incoming, visibility="public")
         return incoming
 
     async def shortcut(self, used: ShortcutUsed) -> None:
-        desk, incoming = self._desk, used.incoming
+        handlers, incoming = self._handlers, used.incoming
         at = incoming.conversation
-        why = await desk.refusal(
+        why = await handlers.refusal(
             incoming.user.user, channel=at.channel, direct=at.channel.startswith("D"), team=used.team
         )
         if why:
-            desk.later(desk.say(used.response_url, sentence_for(NotAllowed(why))))
-        elif incoming.action == "summarise" and not await desk.is_member(at.channel):
-            desk.later(
-                desk.say(used.response_url, f"I cannot read this thread: invite me with `/invite @{self._name}`.")
+            handlers.later(handlers.say(used.response_url, sentence_for(NotAllowed(why))))
+        elif incoming.action == "summarise" and not await handlers.is_member(at.channel):
+            handlers.later(
+                handlers.say(used.response_url, f"I cannot read this thread: invite me with `/invite @{self._name}`.")
             )
         elif incoming.action == "transcribe" and not incoming.attachments:
-            desk.later(desk.say(used.response_url, sentence_for(BadRequest("that message has no voice clip"))))
+            handlers.later(handlers.say(used.response_url, sentence_for(BadRequest("that message has no voice clip"))))
         else:
             await self._accept(incoming, used.response_url)
 
     @property
     def _name(self) -> str:
-        return self._desk.settings.bot_name
+        return self._handlers.settings.bot_name
 
     async def _accept(self, incoming: Incoming, response_url: Secret) -> None:
         """Slack delivers neither commands nor shortcuts twice: where storing fails the person is told at once."""
-        desk = self._desk
-        incoming = await desk.people.described(incoming)
-        incoming = replace(incoming, received_at=desk.clock.now())
-        capability = desk.capability(response_url) if incoming.visibility == "private" else None
+        handlers = self._handlers
+        incoming = await handlers.people.described(incoming)
+        incoming = replace(incoming, received_at=handlers.clock.now())
+        capability = handlers.capability(response_url) if incoming.visibility == "private" else None
         try:
-            receipt = await desk.intake.accept(incoming, capability)
+            receipt = await handlers.intake.accept(incoming, capability)
         except StorageError as error:
-            desk.later(desk.say(response_url, sentence_for(error)))
+            handlers.later(handlers.say(response_url, sentence_for(error)))
             return
         if receipt.state == "refused":
-            desk.later(desk.say(response_url, receipt.sentence))
+            handlers.later(handlers.say(response_url, receipt.sentence))
 
     async def _transcribe(self, given: CommandGiven) -> None:
         link = message_link(given.argument)
@@ -92,7 +92,7 @@ class CommandDesk:
             problem = (
                 "that message has no voice clip I can read" if link else "give me the link of a message with a clip"
             )
-            self._desk.later(self._desk.say(given.response_url, sentence_for(BadRequest(problem))))
+            self._handlers.later(self._handlers.say(given.response_url, sentence_for(BadRequest(problem))))
             return
         verbose = {"verbose": "on"} if "verbose" in given.argument.lower().split() else {}
         options = given.incoming.options | verbose
@@ -105,7 +105,7 @@ class CommandDesk:
         quote = await self._quote_at(link) if link else None
         if link is None or quote is None:
             problem = "I cannot read that message" if link else "give me the link of a message, then the fields"
-            self._desk.later(self._desk.say(given.response_url, sentence_for(BadRequest(problem))))
+            self._handlers.later(self._handlers.say(given.response_url, sentence_for(BadRequest(problem))))
             return
         schema = " ".join(word for word in given.argument.split() if message_link(word) is None).strip("<> ")
         incoming = replace(
@@ -119,7 +119,7 @@ class CommandDesk:
 
     async def _quote_at(self, link: MessageLink) -> Quote | None:
         found = await self._message_at(link)
-        return quote_of(found, self._desk.me) if found else None
+        return quote_of(found, self._handlers.me) if found else None
 
     async def _files_at(self, link: MessageLink) -> tuple[Attachment, ...]:
         """The files of a linked message; none where the bot cannot read it."""
@@ -127,7 +127,7 @@ class CommandDesk:
         return attachments_of(found) if found else ()
 
     async def _message_at(self, link: MessageLink) -> dict[str, Any] | None:
-        reads = self._desk.api.writes
+        reads = self._handlers.api.writes
         try:
             async with asyncio.timeout(_READ_WITHIN_S):
                 answer = await reads.conversations_replies(
@@ -139,23 +139,23 @@ class CommandDesk:
 
     async def _tell(self, given: CommandGiven) -> None:
         """Everything that is no question."""
-        desk, user = self._desk, given.incoming.user
+        handlers, user = self._handlers, given.incoming.user
         blocks: list[dict[str, Any]] | None = None
         try:
             said = await self._said(given.verb, given.argument, user)
             if given.verb == "forget" and not given.argument:
                 blocks = [{"type": "actions", "elements": about_me_buttons()}]
             if said.file:
-                await send_directly(desk.api, user.user, said.file_name, said.file, said.text)
+                await send_directly(handlers.api, user.user, said.file_name, said.file, said.text)
                 said = Said("I have sent you the file as a direct message.")
         except RequestError as error:
             said = Said(sentence_for(error))
         except TernError as error:
             said = Said(sentence_for(error, given.incoming.message_id))
-        await desk.say(given.response_url, said.text, blocks=blocks)
+        await handlers.say(given.response_url, said.text, blocks=blocks)
 
     async def _said(self, verb: str, argument: str, user: UserKey) -> Said:
-        commands = self._desk.commands
+        commands = self._handlers.commands
         match verb:
             case "model":
                 return await commands.set_model(user, argument) if argument else await self._models(user)
@@ -176,16 +176,16 @@ class CommandDesk:
         link = message_link(argument)
         if link is None:
             raise BadRequest("give me the link of a message in the thread")
-        return await self._desk.conversation(link.channel, link.thread)
+        return await self._handlers.conversation(link.channel, link.thread)
 
     async def _models(self, user: UserKey) -> Said:
-        chosen, _ = await self._desk.commands.choice(user)
-        return Said(_list("Your model", chosen, await self._desk.commands.models(), "/tern model NAME"))
+        chosen, _ = await self._handlers.commands.choice(user)
+        return Said(_list("Your model", chosen, await self._handlers.commands.models(), "/tern model NAME"))
 
     async def _personas(self, user: UserKey) -> Said:
-        _, chosen = await self._desk.commands.choice(user)
+        _, chosen = await self._handlers.commands.choice(user)
         return Said(
-            _list("Your persona", chosen or "default", await self._desk.commands.personas(), "/tern persona NAME")
+            _list("Your persona", chosen or "default", await self._handlers.commands.personas(), "/tern persona NAME")
         )
 
 

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from adapters.slack.backfill import read_missed
-from adapters.slack.commands import CommandDesk
-from adapters.slack.controls import ControlDesk
+from adapters.slack.commands import CommandHandlers
+from adapters.slack.controls import ControlHandlers
 from adapters.slack.events import (
     AboutMe,
     Asked,
@@ -30,7 +30,7 @@ from adapters.slack.events import (
     ShortcutUsed,
     StopPressed,
 )
-from adapters.slack.handlers import Desk
+from adapters.slack.handlers import Handlers
 from adapters.slack.in_flight import DELIVERED_WITHIN_S, Coming
 from adapters.slack.parse import parse
 from core.domain.errors import StorageBusy, StorageError
@@ -47,11 +47,11 @@ _READ_ON = Rate("slack:conversations.replies:read on", 20, 60.0)
 
 
 class Dispatcher:
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._commands = CommandDesk(desk)
-        self._controls = ControlDesk(desk)
-        self._coming = Coming(desk.clock)
+    def __init__(self, handlers: Handlers) -> None:
+        self._handlers = handlers
+        self._commands = CommandHandlers(handlers)
+        self._controls = ControlHandlers(handlers)
+        self._coming = Coming(handlers.clock)
         self.removed = asyncio.Event()
         """The app was uninstalled or its token revoked."""
         self.removed_why = ""
@@ -61,7 +61,7 @@ class Dispatcher:
 
         Raises StorageError and what the SDK raises: then nothing was stored, and Slack must hear no acknowledgement.
         """
-        desk, seen = self._desk, parse(body, self._desk.me)
+        handlers, seen = self._handlers, parse(body, self._handlers.me)
         match seen:
             case Asked():
                 await self.asked(seen)
@@ -69,7 +69,7 @@ class Dispatcher:
                 await self._edited(seen)
             case Deleted(channel, message_id):
                 young = self._may_come(message_id)
-                await desk.intake.withdraw("slack", desk.me.workspace, channel, message_id, may_come=young)
+                await handlers.intake.withdraw("slack", handlers.me.workspace, channel, message_id, may_come=young)
             case CommandGiven():
                 await self._commands.command(seen)
             case ShortcutUsed():
@@ -79,13 +79,13 @@ class Dispatcher:
             case StopPressed():
                 await self._controls.stop_pressed(seen)
             case HomeOpened(user):
-                desk.later(self._controls.show_home(user))
+                handlers.later(self._controls.show_home(user))
             case MessagesOpened(_, channel):
-                desk.later(self._controls.suggest(channel))
+                handlers.later(self._controls.suggest(channel))
             case Chosen():
-                desk.later(self._controls.chosen(seen))
+                handlers.later(self._controls.chosen(seen))
             case AboutMe():
-                desk.later(self._controls.about_me(seen))
+                handlers.later(self._controls.about_me(seen))
             case Removed(why):
                 self.removed_why = why
                 self.removed.set()
@@ -98,12 +98,12 @@ class Dispatcher:
 
     def tell_waiting(self, body: Mapping[str, Any], error: StorageError) -> None:
         """Say to whoever wrote to the bot that their message could not be stored yet, for their eyes only."""
-        seen = parse(body, self._desk.me)
+        seen = parse(body, self._handlers.me)
         if isinstance(seen, Asked) and seen.addressed:
             incoming = seen.incoming
             at, thread = incoming.conversation, incoming.address["thread"]
-            self._desk.later(
-                self._desk.whisper("not stored", not_stored_yet(error), incoming.user.user, at.channel, thread)
+            self._handlers.later(
+                self._handlers.whisper("not stored", not_stored_yet(error), incoming.user.user, at.channel, thread)
             )
 
     async def asked(self, asked: Asked) -> bool:
@@ -116,7 +116,7 @@ class Dispatcher:
             with self._coming.taking(thread):
                 taken = await self._take(asked)
             if taken and self._is_late(asked):
-                self._desk.later(self._read_on(*thread))
+                self._handlers.later(self._read_on(*thread))
             return taken
         await self._coming.wait(thread)
         taken = await self._take(asked)
@@ -131,14 +131,14 @@ class Dispatcher:
         return late and not asked.in_thread and not asked.incoming.direct
 
     async def _read_on(self, channel: str, root: str) -> None:
-        async with self._desk.api.take(_READ_ON):
-            await read_missed(self._desk, self.asked, channel, root, root)
+        async with self._handlers.api.take(_READ_ON):
+            await read_missed(self._handlers, self.asked, channel, root, root)
 
     async def _take(self, asked: Asked) -> bool:
         incoming = await self._for_us(asked)
         if incoming is None:
             return False
-        receipt = await self._desk.intake.accept(await self._described(incoming))
+        receipt = await self._handlers.intake.accept(await self._described(incoming))
         await self._received(receipt, incoming)
         return True
 
@@ -147,9 +147,9 @@ class Dispatcher:
 
         A young one that is not known was lost on its way: it comes again, with its old words, and is a redelivery then.
         """
-        asked, desk = edited.asked, self._desk
+        asked, handlers = edited.asked, self._handlers
         at, message_id = asked.incoming.conversation, asked.incoming.message_id
-        known = await desk.intake.seen("slack", at.workspace, at.channel, message_id)
+        known = await handlers.intake.seen("slack", at.workspace, at.channel, message_id)
         if known or edited.newly_addressed or asked.incoming.direct:
             asked = replace(asked, addressed=True)
         elif not self._may_come(message_id):
@@ -158,7 +158,9 @@ class Dispatcher:
         if incoming is None:
             return
         incoming = await self._described(incoming)
-        receipt = await desk.intake.revise(incoming)  # as `accept` where it is not known, and it may be known by now
+        receipt = await handlers.intake.revise(
+            incoming
+        )  # as `accept` where it is not known, and it may be known by now
         await self._received(receipt, incoming)
 
     def _may_come(self, message_id: str) -> bool:
@@ -166,41 +168,41 @@ class Dispatcher:
         return self._age_s(message_id) < DELIVERED_WITHIN_S
 
     def _age_s(self, message_id: str) -> float:
-        return self._desk.clock.now() - float(message_id)
+        return self._handlers.clock.now() - float(message_id)
 
     async def _for_us(self, asked: Asked) -> Incoming | None:
         """The question in its conversation, or None where it is not for the bot or not allowed."""
-        incoming, desk = asked.incoming, self._desk
+        incoming, handlers = asked.incoming, self._handlers
         if not asked.addressed and not asked.in_thread:
             return None
         if asked.in_thread:
-            at = await desk.conversation(incoming.conversation.channel, incoming.conversation.root)
+            at = await handlers.conversation(incoming.conversation.channel, incoming.conversation.root)
             incoming = replace(incoming, conversation=at)
         if not asked.addressed and not await self._is_follow_up(asked, incoming):
             return None
         at, user = incoming.conversation, incoming.user.user
-        why = await desk.refusal(user, channel=at.channel, direct=incoming.direct, team=asked.team)
+        why = await handlers.refusal(user, channel=at.channel, direct=incoming.direct, team=asked.team)
         if not why:
             return incoming
         if asked.addressed:
-            desk.later(desk.explain(why, user, at.channel, incoming.address["thread"]))
+            handlers.later(handlers.explain(why, user, at.channel, incoming.address["thread"]))
         return None
 
     async def _is_follow_up(self, asked: Asked, incoming: Incoming) -> bool:
         """Whether a message in a thread goes on with the bot although it does not name it."""
-        policy = self._desk.settings.thread_follow_ups
+        policy = self._handlers.settings.thread_follow_ups
         if policy == "mention" or asked.to_other:
             return False
-        asker = await self._desk.intake.takes_part(incoming.conversation)
+        asker = await self._handlers.intake.takes_part(incoming.conversation)
         return asker is not None and (policy == "all" or asker == incoming.user)
 
     async def _described(self, incoming: Incoming) -> Incoming:
-        return await self._desk.people.described(incoming)
+        return await self._handlers.people.described(incoming)
 
     async def _received(self, receipt: Receipt, incoming: Incoming) -> None:
         at, thread = incoming.conversation, incoming.address["thread"]
         if receipt.state == "refused" and receipt.sentence:
-            said = self._desk.whisper("refused", receipt.sentence, incoming.user.user, at.channel, thread)
-            self._desk.later(said)
+            said = self._handlers.whisper("refused", receipt.sentence, incoming.user.user, at.channel, thread)
+            self._handlers.later(said)
         if receipt.state == "accepted" and incoming.direct and thread == incoming.message_id:
-            self._desk.later(self._controls.entitle(at.channel, thread, incoming.text))
+            self._handlers.later(self._controls.entitle(at.channel, thread, incoming.text))

@@ -35,7 +35,7 @@ _EPHEMERAL = Rate("slack:chat.postEphemeral", 100, 60.0)
 
 
 @dataclass(slots=True)
-class Desk:
+class Handlers:
     settings: SlackSettings
     me: Me
     api: WebApi

@@ -196,7 +196,8 @@ async def test_forget(tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi) -> Non
         slack.press("U1", slack.whispers("U1")[0], "tern_forget_me")
         await until(lambda: len(slack.whispers("U1")) == 2)
 
-        export = await box.app.storage.archive.export(user=box.app.adapters["slack"]._dispatcher._desk.user_key("U1"))  # type: ignore[attr-defined]
+        handlers = box.app.adapters["slack"]._dispatcher._handlers  # type: ignore[attr-defined]
+        export = await box.app.storage.archive.export(user=handlers.user_key("U1"))
 
     assert "terns" not in str(export)
 
