@@ -17,12 +17,12 @@ from slack_bolt.response import BoltResponse
 from adapters.slack.backfill import backfill
 from adapters.slack.context import read_context
 from adapters.slack.dispatcher import Dispatcher
-from adapters.slack.ephemeral import WhisperSurface
+from adapters.slack.ephemeral import EphemeralSurface
 from adapters.slack.events import Me
 from adapters.slack.failures import AUTH, Foreign, code_of, translate
 from adapters.slack.files import Files
 from adapters.slack.handlers import Handlers
-from adapters.slack.redelivery import Body, Owed
+from adapters.slack.redelivery import Body, Redelivery
 from adapters.slack.render import heading
 from adapters.slack.settings import SlackSettings
 from adapters.slack.signed_http import Nonsense, Signatures, bolt_request, read_body
@@ -83,7 +83,7 @@ class SlackAdapter:
         self._socket: Socket | None = None
         self._closing = asyncio.Event()
         self._under_way = 0
-        self._owed = Owed(clock)
+        self._redelivery = Redelivery(clock)
         self._signatures = Signatures(settings.signing_secret, clock)
         self._state: _State = "starting"
         self._detail = ""
@@ -116,7 +116,7 @@ class SlackAdapter:
                 tasks.create_task(self._until_removed(dispatcher))
                 handlers.later(backfill(handlers, dispatcher.asked, listened_until=await self._listened_until()))
                 tasks.create_task(self._note_listening())
-                tasks.create_task(self._owed.make_good(self._deliver_again, dispatcher.tell_waiting))
+                tasks.create_task(self._redelivery.make_good(self._deliver_again, dispatcher.tell_waiting))
                 await self._listen(app)
         except BaseExceptionGroup as group:
             # One cause in plain sight: the supervisor decides by its type.
@@ -180,7 +180,7 @@ class SlackAdapter:
         try:
             await dispatcher.deliver(body)
         except StorageError as error:
-            self._owed.note(body)
+            self._redelivery.note(body)
             return _not_taken(f"it could not be stored: {error}")
         except Foreign as error:
             return _not_taken(f"Slack did not tell in time what it takes ({code_of(error) or type(error).__name__})")
@@ -189,7 +189,7 @@ class SlackAdapter:
             return BoltResponse(status=500)
         finally:
             self._under_way -= 1
-        self._owed.stored(body)
+        self._redelivery.stored(body)
         return BoltResponse(status=200)
 
     async def _deliver_again(self, body: Body) -> None:
@@ -237,7 +237,7 @@ class SlackAdapter:
     async def _note_listening(self) -> None:
         while not self._closing.is_set():
             await self._clock.sleep(_NOTE_EVERY_S)
-            if self.health().state == "connected" and not self._owed:
+            if self.health().state == "connected" and not self._redelivery:
                 try:
                     await self._notes.set(_LISTENING_AT, f"{self._clock.now():.0f}")
                 except StorageError as error:
@@ -289,7 +289,7 @@ class SlackAdapter:
         if incoming.visibility == "private":
             if capability is None or capability.expires_at <= self._clock.now():
                 raise SurfaceGone("the right to answer privately has expired")
-            return WhisperSurface(
+            return EphemeralSurface(
                 self._api, capability.secret, place.user, reply_id, placeholder=self._may_hold_place(incoming)
             )
         asked_by_command = not place.since and bool(incoming.text)

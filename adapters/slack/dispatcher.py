@@ -31,7 +31,7 @@ from adapters.slack.events import (
     StopPressed,
 )
 from adapters.slack.handlers import Handlers
-from adapters.slack.in_flight import DELIVERED_WITHIN_S, Coming
+from adapters.slack.in_flight import DELIVERED_WITHIN_S, InFlight
 from adapters.slack.parse import parse
 from core.domain.errors import StorageBusy, StorageError
 from core.domain.incoming import Incoming
@@ -51,7 +51,7 @@ class Dispatcher:
         self._handlers = handlers
         self._commands = CommandHandlers(handlers)
         self._controls = ControlHandlers(handlers)
-        self._coming = Coming(handlers.clock)
+        self._in_flight = InFlight(handlers.clock)
         self.removed = asyncio.Event()
         """The app was uninstalled or its token revoked."""
         self.removed_why = ""
@@ -113,14 +113,14 @@ class Dispatcher:
         """
         thread = (asked.incoming.conversation.channel, asked.incoming.address["thread"])
         if asked.addressed:
-            with self._coming.taking(thread):
+            with self._in_flight.taking(thread):
                 taken = await self._take(asked)
             if taken and self._is_late(asked):
                 self._handlers.later(self._read_on(*thread))
             return taken
-        await self._coming.wait(thread)
+        await self._in_flight.wait(thread)
         taken = await self._take(asked)
-        if not taken and self._coming.owes(thread):
+        if not taken and self._in_flight.owes(thread):
             raise StorageBusy("the question that it may follow could not be taken in yet")
         return taken
 

@@ -29,7 +29,7 @@ USES = 5
 LIFETIME_S = 1_800.0
 
 
-class WhisperSurface:
+class EphemeralSurface:
     def __init__(self, api: WebApi, response_url: str, user: str, reply_id: str, *, placeholder: bool) -> None:
         """*placeholder*: whether to say at once that an answer is coming; its first page then takes that place."""
         self._api = api

@@ -22,10 +22,12 @@ DELIVERED_WITHIN_S = 600.0
 """A message comes for the last time after six minutes (facts/slack.md 1.10)."""
 
 
-class Coming:
+class InFlight:
     def __init__(self, clock: Clock) -> None:
         self._under_way: dict[tuple[str, str], set[asyncio.Future[None]]] = {}
-        self._owed: TTLCache[tuple[str, str], bool] = TTLCache(math.inf, DELIVERED_WITHIN_S, timer=clock.monotonic)
+        self._redelivery: TTLCache[tuple[str, str], bool] = TTLCache(
+            math.inf, DELIVERED_WITHIN_S, timer=clock.monotonic
+        )
         """Threads in which a question may come again that could not be taken in; as a set."""
 
     @contextmanager
@@ -36,10 +38,10 @@ class Coming:
         try:
             yield
         except BaseException:
-            self._owed[thread] = True
+            self._redelivery[thread] = True
             raise
         else:
-            self._owed.pop(thread, None)
+            self._redelivery.pop(thread, None)
         finally:
             over.set_result(None)
             self._under_way[thread].discard(over)
@@ -53,4 +55,4 @@ class Coming:
 
     def owes(self, thread: tuple[str, str]) -> bool:
         """Whether a question there is still to come, so that nobody can tell yet what follows it."""
-        return thread in self._under_way or thread in self._owed
+        return thread in self._under_way or thread in self._redelivery

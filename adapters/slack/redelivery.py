@@ -20,7 +20,7 @@ _MOST = 1_000
 Body = Mapping[str, Any]
 
 
-class Owed:
+class Redelivery:
     """Remembers them and delivers them again, oldest first, until they are stored."""
 
     def __init__(self, clock: Clock) -> None:
