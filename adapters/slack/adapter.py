@@ -30,7 +30,7 @@ from adapters.slack.socket_mode import Socket
 from adapters.slack.stream import StreamedSurface, Streaming
 from adapters.slack.surface import EditedSurface
 from adapters.slack.target import place_of
-from adapters.slack.users import People
+from adapters.slack.users import Users
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
 from core.delivery.side_notices import SideNotices
@@ -73,7 +73,7 @@ class SlackAdapter:
         self._clock = clock
         self._notes = notes
         self._api = WebApi(settings, clock, pacer)
-        self._people = People(self._api, clock)
+        self._users = Users(self._api, clock)
         self._streaming = Streaming(clock, enabled=settings.native_streaming)
         self._intake: Intake | None = None
         self._me: Me | None = None
@@ -103,12 +103,12 @@ class SlackAdapter:
                 asyncio.TaskGroup() as tasks,
             ):
                 self._api.use(session)
-                self._people.use(tasks)
+                self._users.use(tasks)
                 self._files = Files(self._settings, self._api, fetcher)
                 me = self._me = await self._introduce()
                 side_notices = SideNotices(self._clock)
                 handlers = Handlers(
-                    *(self._settings, me, self._api, self._people, intake, commands, self._clock, self._streaming),
+                    *(self._settings, me, self._api, self._users, intake, commands, self._clock, self._streaming),
                     *(tasks, side_notices),
                 )
                 dispatcher = self._dispatcher = Dispatcher(handlers)
@@ -125,7 +125,7 @@ class SlackAdapter:
             self._state = "down"
             self._app = self._dispatcher = self._files = None
             self._api.use(None)
-            self._people.use(None)
+            self._users.use(None)
 
     async def _introduce(self) -> Me:
         try:
@@ -341,7 +341,7 @@ class SlackAdapter:
     async def context(self, incoming: Incoming, *, channel_messages: int = 0) -> Sequence[Quote]:
         if self._me is None:
             return ()
-        return await read_context(self._api, self._people, self._me, incoming, channel_messages=channel_messages)
+        return await read_context(self._api, self._users, self._me, incoming, channel_messages=channel_messages)
 
     def health(self) -> AdapterHealth:
         if self._state == "connected" and self._api.shut_out:

@@ -74,7 +74,7 @@ class CommandHandlers:
     async def _accept(self, incoming: Incoming, response_url: Secret) -> None:
         """Slack delivers neither commands nor shortcuts twice: where storing fails the person is told at once."""
         handlers = self._handlers
-        incoming = await handlers.people.described(incoming)
+        incoming = await handlers.users.described(incoming)
         incoming = replace(incoming, received_at=handlers.clock.now())
         capability = handlers.capability(response_url) if incoming.visibility == "private" else None
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from adapters.slack.events import Me
 from adapters.slack.message import quotes_of
 from adapters.slack.target import is_ts
-from adapters.slack.users import People, mentioned, name_quotes
+from adapters.slack.users import Users, mentioned, name_quotes
 from adapters.slack.web_api import WebApi
 from core.domain.errors import SurfaceError
 from core.domain.incoming import Incoming, Quote
@@ -23,7 +23,7 @@ question."""
 
 
 async def read_context(
-    api: WebApi, people: People, me: Me, incoming: Incoming, *, channel_messages: int = 0
+    api: WebApi, users: Users, me: Me, incoming: Incoming, *, channel_messages: int = 0
 ) -> Sequence[Quote]:
     """The thread above the question, or the channel before it, oldest first; () where Slack does not let us read it.
 
@@ -42,7 +42,7 @@ async def read_context(
         messages = [messages[0], *messages[1 - _KEPT :]]
     skipped = {question} | {quote.message_id for quote in incoming.quotes}
     quotes = quotes_of([message for message in messages if message.get("ts") not in skipped], me)
-    return name_quotes(quotes, await people.names(mentioned(quotes)))
+    return name_quotes(quotes, await users.names(mentioned(quotes)))
 
 
 async def _channel(api: WebApi, channel: str, before: str, most: int) -> list[Mapping[str, Any]]:

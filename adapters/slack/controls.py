@@ -28,7 +28,7 @@ class ControlHandlers:
         if why:
             handlers.later(handlers.say(pressed.response_url, sentence_for(NotAllowed(why))))
             return
-        person = handlers.people.remembered(pressed.user)
+        person = handlers.users.remembered(pressed.user)
         try:
             sentence = await handlers.intake.press(
                 pressed.reply_id,

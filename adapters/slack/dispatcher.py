@@ -197,7 +197,7 @@ class Dispatcher:
         return asker is not None and (policy == "all" or asker == incoming.user)
 
     async def _described(self, incoming: Incoming) -> Incoming:
-        return await self._handlers.people.described(incoming)
+        return await self._handlers.users.described(incoming)
 
     async def _received(self, receipt: Receipt, incoming: Incoming) -> None:
         at, thread = incoming.conversation, incoming.address["thread"]

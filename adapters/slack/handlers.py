@@ -16,7 +16,7 @@ from adapters.slack.mention_guard import disarm
 from adapters.slack.render import to_mrkdwn
 from adapters.slack.settings import SlackSettings
 from adapters.slack.stream import Streaming
-from adapters.slack.users import NAME_WITHIN_S, People, Person
+from adapters.slack.users import NAME_WITHIN_S, Person, Users
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
 from core.delivery.side_notices import AGAIN_AFTER_S, SideNotices
@@ -39,7 +39,7 @@ class Handlers:
     settings: SlackSettings
     me: Me
     api: WebApi
-    people: People
+    users: Users
     intake: Intake
     commands: Commands
     clock: Clock
@@ -61,11 +61,11 @@ class Handlers:
 
         Raises what the SDK raises where the decision needs Slack and Slack does not answer.
         """
-        person = self.people.remembered(user)
+        person = self.users.remembered(user)
         if person is None:
             try:
                 async with asyncio.timeout(NAME_WITHIN_S):
-                    person = await self.people.get(user)
+                    person = await self.users.get(user)
             except Foreign:
                 if needs_person(self.settings):
                     raise

@@ -85,7 +85,7 @@ def is_external(person: Person, me: Me, *, team: str = "") -> bool:
     return any(known and known != me.team for known in (person.team, team))
 
 
-class People:
+class Users:
     """Asks Slack about each person once, in tasks of its own: whoever no longer waits finds the answer next time."""
 
     def __init__(self, api: WebApi, clock: Clock) -> None:
