@@ -29,7 +29,7 @@ from adapters.slack.signed_http import Nonsense, Signatures, bolt_request, read_
 from adapters.slack.socket_mode import Socket
 from adapters.slack.stream import StreamedSurface, Streaming
 from adapters.slack.surface import EditedSurface
-from adapters.slack.target import place_of
+from adapters.slack.target import target_of
 from adapters.slack.users import Users
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
@@ -285,26 +285,26 @@ class SlackAdapter:
 
     async def surface(self, incoming: Incoming, reply_id: str, capability: ReplyCapability | None) -> Surface:
         """Raises SurfaceGone where a private answer's right to be shown has expired: it is never made public."""
-        place = place_of(incoming)
+        target = target_of(incoming)
         if incoming.visibility == "private":
             if capability is None or capability.expires_at <= self._clock.now():
                 raise SurfaceGone("the right to answer privately has expired")
             return EphemeralSurface(
-                self._api, capability.secret, place.user, reply_id, placeholder=self._may_hold_place(incoming)
+                self._api, capability.secret, target.user, reply_id, placeholder=self._may_hold_place(incoming)
             )
-        asked_by_command = not place.since and bool(incoming.text)
+        asked_by_command = not target.since and bool(incoming.text)
         above = heading(incoming.speaker, incoming.text) if asked_by_command else ""
         again = incoming.action in ("regenerate", "shorter")  # into a message that stands already: streams cannot
-        if incoming.direct and place.thread:
+        if incoming.direct and target.thread:
             return StreamedSurface(
                 self._api,
-                place,
+                target,
                 self._streaming,
                 may_start=not again and self._streaming.take(),
                 on_user_stop=lambda: self._stopped_by_user(incoming),
-                is_ours=lambda ts: self._is_ours(place.channel, ts),
+                is_ours=lambda ts: self._is_ours(target.channel, ts),
             )
-        return EditedSurface(self._api, place, heading=above)
+        return EditedSurface(self._api, target, heading=above)
 
     def _may_hold_place(self, incoming: Incoming) -> bool:
         """Whether to whisper a placeholder: to who asked just now, not again with every later attempt, and where what

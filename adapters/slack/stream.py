@@ -19,7 +19,7 @@ from adapters.slack.ids import METADATA_EVENT
 from adapters.slack.mention_guard import disarm, held_back
 from adapters.slack.render import MAX_STREAM_BYTES, around, stream_length
 from adapters.slack.surface import EditedSurface, post_rate, update_rate
-from adapters.slack.target import Place
+from adapters.slack.target import Target
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
 from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
@@ -87,7 +87,7 @@ class StreamedSurface(EditedSurface):
     def __init__(
         self,
         api: WebApi,
-        place: Place,
+        target: Target,
         streaming: Streaming,
         *,
         may_start: bool,
@@ -100,7 +100,7 @@ class StreamedSurface(EditedSurface):
             on_user_stop: Called when Slack says that the person pressed its own Stop.
             is_ours: Whether a ts is already known as a page of some reply; see `find`.
         """
-        super().__init__(api, place)
+        super().__init__(api, target)
         self._streaming = streaming
         self._on_user_stop = on_user_stop
         self._is_ours = is_ours
@@ -115,7 +115,7 @@ class StreamedSurface(EditedSurface):
         """This reply no longer starts streams."""
         self._appends = may_start
         """Whether its newest page grows by a stream, or will; otherwise by chat.update."""
-        key = f"slack:{place.workspace}:chat."
+        key = f"slack:{target.workspace}:chat."
         self._start = Rate(f"{key}startStream", STARTS_PER_MINUTE, 60.0)
         self._append = Rate(f"{key}appendStream", 100, 60.0)  # Tier 4
         self._stop = Rate(f"{key}stopStream", 20, 60.0)  # Tier 2
@@ -126,8 +126,8 @@ class StreamedSurface(EditedSurface):
             edit=(self._append,),
             finish=(self._stop,),
         )
-        broken = replace(streamed, edit=(update_rate(place.workspace),), finish=None)
-        self._streamed, self._broken, self._fallen_back = streamed, broken, replace(broken, post=(post_rate(place),))
+        broken = replace(streamed, edit=(update_rate(target.workspace),), finish=None)
+        self._streamed, self._broken, self._fallen_back = streamed, broken, replace(broken, post=(post_rate(target),))
 
     @property
     def limits(self) -> SurfaceLimits:
@@ -160,7 +160,7 @@ class StreamedSurface(EditedSurface):
         return await self._post_message(page, shown, nonce, has_leave=False)
 
     async def _post_message(self, page: int, shown: Shown, nonce: str, *, has_leave: bool) -> str:
-        async with nullcontext() if has_leave else self._api.take(post_rate(self._place)):
+        async with nullcontext() if has_leave else self._api.take(post_rate(self._target)):
             ref = await super().post(page, shown, nonce)
         self._known[ref] = nonce
         return ref
@@ -171,11 +171,11 @@ class StreamedSurface(EditedSurface):
         answer = await self._api.write(
             self._start.key,
             lambda: self._api.writes.chat_startStream(
-                channel=self._place.channel,
-                thread_ts=self._place.thread,
+                channel=self._target.channel,
+                thread_ts=self._target.thread,
                 markdown_text=sent or None,
-                recipient_team_id=self._place.team or None,
-                recipient_user_id=self._place.user,
+                recipient_team_id=self._target.team or None,
+                recipient_user_id=self._target.user,
             ),
         )
         ref = str(answer["ts"])
@@ -229,7 +229,7 @@ class StreamedSurface(EditedSurface):
             await self._stop_quietly(ref)
         has_leave = not self._appends
         self._appends = self._appends and bool(self._open)
-        rate = update_rate(self._place.workspace)
+        rate = update_rate(self._target.workspace)
         try:
             async with nullcontext() if has_leave else self._api.take(rate):
                 await super().edit(ref, page, shown)
@@ -248,7 +248,7 @@ class StreamedSurface(EditedSurface):
     async def _append_to(self, ref: str, suffix: str) -> None:
         await self._api.write(
             self._append.key,
-            lambda: self._api.writes.chat_appendStream(channel=self._place.channel, ts=ref, markdown_text=suffix),
+            lambda: self._api.writes.chat_appendStream(channel=self._target.channel, ts=ref, markdown_text=suffix),
         )
 
     async def _stop_stream(self, ref: str, suffix: str, shown: Shown) -> None:
@@ -260,7 +260,7 @@ class StreamedSurface(EditedSurface):
             await self._api.write(
                 self._stop.key,
                 lambda: self._api.writes.chat_stopStream(
-                    channel=self._place.channel,
+                    channel=self._target.channel,
                     ts=ref,
                     markdown_text=suffix or None,
                     blocks=below or None,
@@ -274,7 +274,7 @@ class StreamedSurface(EditedSurface):
         try:
             with self._api.count(self._stop):
                 await self._api.write(
-                    self._stop.key, lambda: self._api.writes.chat_stopStream(channel=self._place.channel, ts=ref)
+                    self._stop.key, lambda: self._api.writes.chat_stopStream(channel=self._target.channel, ts=ref)
                 )
         except (SurfaceGone, SurfaceRejected) as error:
             logger.info("nothing to stop: %s", error)
@@ -284,7 +284,7 @@ class StreamedSurface(EditedSurface):
             with self._api.count(self._stop):
                 await self._api.call(
                     lambda: self._api.writes.chat_stopStream(
-                        channel=self._place.channel, ts=ref, markdown_text=suffix or None
+                        channel=self._target.channel, ts=ref, markdown_text=suffix or None
                     )
                 )
         except SurfaceError as error:
@@ -335,8 +335,8 @@ class StreamedSurface(EditedSurface):
         try:
             await self._api.call(
                 lambda: self._api.writes.agents_sessions_setStatus(
-                    channel_id=self._place.channel,
-                    thread_ts=self._place.thread,
+                    channel_id=self._target.channel,
+                    thread_ts=self._target.thread,
                     status="processing" if on else "active",
                 )
             )

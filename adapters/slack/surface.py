@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.slack.ids import METADATA_EVENT
 from adapters.slack.render import MAX_PAGE_CHARS, blocks, fallback_text, page_length, plainer
-from adapters.slack.target import Place
+from adapters.slack.target import Target
 from adapters.slack.web_api import WebApi
 from core.domain.errors import SurfaceBusy, SurfaceGone, SurfaceRejected
 from core.ports.platform import Rate, Shown, SurfaceLimits
@@ -22,9 +22,9 @@ _FIND_PAGES = 5
 _FIND_PAGE_SIZE = 100
 
 
-def post_rate(place: Place) -> Rate:
+def post_rate(target: Target) -> Rate:
     """About one message a second in a channel (facts/slack.md 1.3)."""
-    return Rate(f"slack:{place.workspace}:chat.postMessage:{place.channel}", 1, 1.0)
+    return Rate(f"slack:{target.workspace}:chat.postMessage:{target.channel}", 1, 1.0)
 
 
 def update_rate(workspace: str) -> Rate:
@@ -36,15 +36,15 @@ class EditedSurface:
     """Posts with chat.postMessage, grows with chat.update. Everybody in the channel sees it grow, which a native stream
     would not give them (facts/slack.md 1.2)."""
 
-    def __init__(self, api: WebApi, place: Place, *, heading: str = "") -> None:
+    def __init__(self, api: WebApi, target: Target, *, heading: str = "") -> None:
         """*heading* stands above the first page, as mrkdwn."""
         self._api = api
-        self._place = place
+        self._target = target
         self._heading = heading
         self._plain: set[int] = set()
         """Pages whose layout Slack refused; they stay in their plainer form."""
         self._busy = False
-        post, update = post_rate(place), update_rate(place.workspace)
+        post, update = post_rate(target), update_rate(target.workspace)
         self._limits = SurfaceLimits(max_chars=MAX_PAGE_CHARS, measure=page_length, post=(post,), edit=(update,))
 
     @property
@@ -52,15 +52,15 @@ class EditedSurface:
         return self._limits
 
     async def post(self, page: int, shown: Shown, nonce: str) -> str:
-        rate = post_rate(self._place)
+        rate = post_rate(self._target)
         metadata = {"event_type": METADATA_EVENT, "event_payload": {"nonce": nonce, "page": page}}
 
         async def send(content: Mapping[str, Any]) -> str:
             answer = await self._api.write(
                 rate.key,
                 lambda: self._api.writes.chat_postMessage(
-                    channel=self._place.channel,
-                    thread_ts=self._place.thread or None,
+                    channel=self._target.channel,
+                    thread_ts=self._target.thread or None,
                     metadata=metadata,
                     unfurl_links=False,
                     unfurl_media=False,
@@ -72,11 +72,11 @@ class EditedSurface:
         return await self._in_a_form_it_takes(page, shown, send)
 
     async def edit(self, ref: str, page: int, shown: Shown) -> None:
-        rate = update_rate(self._place.workspace)
+        rate = update_rate(self._target.workspace)
 
         async def send(content: Mapping[str, Any]) -> str:
             await self._api.write(
-                rate.key, lambda: self._api.writes.chat_update(channel=self._place.channel, ts=ref, **content)
+                rate.key, lambda: self._api.writes.chat_update(channel=self._target.channel, ts=ref, **content)
             )
             return ref
 
@@ -102,8 +102,8 @@ class EditedSurface:
     async def remove(self, ref: str, page: int) -> None:
         try:
             await self._api.write(
-                f"slack:{self._place.workspace}:chat.delete",
-                lambda: self._api.writes.chat_delete(channel=self._place.channel, ts=ref),
+                f"slack:{self._target.workspace}:chat.delete",
+                lambda: self._api.writes.chat_delete(channel=self._target.channel, ts=ref),
             )
         except SurfaceGone as error:
             if str(error) != "message_not_found":
@@ -120,10 +120,14 @@ class EditedSurface:
 
     async def _since_question(self) -> AsyncIterator[Mapping[str, Any]]:
         """Messages of the thread (or channel) since the question, as Slack sends them. Raises SurfaceError."""
-        where: dict[str, Any] = {"channel": self._place.channel, "limit": _FIND_PAGE_SIZE, "include_all_metadata": True}
-        if self._place.since:
-            where["oldest"] = self._place.since
-        reads, thread = self._api.reads, self._place.thread
+        where: dict[str, Any] = {
+            "channel": self._target.channel,
+            "limit": _FIND_PAGE_SIZE,
+            "include_all_metadata": True,
+        }
+        if self._target.since:
+            where["oldest"] = self._target.since
+        reads, thread = self._api.reads, self._target.thread
         for _ in range(_FIND_PAGES):
             if thread:
                 answer = await self._api.call(lambda: reads.conversations_replies(ts=thread, **where))
@@ -137,12 +141,12 @@ class EditedSurface:
 
     async def attach(self, name: str, content: bytes, comment: str) -> str:
         answer = await self._api.write(
-            f"slack:{self._place.workspace}:files.completeUploadExternal",
+            f"slack:{self._target.workspace}:files.completeUploadExternal",
             lambda: self._api.writes.files_upload_v2(
                 filename=name,
                 content=content,
-                channel=self._place.channel,
-                thread_ts=self._place.thread or None,
+                channel=self._target.channel,
+                thread_ts=self._target.thread or None,
                 initial_comment=comment or None,
             ),
         )
@@ -151,7 +155,7 @@ class EditedSurface:
     async def busy(self, on: bool) -> None:
         """ "is thinking..." under the thread; Slack clears it with the next message or after two minutes
         (facts/slack.md 1.1)."""
-        if on == self._busy or not self._place.thread:
+        if on == self._busy or not self._target.thread:
             return
         self._busy = on
         await self._set_status("is thinking..." if on else "")
@@ -160,7 +164,7 @@ class EditedSurface:
         await self._api.quietly(
             "setting the status",
             lambda: self._api.writes.assistant_threads_setStatus(
-                channel_id=self._place.channel, thread_ts=self._place.thread, status=status
+                channel_id=self._target.channel, thread_ts=self._target.thread, status=status
             ),
         )
 

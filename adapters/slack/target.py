@@ -11,7 +11,7 @@ _TS = re.compile(r"\d{10}\.\d{6}")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Target:
     workspace: str
     channel: str
     thread: str
@@ -23,9 +23,9 @@ class Place:
     """The asker and their team: a stream must name them (facts/slack.md 1.2)."""
 
 
-def place_of(incoming: Incoming) -> Place:
+def target_of(incoming: Incoming) -> Target:
     at = incoming.conversation
-    return Place(
+    return Target(
         workspace=at.workspace,
         channel=at.channel,
         thread=incoming.address.get("thread", ""),
