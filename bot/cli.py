@@ -7,6 +7,7 @@ anything.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -28,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status; problems that a person can mend are sentences on standard error."""
     # What is written here are people's messages and keys: nobody else on this machine reads them.
     os.umask(0o077)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what a terminal's encoding cannot carry is a "?", not a traceback
     arguments = _parser().parse_args(argv)
     command = _COMMANDS[arguments.command or "run"]
     try:

@@ -4,11 +4,13 @@ and a crash in mid-answer are what they are elsewhere."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
 from adapters.terminal.files import kept, written
 from adapters.terminal.lines import Lines
+from adapters.terminal.marks import VisibleScreen
 from adapters.terminal.orders import Misspelt, Order, Question, help_text, parse
 from adapters.terminal.screen import Screen
 from adapters.terminal.surface import TerminalSurface
@@ -52,7 +54,7 @@ class TerminalAdapter:
             folder: Where exports and the answers' files are written.
             blobs: Keeps what is sent along; None takes no files.
         """
-        self._screen = screen
+        self._screen = VisibleScreen(screen)
         self._lines = lines
         self._clock = clock
         self._conversations = conversations
@@ -72,27 +74,34 @@ class TerminalAdapter:
 
     # --- the port ---
 
+    @property
+    def lost(self) -> Exception | None:
+        """Why the conversation ended although the person did not leave: nothing could be shown any more."""
+        return self._screen.lost
+
     async def run(self, intake: Intake, commands: Commands) -> None:
-        await self._enter()
-        while (line := await self._lines.next()) is not None:
-            try:
-                match parse(line):
-                    case Question(text):
-                        await self._ask(text, intake)
-                    case Order("/quit"):
-                        return
-                    case Order(name, argument):
-                        await self._carry_out(name, argument, intake, commands)
-                    case Misspelt(typed, meant):
-                        self._screen.say(
-                            f"`{typed}` is no order; " + (f"`{meant}`?" if meant else "`/help` lists them.")
-                        )
-                    case None if self._attached:
-                        await self._ask("", intake)
-                    case None:
-                        pass
-            except (RequestError, StorageError) as error:
-                self._screen.say(sentence_for(error))
+        with contextlib.suppress(SurfaceGone):
+            await self._enter()
+            while self.lost is None and (line := await self._lines.next()) is not None:
+                if parse(line) == Order("/quit"):
+                    return
+                await self._take(line, intake, commands)
+
+    async def _take(self, line: str, intake: Intake, commands: Commands) -> None:
+        try:
+            match parse(line):
+                case Question(text):
+                    await self._ask(text, intake)
+                case Order(name, argument):
+                    await self._carry_out(name, argument, intake, commands)
+                case Misspelt(typed, meant):
+                    self._screen.say(f"`{typed}` is no order; " + (f"`{meant}`?" if meant else "`/help` lists them."))
+                case None if self._attached:
+                    await self._ask("", intake)
+                case None:
+                    pass
+        except (RequestError, StorageError) as error:
+            self._screen.say(sentence_for(error))
 
     async def close_intake(self) -> None:
         return
@@ -171,6 +180,7 @@ class TerminalAdapter:
             self._busy = False
 
     def _surface_closed(self, _: str) -> None:
+        """Also where nothing could be shown: whoever waits for the answer's end must not wait for ever."""
         self._delivered_at = self._clock.now()
         self._answered.set()
 

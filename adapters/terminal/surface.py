@@ -8,7 +8,7 @@ from pathlib import Path
 
 from adapters.terminal.files import written
 from adapters.terminal.screen import Screen
-from core.domain.errors import SurfaceRejected
+from core.domain.errors import SurfaceGone, SurfaceRejected
 from core.ports.platform import Shown, SurfaceLimits
 
 MIN_INTERVAL_S = 1 / 15
@@ -71,7 +71,11 @@ class TerminalSurface:
             self._screen.grow("", "")
 
     async def close(self) -> None:
-        if not self._ended:
-            self._ended = True
-            self._screen.end(self._text, "")
-        self._on_end(self._text)
+        try:
+            if not self._ended:
+                self._ended = True
+                self._screen.end(self._text, "")
+        except SurfaceGone:
+            pass  # nobody sees that it ends
+        finally:
+            self._on_end(self._text)

@@ -34,11 +34,14 @@ def chat(loaded: Loaded, *, wish: str, begin_new: bool) -> int:
         except UnknownModel as error:
             raise SettingsError([f"--model: {error}"]) from error
     with _terminal_as_before():
-        asyncio.run(_chat(loaded, wish, begin_new))
-    return 0
+        lost = asyncio.run(_chat(loaded, wish, begin_new))
+    if lost is not None and not isinstance(lost, BrokenPipeError):
+        print(f"The terminal took nothing more ({type(lost).__name__}), so the conversation ended.", file=sys.stderr)
+    return 0 if lost is None else 1
 
 
-async def _chat(loaded: Loaded, wish: str, begin_new: bool) -> None:
+async def _chat(loaded: Loaded, wish: str, begin_new: bool) -> Exception | None:
+    """Returns why nothing could be shown any more, where that ended it."""
     screen, lines = _means()
     clock = SystemClock()
 
@@ -63,6 +66,8 @@ async def _chat(loaded: Loaded, wish: str, begin_new: bool) -> None:
             watching = group.create_task(_watch_ctrl_c(app))
             await app.run(until="terminal")
             watching.cancel()
+        adapter = app.adapters["terminal"]
+        return adapter.lost if isinstance(adapter, TerminalAdapter) else None
 
 
 def _means() -> tuple[Screen, Lines]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from adapters.terminal.adapter import USER, TerminalAdapter
-from core.domain.errors import SurfaceError
+from adapters.terminal.marks import VisibleScreen
+from core.domain.errors import SurfaceError, SurfaceGone
 from core.domain.incoming import ConversationKey, Incoming
 from core.domain.runs import ReplyCapability
 from core.ports.platform import Receipt, Shown
@@ -59,6 +61,8 @@ class Answering(FakeIntake):
 
     adapter: TerminalAdapter
     silent = False
+    forgiving = False
+    """Whether a lost surface ends the reply, as it does for the real inbox."""
 
     async def accept(self, incoming: Incoming, capability: ReplyCapability | None = None) -> Receipt:
         receipt = await super().accept(incoming, capability)
@@ -80,9 +84,14 @@ class Answering(FakeIntake):
 
     async def _show(self, incoming: Incoming, reply_id: str, text: str) -> None:
         surface = await self.adapter.surface(incoming, reply_id, None)
-        ref = await surface.post(0, Shown(text[:3]), "nonce")
-        await surface.edit(ref, 0, Shown(text, final=True))
-        await surface.close()
+        try:
+            ref = await surface.post(0, Shown(text[:3]), "nonce")
+            await surface.edit(ref, 0, Shown(text, final=True))
+        except SurfaceGone:
+            if not self.forgiving:
+                raise
+        finally:
+            await surface.close()
 
 
 class Stored:
@@ -295,3 +304,50 @@ async def test_folder_that_takes_no_file_is_named(clock: FakeClock, tmp_path: Pa
         "`extracted.csv`",
         "`tern-export.json`",
     ]
+
+
+class Failing(Screen):
+    """A screen that takes a few writes and then nothing more."""
+
+    def __init__(self, takes: int, error: Exception) -> None:
+        super().__init__()
+        self.left = takes
+        self.error = error
+
+    def _write(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise self.error
+
+    def grow(self, text: str, status: str) -> None:
+        self._write()
+
+    def end(self, text: str, footer: str) -> None:
+        self._write()
+
+    def say(self, markdown: str) -> None:
+        self._write()
+
+
+@pytest.mark.parametrize("takes", range(4))
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnicodeEncodeError("latin-1", "…", 0, 1, "ordinal not in range(256)"),
+        BrokenPipeError(),
+        ValueError("I/O operation on closed file"),
+        IndexError("a renderer's fault"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_screen_that_fails_ends_the_conversation(clock: FakeClock, takes: int, error: Exception) -> None:
+    """At whatever write it fails, nothing hangs and nothing more is asked of a model."""
+    house = House(clock, "/help", "one", "two", "three")
+    house.adapter._screen = VisibleScreen(Failing(takes, error))
+    house.intake.forgiving = True
+
+    async with asyncio.timeout(5):
+        await house.run()
+
+    assert house.adapter.lost is error
+    assert len(house.intake.accepted) <= 2

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
 
+import pytest
 from rich.console import Console
 
+from adapters.terminal.marks import VisibleScreen, visible
 from adapters.terminal.screen import PlainScreen, RichScreen
 
 
@@ -81,3 +84,47 @@ def test_pipe_says_when_the_answer_begins_again() -> None:
 
     assert "begins again" in stream.getvalue()
     assert stream.getvalue().endswith("Goodbye\n\n")
+
+
+STEERING = {
+    "clipboard": "\x1b]52;c;cm0gLXJmIH4=\x07",
+    "title": "\x1b]0;root@host\x07",
+    "colour": "\x1b[31mred",
+    "8-bit": "\x9b31mred\x9d0;title\x9c",
+    "overwrite": "rm -rf ~\rls -l    \b\b",
+    "delete": "abc\x7f",
+    "direction": "user\u202etxt.exe\u2066",
+    "bell and form feed": "\a\x0c",
+}
+
+
+@pytest.mark.parametrize("words", STEERING.values(), ids=STEERING)
+@pytest.mark.parametrize("form", ["{}", "```\n{}\n```", "`{}`", "# {}", "[{}](https://example.org/{})", "> - {}"])
+def test_nothing_steers_the_terminal(words: str, form: str) -> None:
+    """What a model writes reaches a terminal and a pipe with every control mark visible, while it grows and at its end;
+    the escapes that are there are rich's own."""
+    text = form.replace("{}", words)
+    stream = io.StringIO()
+    drawn, console = terminal()
+    for screen in (VisibleScreen(PlainScreen(stream)), VisibleScreen(drawn)):
+        screen.grow(text, words)
+        screen.end(text, words)
+        screen.say(text)
+
+    assert not re.search("[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", stream.getvalue())
+    assert not re.search("\x1b\\](?!8;)|[\a\x7f-\x9f\u202e]|\x1b\\[31m", shown(console))
+
+
+@pytest.mark.parametrize("reference", ["&#27;", "&#x1b;", "&#155;", "&#8238;"])
+def test_character_references_are_no_way_around(reference: str) -> None:
+    """Markdown's own way to write a character by its number gives no control mark either."""
+    screen, console = terminal()
+
+    VisibleScreen(screen).end(f"a {reference}]52;c;eA== b", "")
+
+    assert not re.search("\x1b\\](?!8;)|[\x80-\x9f\u202e]", shown(console))
+
+
+def test_line_ends_of_other_systems_are_line_ends() -> None:
+    """CRLF is a newline, a lone CR a mark; tabs and newlines stay."""
+    assert visible("a\r\nb\tc\nd\re\u2028f") == "a\nb\tc\nd␍e\nf"
