@@ -89,6 +89,9 @@ log: Any = structlog.get_logger(__name__)
 
 MakeAdapter = Callable[[Storage], Adapter]
 
+_READING_S = 240.0
+"""How long files of one person may keep the reader busy within ten minutes: forty long documents."""
+
 
 def build(
     settings: Settings,
@@ -322,11 +325,15 @@ class App:
 
     async def _open_reader(self, storage: Storage) -> Attachments:
         """What reads files, pictures and recordings: in a process that owns nothing, started by the first of them."""
-        self._sandbox = await self._opened.enter_async_context(Sandbox(self.clock))
+        sandbox = partial(Sandbox, self.clock)
+        self._sandbox = await self._opened.enter_async_context(sandbox(owner_budget_s=_READING_S))
+        self._quick = await self._opened.enter_async_context(sandbox(fresh=False))
         engines: dict[str, SpeechToText] = dict(self._cloud)
         if self._voice:
-            # A sandbox of its own: a long recording must not keep a picture waiting.
-            ears = await self._opened.enter_async_context(Sandbox(self.clock, idle_s=600.0))
+            # A sandbox of its own: a long recording must not keep a picture waiting. What it hears was decoded and
+            # made anew by the other one, and loading its model takes seconds, so it stays from person to person.
+            hears = sandbox(idle_s=600.0, fresh=False, reads=(self._voice.readable,))
+            ears = await self._opened.enter_async_context(hears)
             engines[local_speech.NAME] = local_speech.LocalSpeech(ears, str(self._voice.folder), threads=usable_cores())
             self._duty("speech model", partial(fetch_voice, self._voice, child_environment()))
         self.listening = Transcription(
@@ -370,7 +377,7 @@ class App:
     async def _open_tools(self, storage: Storage) -> ToolLoop:
         """Around the onion for chats; the API's callers bring tools of their own or none."""
         fetcher = await self._opened.enter_async_context(GuardedFetcher(proxy=self.settings.https_proxy))
-        services = Services(self.clock, self._sandbox, fetcher, storage.history)
+        services = Services(self.clock, self._sandbox, self._quick, fetcher, storage.history)
         self._toolbox = Toolbox([*load_kit(services), *BUILTIN], mapping.tool_rules(self.config))
         if servers := mapping.mcp_servers(self.config):
             self._duty("mcp", McpTools(servers, self._toolbox, self.clock, report=_report_mcp).run)

@@ -22,7 +22,10 @@ from bot.local import server as local_server
 from bot.local.choice import choice_of
 from bot.startup_report import GROQ_KEYS_URL, model_warnings, sunset_warnings
 from core.base.clock import Clock
-from core.domain.errors import ConnectionFailed, KeyRejected, ProviderError
+from core.domain.errors import ConnectionFailed, KeyRejected, ProviderError, Unreadable
+from core.files.confinement import GUARDS
+from core.files.sandbox import Sandbox
+from core.files.values import Document, Job, ReadLimits
 from core.ports.gateway import Catalogue
 from core.tools.mcp import McpFailed, offered_tools
 
@@ -93,9 +96,30 @@ def standard_checks(
     async def mcp_servers() -> list[Finding]:
         return await check_mcp_servers(loaded.config)
 
+    async def sandbox() -> list[Finding]:
+        return await check_sandbox(clock)
+
     keys = [_check_of_key(name, catalogue, loaded) for name, catalogue in catalogues.items()]
     missing = [] if settings.has_model_key else [_no_key]
-    return [*keys, *missing, models, local_model, mcp_servers, database_file, disk, exposure]
+    return [*keys, *missing, models, local_model, mcp_servers, database_file, disk, exposure, sandbox]
+
+
+async def check_sandbox(clock: Clock) -> list[Finding]:
+    """Start a reader of files and ask it what it has given up on this machine."""
+    try:
+        async with Sandbox(clock, job_deadline_s=_SANDBOX_S) as sandbox:
+            told = await sandbox.run(Job("guards", "", b"", ReadLimits()))
+    except Unreadable as error:
+        return [Finding("bad", "file reader", f"it does not start: {error.why}", "attachments cannot be read")]
+    held = told.text.splitlines() if isinstance(told, Document) else []
+    missing = [guard for guard in GUARDS if guard not in held]
+    if not missing:
+        return [Finding("ok", "file reader", f"holds: {', '.join(held)}")]
+    text = f"does not hold here: {', '.join(missing)}; holds: {', '.join(held) or 'nothing'}"
+    return [Finding("warn", "file reader", text, "see SECURITY.md for what each means; a newer kernel may allow more")]
+
+
+_SANDBOX_S = 15.0
 
 
 async def check_mcp_servers(config: Config) -> list[Finding]:

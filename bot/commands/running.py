@@ -17,6 +17,7 @@ from bot import VERSION
 from bot.app import App, build
 from bot.config.loading import Loaded
 from bot.startup_report import as_text, greeting
+from core.files.confinement import hide_memory
 
 OPEN_FILES = 65_536
 
@@ -26,6 +27,7 @@ log: Any = structlog.get_logger(__name__)
 def run(loaded: Loaded) -> int:
     """Open, serve, drain, close. Returns the exit status. Raises SettingsError when a part cannot be opened."""
     _raise_open_files()
+    hide_memory()  # the keys are in it, and a worker that a stranger's file took over runs as the same user
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(loaded))
     return 0

@@ -29,6 +29,14 @@ class LocalVoice:
     folder: Path
     fetch: str = ""
 
+    @property
+    def readable(self) -> str:
+        """What the worker that listens has to read; for a model that is still to come, the folder it will lie in."""
+        if not self.fetch:
+            return str(self.folder)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        return str(self.folder.parent)
+
 
 def local_voice(config: VoiceConfig, data_dir: Path) -> LocalVoice | None:
     """What `[voice] local_model` means: a folder as it is, a name fetched once into the data folder; None for "".

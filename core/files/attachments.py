@@ -203,8 +203,8 @@ class Attachments:
 
     async def _picture(self, item: Attachment, content: bytes, incoming: Incoming, send: Send) -> tuple[Part, ...]:
         if self._letters and not self._sees():
-            return await self._printed(item, content, send)
-        made = await self._reader.run(Job("picture", item.name, content, self._limits.picture))
+            return await self._printed(item, content, incoming, send)
+        made = await self._reader.run(Job("picture", item.name, content, self._limits.picture, incoming.user))
         if not isinstance(made, Picture):
             raise Unreadable(item.name, "it is no picture")
         if made.frames > 1:
@@ -213,9 +213,9 @@ class Attachments:
         ref = await self._blobs.put(made.content, mime=made.mime, owner=incoming.user)
         return (Image(ref=ref, mime=made.mime, width=made.width, height=made.height, data=made.content),)
 
-    async def _printed(self, item: Attachment, content: bytes, send: Send) -> tuple[Part, ...]:
+    async def _printed(self, item: Attachment, content: bytes, incoming: Incoming, send: Send) -> tuple[Part, ...]:
         """The text in a picture, where no model sees."""
-        read = await self._reader.run(Job("letters", item.name, content, self._limits.picture))
+        read = await self._reader.run(Job("letters", item.name, content, self._limits.picture, incoming.user))
         if not isinstance(read, Document) or not read.text:
             raise Unreadable(item.name, f"{ONLY_TEXT}, and I found none in it")
         await send(Notice("read", {"name": _safe(item.name), "detail": ONLY_TEXT}))
@@ -281,7 +281,7 @@ class Attachments:
         if task not in ("text", "pdf", "docx"):
             raise Unreadable(item.name, "it is no document")
         limits = self._limits.digested if self._digest else self._limits.text
-        read = await self._reader.run(Job(task, item.name, content, limits))
+        read = await self._reader.run(Job(task, item.name, content, limits, incoming.user))
         if not isinstance(read, Document):
             raise Unreadable(item.name, "it is no document")
         if not read.text.strip():

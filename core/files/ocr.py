@@ -11,7 +11,7 @@ import shutil
 import subprocess
 
 from core.domain.errors import Unreadable
-from core.files import pictures
+from core.files import confinement, pictures
 from core.files.values import Document, PictureLimits
 
 TESSERACT = "tesseract"
@@ -37,6 +37,7 @@ def read(name: str, content: bytes, limits: PictureLimits) -> Document:
             timeout=_WITHIN_S,
             env={"OMP_THREAD_LIMIT": "1", "PATH": os.defpath},
             check=True,
+            preexec_fn=confinement.die_with_parent,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise Unreadable(name, "the text in it could not be read") from error

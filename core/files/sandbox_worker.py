@@ -1,19 +1,23 @@
-"""The child process that opens other people's files. Started by sandbox.py as `python -m core.files.sandbox_worker`.
+"""The child process that opens other people's files; `sandbox.py` starts it.
 
 Reads jobs from standard input and writes results to standard output, each a pickle-free MessagePack behind a four-byte
-length. It owns nothing worth stealing: no environment, no keys, no database, and a bound on memory.
+length. It owns nothing worth stealing, no environment, no keys, no database, and gives up the rest before its first
+job (`confinement.py`). Whatever a reader raises becomes an answer: strangers choose what our libraries stumble over.
 """
 
 from __future__ import annotations
 
-import resource
+import math
 import struct
 import sys
+import traceback
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import msgspec
 
 from core.domain.errors import Unreadable
+from core.files import confinement
 from core.files.values import (
     Document,
     Failure,
@@ -28,15 +32,12 @@ from core.files.values import (
     SpeechLimits,
 )
 
-MAX_MEMORY_BYTES = 2 * 1024**3
-"""Address space: a 120-megapixel picture needs 480 MB decoded, and the local speech model more than it ever touches."""
-
 
 def run(job: Job) -> Result:
     """Do one job. Libraries are loaded by the first job that needs them.
 
     Raises:
-        Unreadable: The file's own fault; anything else is a defect and ends the worker.
+        Unreadable: The file's own fault; anything else is a defect.
     """
     match job.task, job.limits:
         case "picture", PictureLimits() as limits:
@@ -59,6 +60,8 @@ def run(job: Job) -> Result:
             from core.files import arithmetic
 
             return Document(arithmetic.calculate(job.content.decode()), "all", complete=True)
+        case "guards", ReadLimits():
+            return Document("\n".join(_held), "all", complete=True)
         case ("text" | "pdf" | "docx" | "html") as task, ReadLimits() as limits:
             from core.files import documents
 
@@ -72,8 +75,14 @@ def run(job: Job) -> Result:
     raise ValueError(f"no reader for {job.task} with {type(job.limits).__name__}")
 
 
-def pack_job(job: Job) -> bytes:
-    return _pack({"task": job.task, "name": job.name, "content": job.content, "limits": job.limits})
+def pack_job(job: Job, *, processor_s: float = 60.0) -> bytes:
+    """*processor_s*: how long it may compute, all its threads together."""
+    raw = {"task": job.task, "name": job.name, "content": job.content, "limits": job.limits}
+    return _pack({**raw, "processor_s": processor_s})
+
+
+def processor_s_of(payload: bytes) -> float:
+    return float(msgspec.msgpack.decode(payload)["processor_s"])
 
 
 def unpack_job(payload: bytes) -> Job:
@@ -120,22 +129,37 @@ def _read(stream: BinaryIO) -> bytes | None:
     return payload if len(payload) == length else None
 
 
-def main() -> None:
-    """Serve until the parent closes our standard input, which its death does too."""
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+_held: list[str] = []
+"""Which of `confinement.GUARDS` hold for this process."""
+
+
+def main(parent: int, reads: Sequence[str], *, programs: bool) -> None:
+    """Serve until the parent closes our standard input, which its death does too.
+
+    Args:
+        parent: Its process id.
+        reads: Folders that may be read beside what every worker reads.
+        programs: Whether a job will start a program of the system's.
+    """
+    _held[:] = confinement.confine(reads, programs=programs, parent=parent)
     while (payload := _read(sys.stdin.buffer)) is not None:
-        job = unpack_job(payload)
-        try:
-            answer: Result | Failure = run(job)
-        except Unreadable as error:
-            answer = Failure(error.why)
-        except (MemoryError, RecursionError):
-            answer = Failure("it needs more memory than I may use")
-        sys.stdout.buffer.write(pack_result(answer))
+        confinement.allow_seconds(math.ceil(processor_s_of(payload)))
+        sys.stdout.buffer.write(pack_result(_answer(unpack_job(payload))))
         sys.stdout.buffer.flush()
 
 
-if __name__ == "__main__":
-    main()
+def _answer(job: Job) -> Result | Failure:
+    try:
+        return run(job)
+    except Unreadable as error:
+        return Failure(error.why)
+    except (MemoryError, RecursionError):
+        return Failure("it needs more memory than I may use")
+    except Exception as error:  # noqa: BLE001 - libraries meet what nobody thought of: zlib.error, struct.error, ...
+        return Failure("it is damaged, or made in a way I do not know", _where(error))
+
+
+def _where(error: Exception) -> str:
+    """ "IndexError in pypdf/filters.py:120": the error's own words may be the file's."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno}"

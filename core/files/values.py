@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from core.domain.incoming import UserKey
+
 
 @dataclass(frozen=True, slots=True)
 class PictureLimits:
@@ -110,11 +112,15 @@ class Heard:
 class Job:
     """One file for the worker."""
 
-    task: Literal["picture", "letters", "text", "pdf", "docx", "html", "sound", "speech", "arithmetic"]
+    task: Literal[
+        "picture", "letters", "text", "pdf", "docx", "html", "sound", "speech", "arithmetic", "schema", "guards"
+    ]
     name: str
     """As its sender called it: for messages only, never a path."""
     content: bytes
     limits: Limits
+    owner: UserKey | None = None
+    """Who brought it: turns and time are shared out by person, and no two persons' files meet in one process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,8 @@ class Failure:
     """The worker's answer to a file that cannot be read; `why` is half a sentence for the reader."""
 
     why: str
+    defect: str = ""
+    """What escaped from a reader and where, for the log; "" where the file alone is at fault."""
 
 
 Limits: TypeAlias = "PictureLimits | ReadLimits | SoundLimits | SpeechLimits"

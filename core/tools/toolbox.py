@@ -30,6 +30,9 @@ class Services:
 
     clock: Clock
     reader: Reader
+    """For files: people queue for it."""
+    quick: Reader
+    """For what is a few hundred characters, so that no sum waits behind somebody's documents."""
     fetcher: Fetcher
     history: History
 

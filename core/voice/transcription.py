@@ -134,7 +134,8 @@ class Transcription:
     async def _measure(self, request: TranscribeRequest, name: str) -> Sound:
         # Decoding takes about 5 ms per second of sound on two busy cores; the rest is room for a slow machine.
         deadline_s = 30.0 + len(request.audio) / 100_000
-        sound = await self._reader.run(Job("sound", name, request.audio, self._limits.sound), deadline_s=deadline_s)
+        job = Job("sound", name, request.audio, self._limits.sound, request.user)
+        sound = await self._reader.run(job, deadline_s=deadline_s)
         if not isinstance(sound, Sound):
             raise Unreadable(name, "it is no recording")
         return sound

@@ -45,7 +45,7 @@ def arm(box: Box) -> Board:
     """Let read_page find the page, notes__read say the same, post__note be there; returns where notes would land."""
     board = Board()
     board.onto(box)
-    kit = load_kit(Services(box.app.clock, box.app._sandbox, _Web(), box.app.storage.history))
+    kit = load_kit(Services(box.app.clock, box.app._sandbox, box.app._quick, _Web(), box.app.storage.history))
 
     async def read(arguments: Mapping[str, Any], caller: Caller) -> str:
         return ORDER

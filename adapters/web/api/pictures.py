@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core.domain.errors import BadRequest, Unreadable
+from core.domain.incoming import UserKey
 from core.domain.requests import ChatRequest, Image, Part, Turn
 from core.files.values import Job, Picture, PictureLimits, Result
 
@@ -32,18 +33,18 @@ class Pictures:
         """Return *request* with every data: picture as the model gets it. Raises BadRequest for one that cannot be."""
         if not any(isinstance(part, Image) and part.url.startswith("data:") for t in request.turns for part in t.parts):
             return request
-        return replace(request, turns=tuple([turn async for turn in self._turns(request.turns)]))
+        return replace(request, turns=tuple([turn async for turn in self._turns(request.turns, request.user)]))
 
-    async def _turns(self, turns: tuple[Turn, ...]) -> AsyncIterator[Turn]:
+    async def _turns(self, turns: tuple[Turn, ...], owner: UserKey) -> AsyncIterator[Turn]:
         for turn in turns:
-            yield replace(turn, parts=tuple([await self._part(part) for part in turn.parts]))
+            yield replace(turn, parts=tuple([await self._part(part, owner) for part in turn.parts]))
 
-    async def _part(self, part: Part) -> Part:
+    async def _part(self, part: Part, owner: UserKey) -> Part:
         if not isinstance(part, Image) or not part.url.startswith("data:"):
             return part
         try:
             content = base64.b64decode(part.url.partition(",")[2], validate=True)
-            made = await self.reader.run(Job("picture", "the picture", content, self.limits))
+            made = await self.reader.run(Job("picture", "the picture", content, self.limits, owner))
         except binascii.Error as error:
             raise BadRequest("the image's data: URL holds no valid base64", param="messages") from error
         except Unreadable as error:

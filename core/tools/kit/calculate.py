@@ -15,8 +15,8 @@ _DEADLINE_S = 5.0
 def make(services: Services) -> ToolSpec:
     async def run(arguments: Mapping[str, Any], caller: Caller) -> str:
         expression = arguments["expression"]
-        job = Job("arithmetic", expression[:40], expression.encode(), ReadLimits())
-        result = await services.reader.run(job, deadline_s=_DEADLINE_S)
+        job = Job("arithmetic", expression[:40], expression.encode(), ReadLimits(), caller.user)
+        result = await services.quick.run(job, deadline_s=_DEADLINE_S)
         return result.text if isinstance(result, Document) else ""
 
     return ToolSpec(

@@ -27,7 +27,7 @@ def make(services: Services) -> ToolSpec:
             task = family
         else:
             raise Unreadable(_host(arguments), f"it is {sniff(fetched.content).label}, no text")
-        read = await services.reader.run(Job(task, _host(arguments), fetched.content, _LIMITS))
+        read = await services.reader.run(Job(task, _host(arguments), fetched.content, _LIMITS, caller.user))
         if not isinstance(read, Document):
             raise Unreadable(_host(arguments), "it is no text")
         note = "" if read.complete else f"\n[Only {read.read} were read.]"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import struct
 
 import pytest
 
 from core.base.clock import SystemClock
 from core.domain.errors import Unreadable
+from core.domain.incoming import UserKey
 from core.files import sandbox_worker as worker
-from core.files.sandbox import Sandbox
+from core.files.confinement import GUARDS
+from core.files.sandbox import MAX_WAITING, Sandbox
 from core.files.values import Document, Failure, Job, Picture, PictureLimits, ReadLimits
 from tests.core.files import samples
+from tests.fakes.clock import FakeClock, settle
 
 
 async def test_worker_reads_one_file_after_the_other() -> None:
@@ -59,6 +64,74 @@ async def test_worker_sees_no_environment() -> None:
         assert sandbox._worker is not None
         with open(f"/proc/{sandbox._worker.pid}/environ", "rb") as environ:
             assert b"PATH=" not in environ.read()
+
+
+ANNA, BEN = UserKey("slack", "T", "anna"), UserKey("slack", "T", "ben")
+
+
+async def test_each_person_has_a_worker_of_their_own() -> None:
+    """The next person's file is opened in another process; the same person's next one is not."""
+    async with Sandbox(SystemClock()) as sandbox:
+        pids = []
+        for owner in (ANNA, ANNA, BEN):
+            await sandbox.run(Job("text", "a.txt", b"x", ReadLimits(), owner))
+            assert sandbox._worker is not None
+            pids.append(sandbox._worker.pid)
+
+    assert pids[0] == pids[1] != pids[2]
+
+
+async def test_whoever_keeps_the_reader_busy_is_asked_to_come_back() -> None:
+    """A person's files may take so long within ten minutes; others are read meanwhile."""
+    clock = FakeClock()
+    async with Sandbox(clock, owner_budget_s=5.0) as sandbox:
+        sandbox._spent.use(str(ANNA), 6_000)
+        with pytest.raises(Unreadable, match="again in"):
+            await sandbox.run(Job("text", "a.txt", b"x", ReadLimits(), ANNA))
+        await sandbox.run(Job("text", "a.txt", b"x", ReadLimits(), BEN))
+        await clock.advance(1_300)
+        await sandbox.run(Job("text", "a.txt", b"x", ReadLimits(), ANNA))
+
+
+async def test_only_so_many_files_of_one_person_wait() -> None:
+    """Past that the next is refused at once, and the others' are not."""
+    async with Sandbox(SystemClock()) as sandbox, sandbox._turns.turn(None):
+        waiting = [
+            asyncio.create_task(sandbox.run(Job("text", "a.txt", b"x", ReadLimits(), ANNA))) for _ in range(MAX_WAITING)
+        ]
+        await settle()
+        with pytest.raises(Unreadable, match="waiting"):
+            await sandbox.run(Job("text", "a.txt", b"x", ReadLimits(), ANNA))
+        with pytest.raises(Unreadable, match="other files"):  # its deadline counts from asking
+            await sandbox.run(Job("text", "a.txt", b"x", ReadLimits(), BEN), deadline_s=0.01)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@pytest.mark.parametrize("error", [IndexError("secret words"), ValueError("x"), AssertionError(), struct.error("x")])
+def test_whatever_a_reader_raises_is_an_answer(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """A library that stumbles costs its file alone; where it stumbled is told, the file's words are not."""
+
+    def stumbles(*_: object) -> Document:
+        raise error
+
+    monkeypatch.setattr("core.files.documents.read_text", stumbles)
+
+    answer = worker._answer(Job("text", "a.txt", b"x", ReadLimits()))
+
+    assert isinstance(answer, Failure)
+    assert answer.defect.startswith(f"{type(error).__name__} in files/test_sandbox.py:")
+    assert "secret" not in answer.defect + answer.why
+
+
+async def test_worker_tells_what_holds() -> None:
+    """`python -m bot doctor` asks a real one."""
+    async with Sandbox(SystemClock()) as sandbox:
+        told = await sandbox.run(Job("guards", "", b"", ReadLimits()))
+
+    assert isinstance(told, Document)
+    assert set(told.text.splitlines()) <= set(GUARDS)
 
 
 @pytest.mark.parametrize("result", [Document("t", "all", complete=True), Failure("why"), Picture(b"x", "m", 1, 2, 3)])

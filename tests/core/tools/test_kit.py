@@ -55,7 +55,7 @@ def kit(clock: FakeClock) -> dict[str, ToolSpec]:
             "https://a.example/x.zip": Fetched(b"PK\x03\x04", "application/zip", "", "https://a.example/x.zip"),
         }
     )
-    return {tool.name: tool for tool in load_kit(Services(clock, DirectReader(), web, Past()))}
+    return {tool.name: tool for tool in load_kit(Services(clock, DirectReader(), DirectReader(), web, Past()))}
 
 
 async def use(tool: ToolSpec, tz: str = "", **arguments: Any) -> str:
