@@ -147,7 +147,7 @@ _SENTENCES: Mapping[type[BaseException], Callable[[Any], str]] = {
     e.ContextTooLong: lambda _: "This is longer than the models I have can read at once. Send less, or in parts.",
     e.CallMalformed: lambda _: "The model tried to use a tool and garbled the call. Please try again.",
     e.OutputMalformed: lambda x: (
-        f"The model did not keep to the form that was asked for{_fields(x.detail)}. Try again, or ask for less."
+        f"The model did not keep to the form that was asked for{_fields(x.said)}. Try again, or ask for less."
     ),
     e.Unprocessable: lambda _: "The model could not make sense of the request. Try again in other words.",
     e.RequestRejected: lambda x: f"The model{_named(x)} did not accept the request. Pick another model, or `auto`.",

@@ -104,7 +104,9 @@ def _no_model_left(error: NoModelLeft, sentence: str) -> ApiError:
         return ApiError(400, sentence, "invalid_request_error", "context_length_exceeded", "messages")
     rejected = [one for one in error.errors if isinstance(one, RequestRejected)]
     if rejected and len(rejected) == len(error.errors):
-        return ApiError(400, rejected[0].detail or sentence, "invalid_request_error", None, rejected[0].param)
+        return ApiError(
+            400, rejected[0].said or rejected[0].detail or sentence, "invalid_request_error", None, rejected[0].param
+        )
     return ApiError(503, sentence, "server_error", "no_model_left", None, error.retry_after_s)
 
 

@@ -58,7 +58,7 @@ def batch(loaded: Loaded, source: Path, target: Path, *, model: str, dry_run: bo
         print(f"{where} cannot be used: {error.strerror or error}. What was answered stands there.", file=sys.stderr)
         return 1
     except ProviderError as error:
-        print(f"{sentence_for(error)} ({error.detail})", file=sys.stderr)
+        print(f"{sentence_for(error)} ({error.said or error.detail})", file=sys.stderr)
         return 1
 
 

@@ -146,7 +146,8 @@ class NotAllowed(Refused):
 
 
 class ProviderError(TernError):
-    """A model provider failed. `detail` is its own text with keys and organisation ids removed."""
+    """A model provider failed. `detail` is ours and goes into logs: names, codes and sizes, nobody's words. `said` is
+    the provider's own text without keys and organisation ids; people's words may be in it, so it is in no log."""
 
     usage: Usage | None = None
     """What was spent before it failed (`estimated`); None where nothing was, or nobody knows."""
@@ -155,6 +156,7 @@ class ProviderError(TernError):
         self,
         detail: str = "",
         *,
+        said: str = "",
         provider: str = "",
         model: str = "",
         status: int | None = None,
@@ -163,6 +165,7 @@ class ProviderError(TernError):
     ) -> None:
         super().__init__(f"{provider or 'provider'} {model}: {status or ''} {detail}".strip())
         self.detail = detail
+        self.said = said
         self.provider = provider
         self.model = model
         self.status = status

@@ -71,7 +71,7 @@ class Extraction:
                 value, wrong = _read(request.schema, reply.text)
                 if not wrong and value is not None:
                     return Extracted(value, reply.model, reply.provider, usage, rounds)
-                failure = OutputMalformed("; ".join(wrong), provider=reply.provider, model=reply.model)
+                failure = OutputMalformed(said="; ".join(wrong), provider=reply.provider, model=reply.model)
                 failure.failed_generation = reply.text
                 complaint = REPAIR.format(problems="\n".join(wrong))
                 turns = (*turns, Turn("assistant", (Text(reply.text),)), Turn("user", (Text(complaint),)))

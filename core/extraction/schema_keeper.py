@@ -38,7 +38,7 @@ class SchemaKeeper:
             again = replace(request, request_id=f"{request.request_id}.repair", turns=turns, fresh=True)
             repaired = await self._handler(again, _discard)
             if wrong := _wrong(schema, repaired):
-                raise NoModelLeft((OutputMalformed("; ".join(wrong), provider=reply.provider, model=reply.model),))
+                raise NoModelLeft((OutputMalformed(said="; ".join(wrong), provider=reply.provider, model=reply.model),))
             attempts = reply.attempts + repaired.attempts
             reply = replace(repaired, usage=reply.usage + repaired.usage, attempts=attempts)
         await send(Started(reply.model, reply.provider))

@@ -15,6 +15,7 @@ from core.domain.errors import (
     ProviderError,
     Stalled,
     StreamBroken,
+    TernError,
     TooLargeForLimit,
 )
 from core.domain.events import Event, Notice, Send
@@ -23,6 +24,7 @@ from core.domain.requests import Attempt, ChatRequest, Effort, Reply, Usage
 from core.gateway.attempts import AttemptBook, total
 from core.gateway.circuit_breaker import CircuitBreaker
 from core.gateway.continuation import AttemptStream, NoSafeSeam, Seam, Visible, continuation_request
+from core.gateway.defects import defect
 from core.gateway.error_policy import Again, Rest, consequence_of
 from core.gateway.router import needed
 from core.gateway.tokens import TokenScale, estimate_request, estimate_tokens
@@ -225,11 +227,14 @@ class _Walk:
         except NoSafeSeam:
             error = StreamBroken("it started over, and here it may not", provider=model.provider, model=model.id)
         except BaseException as end:
-            # Stopped by the asker, by the deadline, or by a reader that is gone: the tokens are spent all the same.
-            gateway.admission.settle(admitted.ticket, None)
-            outcome = "stopped" if isinstance(end, asyncio.CancelledError) else type(end).__name__
-            note(outcome, _guess(prompt_tokens, stream, model))
-            raise
+            if isinstance(end, Exception) and not isinstance(end, TernError) and not stream.let_through(end):
+                error = defect(end, provider=model.provider, model=model.id)
+            else:
+                # Stopped by the asker, by the deadline, or by a reader that is gone: the tokens are spent all the same.
+                gateway.admission.settle(admitted.ticket, None)
+                outcome = "stopped" if isinstance(end, asyncio.CancelledError) else type(end).__name__
+                note(outcome, _guess(prompt_tokens, stream, model))
+                raise
         else:
             gateway.admission.settle(admitted.ticket, reply.usage)
             gateway.scale.correct(model.id, estimate_request(fitted), reply.usage.prompt_tokens)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from core.base.clock import Clock
+from core.base.foreign import count
 from core.domain.errors import LimitReached, ProviderError, TooLargeForLimit
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import Usage
@@ -34,6 +35,9 @@ UNSTATED_WAIT_S: Final = 5.0
 _ROUNDING_S: Final = 1e-6
 
 _WINDOW_S: Final = {"M": 60.0, "H": 3_600.0, "D": 86_400.0}
+_BELIEVED: Final = 10**12
+"""No limit is larger; a header may say anything."""
+
 _UNSEEN: Final = ("RPM", "TPD", "ITPM", "OTPM")
 """Kinds that no header of Groq's shows."""
 
@@ -305,4 +309,4 @@ def _apply(plan: Literal["published", "other"], windows: dict[str, _Window]) -> 
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
+    return count(text, most=_BELIEVED) if text and text.isdecimal() else None

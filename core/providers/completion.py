@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
-
+from core.base.foreign import Malformed, json_value
 from core.domain.requests import Finish, ToolCall
-from core.providers.stream import FINISHES, Fault, WireUsage
+from core.providers.chunks import WireUsage, chunk_of
+from core.providers.stream import Fault
+from core.providers.tool_calls import CallBook
+from core.providers.vocabulary import ending_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,67 +18,36 @@ class WholeAnswer:
     reasoning: str
     tool_calls: tuple[ToolCall, ...]
     finish: Finish | None
+    """None where the server names no reason: the answer is whole all the same, if there is one."""
     usage: WireUsage | None
     request_id: str
-
-
-class _Function(msgspec.Struct, gc=False):
-    name: str = ""
-    arguments: str = ""
-
-
-class _Call(msgspec.Struct, gc=False):
-    id: str | None = None
-    function: _Function = msgspec.field(default_factory=_Function)
-
-
-class _Message(msgspec.Struct, gc=False):
-    content: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: list[_Call] | None = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    message: _Message = msgspec.field(default_factory=_Message)
-    finish_reason: str | None = None
-
-
-class _XGroq(msgspec.Struct, gc=False):
-    id: str = ""
-
-
-class _Completion(msgspec.Struct, gc=False):
-    choices: list[_Choice] = []
-    usage: WireUsage | None = None
-    x_groq: _XGroq | None = None
-    error: Any = None
-
-
-_DECODER = msgspec.json.Decoder(_Completion)
 
 
 def read_whole(raw: bytes) -> WholeAnswer | Fault:
     """Read one chat completion; a Fault where it is none, or where a gateway answered an error with status 200."""
     try:
-        completion = _DECODER.decode(raw)
-    except msgspec.MsgspecError:
-        return Fault("garbage", raw[:200].decode("utf-8", "replace"))
-    if completion.error:
-        return Fault("error_event", completion.error)
+        completion = chunk_of(json_value(raw))
+    except Malformed as error:
+        return Fault("garbage", str(error))
+    if completion is None:
+        return Fault("garbage", "no chat completion")
+    if completion.complaint is not None:
+        return Fault("error_event", completion.complaint)
     if not completion.choices:
         return Fault("garbage", "no choices")
     choice = completion.choices[0]
+    ending = ending_of(choice.finish_reason)
+    if ending == "broken":
+        return Fault("error_event", {"type": "finish_reason"})
     message = choice.message
-    calls = tuple(
-        ToolCall(call.id or f"call_{index}", call.function.name, call.function.arguments)
-        for index, call in enumerate(message.tool_calls or ())
-    )
+    calls = CallBook()
+    for piece in (message.tool_calls if message else None) or ():
+        calls.add(piece)
     return WholeAnswer(
-        text=message.content or "",
-        reasoning=message.reasoning or message.reasoning_content or "",
-        tool_calls=calls,
-        finish=FINISHES.get(choice.finish_reason, "stop") if choice.finish_reason else None,
+        text=(message.content or message.refusal or "") if message else "",
+        reasoning=(message.reasoning or "") if message else "",
+        tool_calls=calls.calls,
+        finish=ending,
         usage=completion.usage,
-        request_id=completion.x_groq.id if completion.x_groq else "",
+        request_id=(completion.x_groq.id or "") if completion.x_groq else "",
     )

@@ -6,19 +6,22 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Literal
 
+from core.base.foreign import count
 from core.domain.errors import ProviderError, Stalled
 from core.domain.events import Notice, Send, Started, TextDelta, ToolCallDelta
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Finish, Reply, ToolCall, Usage
 from core.gateway.tokens import estimate_request, estimate_tokens
-from core.providers.completion import read_whole
+from core.providers.chunks import WireUsage
+from core.providers.completion import WholeAnswer, read_whole
 from core.providers.failures import StreamCause, broken, error_for_fault
 from core.providers.http import Caller
 from core.providers.http_client import Body
 from core.providers.idle_watchdog import Silence
-from core.providers.stream import Fault, StreamDecoder, WireUsage
-from core.providers.thinking import ThinkFilter
+from core.providers.stream import Fault, StreamDecoder
+from core.providers.thinking import ThinkFilter, thinks_unopened
 from core.providers.timeouts import Timeouts
 from core.providers.wire import Flavour, chat_body, streams
 
@@ -51,7 +54,11 @@ class Completions:
 
     async def _stream(self, call: _Call) -> None:
         limits = self._timeouts
-        decoder = StreamDecoder(thinks_in_content=self._thinks_in_content(call.model))
+        decoder = StreamDecoder(
+            thinks_in_content=self._thinks_in_content(call.model),
+            thinks_unopened=thinks_unopened(call.model),
+            max_chars=call.max_chars,
+        )
         call.thoughts = decoder.reasoning
         sent_at = asyncio.get_running_loop().time()
         try:
@@ -94,7 +101,7 @@ class Completions:
                     decoder.executed.clear()
                 await call.tell(text, decoder.tool_deltas)
                 decoder.tool_deltas.clear()
-            if not data or decoder.fault is not None:
+            if not data or decoder.fault is not None or decoder.cut:
                 return lost
             data = b""  # it would be held while the next read waits
             if decoder.tokens > tokens:
@@ -125,9 +132,9 @@ class Completions:
         whole = read_whole(raw)
         if isinstance(whole, Fault):
             raise call.faulty(whole)
-        if whole.finish is None:
-            raise call.broken("no_finish")
-        text, thought = _without_thinking(whole.text, filtered=self._thinks_in_content(call.model))
+        text, thought = whole.text, ""
+        if self._thinks_in_content(call.model):
+            text, thought = _without_thinking(whole, opened=thinks_unopened(call.model))
         call.thoughts = [whole.reasoning + thought]
         call.finish, call.reported, call.calls = whole.finish, whole.usage, whole.tool_calls
         call.request_id = whole.request_id or call.request_id
@@ -183,26 +190,40 @@ class _Call:
             model=self.model.id,
             provider=self.provider,
             usage=self.usage(),
-            finish="tool_calls" if self.calls else self.finish or "stop",
+            finish=self._finish(),
             tool_calls=self.calls,
             reasoning="".join(self.thoughts),
             provider_request_id=self.request_id,
         )
 
+    def _finish(self) -> Finish:
+        if self.calls:
+            return "tool_calls"
+        return "stop" if self.finish in (None, "tool_calls") else self.finish
+
+    @property
+    def max_chars(self) -> int:
+        """How long an answer may get before somebody must have lost count: thoughts and calls are in it."""
+        allowed = min(self.request.max_output_tokens or self.model.max_output, self.model.max_output)
+        return max(_LEAST_CHARS, allowed * _CHARS_A_TOKEN)
+
     def usage(self) -> Usage:
         """What it cost: as reported, else estimated from what was sent and received."""
-        reported = self.reported
-        if reported is None or reported.prompt_tokens is None:
+        prompt, output = self._reported("prompt_tokens"), self._reported("completion_tokens")
+        if self.reported is None or prompt is None or prompt > _BELIEVED * self.model.context_window:
             prompt = estimate_request(self.request)
             reasoning = estimate_tokens("".join(self.thoughts))
             output = reasoning + estimate_tokens("".join(self.texts) + "".join(one.arguments for one in self.calls))
             cost_usd = self.model.cost_usd(prompt, 0, output)
             return Usage(prompt, 0, output, reasoning, cost_usd=cost_usd, estimated=True)
-        prompt, output = reported.prompt_tokens, reported.completion_tokens or 0
-        prompt_details, output_details = reported.prompt_tokens_details, reported.completion_tokens_details
-        cached = (prompt_details.cached_tokens if prompt_details else None) or 0
-        reasoning = (output_details.reasoning_tokens if output_details else None) or 0
+        output = min(output or 0, _BELIEVED * self.model.context_window)
+        prompt_details, output_details = self.reported.prompt_tokens_details, self.reported.completion_tokens_details
+        cached = min(count(prompt_details.cached_tokens if prompt_details else None) or 0, prompt)
+        reasoning = min(count(output_details.reasoning_tokens if output_details else None) or 0, output)
         return Usage(prompt, cached, output, reasoning, cost_usd=self.model.cost_usd(prompt, cached, output))
+
+    def _reported(self, name: Literal["prompt_tokens", "completion_tokens"]) -> int | None:
+        return count(getattr(self.reported, name)) if self.reported is not None else None
 
     def broken(self, cause: StreamCause, detail: str = "") -> ProviderError:
         return broken(cause, provider=self.provider, model=self.model.id, request_id=self.request_id, detail=detail)
@@ -219,6 +240,14 @@ class _Call:
         return error
 
 
+_CHARS_A_TOKEN = 16
+"""Four times the usual: a model that writes more has lost its limit, or is none."""
+
+_LEAST_CHARS = 20_000
+
+_BELIEVED = 2
+"""A report of more tokens than so many of the model's contexts is a mistake, and would be charged to people."""
+
 _DOING = {
     "browser_search": "Searching the web",
     "browser.search": "Searching the web",
@@ -230,9 +259,9 @@ _DOING = {
 """Groq's names for what it ran -> what the reader sees."""
 
 
-def _without_thinking(text: str, *, filtered: bool) -> tuple[str, str]:
-    if not filtered:
-        return text, ""
-    sieve = ThinkFilter()
-    answer, thought = sieve.feed(text)
-    return answer + sieve.close(), thought
+def _without_thinking(whole: WholeAnswer, *, opened: bool) -> tuple[str, str]:
+    """(answer, thought) of its text."""
+    sieve = ThinkFilter(opened=opened and not whole.reasoning)
+    answer, thought = sieve.feed(whole.text)
+    rest, last = sieve.close(whole=whole.finish in ("stop", None))
+    return answer + rest, thought + last

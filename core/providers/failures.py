@@ -7,13 +7,11 @@ https://developers.openai.com/api/docs/guides/error-codes ; all read 2026-11-22.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-import msgspec
-
-from core.base.durations import go_duration_s
+from core.base.foreign import Malformed, count, json_value, whole_text
 from core.domain.errors import (
     CallMalformed,
     ContextTooLong,
@@ -32,17 +30,25 @@ from core.domain.errors import (
     Unprocessable,
 )
 from core.providers.stream import Fault
+from core.providers.vocabulary import says_too_long, status_of, wait_s
 
-MAX_DETAIL: Final = 500
+MAX_SAID: Final = 500
 """Characters of a provider's own words that we keep; a Cloudflare page has forty thousand."""
+
+MAX_READ: Final = 2_000
+"""Characters of them in which a pattern is looked for: nobody says what is wrong later than that."""
+
+MAX_BODY_BYTES: Final = 64_000
+"""Of an answer that is a refusal; what a model wrote and was refused for (`failed_generation`) is in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """The error object as providers send it; every field may be missing, and `code` may be a number."""
+    """The error object as providers send it, `message` within MAX_READ; every field may be missing."""
 
     message: str = ""
     code: str = ""
+    """A number too, in digits."""
     type: str = ""
     param: str = ""
     failed_generation: str = ""
@@ -57,51 +63,63 @@ class _Rule:
     codes: frozenset[str] = frozenset()
     words: str = ""
     """A pattern searched in message and code; either this or `codes` must fit where both are given."""
+    says: Callable[[str], bool] | None = None
+    """A reader of the message, beside `words`."""
 
     def fits(self, status: int, body: ErrorBody) -> bool:
         if self.statuses and status not in self.statuses:
             return False
-        if not self.codes and not self.words:
+        if not self.codes and not self.words and self.says is None:
             return True
         if body.code in self.codes or body.type in self.codes:
+            return True
+        if self.says is not None and body.param not in _LENGTHS and self.says(body.message):
             return True
         return bool(self.words) and any(
             re.search(self.words, text, re.IGNORECASE) for text in (body.message, body.code)
         )
 
 
-def _rule(error: type[ProviderError], *statuses: int, codes: tuple[str, ...] = (), words: str = "") -> _Rule:
-    return _Rule(error, frozenset(statuses), frozenset(codes), words)
+_LENGTHS: Final = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
+"""Parameters whose refusal speaks of tokens and maxima, and is not about the prompt."""
+
+
+def _rule(
+    error: type[ProviderError],
+    *statuses: int,
+    codes: tuple[str, ...] = (),
+    words: str = "",
+    says: Callable[[str], bool] | None = None,
+) -> _Rule:
+    return _Rule(error, frozenset(statuses), frozenset(codes), words, says)
 
 
 _TABLE: Final = (
-    # The first row that fits wins, so the narrow ones stand first.
+    # The first row that fits wins, so the narrow ones stand first. Status 0: an error inside a stream, without one.
     _rule(KeyRejected, 401),
     _rule(KeyRejected, codes=("organization_restricted",)),
     # Documented is `blocked_api_access`; a `spend_...` code was seen in production too. OpenAI says it with a 429.
     _rule(
         SpendLimitReached,
-        *(400, 402, 403, 429),
+        *(0, 400, 402, 403, 429),
         codes=("blocked_api_access", "insufficient_quota", "billing_hard_limit_reached"),
-        words=r"^spend_|spend(ing)? limit|exceeded your current quota|billing hard limit",
+        words=r"^spend_|spend(ing)? limit|exceeded your current quota|billing hard limit|out of credits",
     ),
-    _rule(TooLargeForLimit, 400, 413, 429, words=r"^Request too large"),
-    _rule(TooLargeForLimit, 413),
+    _rule(SpendLimitReached, 402),
+    _rule(TooLargeForLimit, 0, 400, 413, 429, words=r"^Request too large"),
     _rule(CallMalformed, codes=("tool_use_failed",)),
     _rule(OutputMalformed, codes=("output_parse_failed", "json_validate_failed")),
     _rule(ModelGone, codes=("model_decommissioned", "model_not_found", "model_not_active"), words=r"decommissioned"),
-    _rule(ModelGone, 404, words=r"\bmodel\b.*does not exist"),
-    _rule(
-        ContextTooLong,
-        *(400, 413, 422, 500),
-        codes=("context_length_exceeded", "exceed_context_size_error"),
-        words=r"reduce the length|maximum context length|exceeds? the available context",
-    ),
+    _rule(ModelGone, 404, words=r"\bmodel\b.{0,200}does not exist"),
+    _rule(ContextTooLong, codes=("context_length_exceeded", "exceed_context_size_error", "string_above_max_length")),
+    _rule(ContextTooLong, 0, 400, 413, 422, 500, says=says_too_long),
+    _rule(TooLargeForLimit, 413),
     _rule(ModelBlocked, codes=("model_permission_blocked_org", "model_permission_blocked_project")),
     _rule(ModelBlocked, codes=("model_terms_required",)),
     _rule(ModelBlocked, 403),
     _rule(LimitReached, 429),
     _rule(LimitReached, codes=("rate_limit_exceeded",)),
+    _rule(LimitReached, 0, words=r"rate limit|too many requests"),
     _rule(Unprocessable, 422),
     _rule(Overloaded, 408, 409, 425, 498),
     _rule(Overloaded, *range(500, 600)),
@@ -110,71 +128,102 @@ _TABLE: Final = (
 
 
 def error_for(
-    status: int, body: bytes | str, headers: Mapping[str, str], *, provider: str, model: str
+    status: int,
+    body: bytes | str,
+    headers: Mapping[str, str],
+    *,
+    provider: str,
+    model: str,
+    now: float | None = None,
 ) -> ProviderError:
-    """Return the error that an answer with this *status*, *body* and *headers* means."""
-    return _classified(status, read_body(body), headers, provider, model)
+    """Return the error that an answer with this *status*, *body* and *headers* means.
+
+    Args:
+        now: Seconds since the epoch, for a Retry-After that is a moment, where the answer has no Date.
+    """
+    about = _About(status, headers, provider, model, headers.get("x-request-id", "")[:200], now)
+    return _classified(read_body(body), about)
 
 
 def error_for_fault(fault: Fault, *, provider: str, model: str, request_id: str = "") -> ProviderError:
     """Return the error for a stream that said something wrong after HTTP 200.
 
-    What the table knows by its code keeps its class (tool_use_failed arrives this way); the rest is StreamBroken.
+    What the table knows by its code, its words or the status it stands for keeps its class (tool_use_failed arrives
+    this way); the rest is StreamBroken.
     """
-    body = _from_value(fault.body)
+    body = _from_value(fault.body) if fault.kind != "garbage" else ErrorBody()
+    about = _About(status_of(body.code, body.type) or 0, {}, provider, model, request_id, None)
+    if about.status:
+        return _classified(body, about)
     for rule in _TABLE:
-        if not rule.statuses and rule.fits(0, body):
-            return _filled(rule.error(**_context(0, body, {}, provider, model, request_id)), body)
-    error = StreamBroken(**_context(0, body, {}, provider, model, request_id))
+        if (not rule.statuses or 0 in rule.statuses) and rule.fits(0, body):
+            return _filled(rule.error(**about.fields(body)), body)
+    error = StreamBroken(**about.fields(body))
     error.cause_kind = fault.kind
+    if fault.kind == "garbage":
+        error.detail = f"garbage: {fault.body}"
     return error
 
 
 def read_body(raw: bytes | str) -> ErrorBody:
     """Read an error body of any shape: the usual object, a bare string, HTML, nothing."""
+    raw = raw[:MAX_BODY_BYTES]
     text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
     try:
-        value = msgspec.json.decode(text.encode("utf-8", "replace"))
-    except msgspec.MsgspecError:
-        return ErrorBody(message=_plain(text))
-    return _from_value(value)
+        return _from_value(json_value(text))
+    except Malformed:
+        return ErrorBody(message=_plain(whole_text(text)))
 
 
 def scrub(text: str) -> str:
     """Take out what must not be shown or logged: keys and the organisation's and project's ids."""
-    return _SECRETS.sub(lambda found: found[0].split(found[1])[0] + found[1] + "...", text)[:MAX_DETAIL]
+    return _SECRETS.sub(lambda found: found[0].split(found[1])[0] + found[1] + "...", text)[:MAX_SAID]
 
 
 _SECRETS: Final = re.compile(r"\b(org_|org-|proj_|gsk_|sk-|Bearer )[A-Za-z0-9_\-*.]{6,}")
 
 
-def retry_after_s(headers: Mapping[str, str], message: str = "") -> float | None:
-    """Return how long the provider wants us to wait: from its headers, else from its words."""
-    for name, factor in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        value = headers.get(name, "")
-        if re.fullmatch(r"\d+(\.\d+)?", value):
-            return float(value) * factor
-    said = re.search(r"try again in ([\d.hmsuµn]+[hms])", message)
-    return go_duration_s(said[1]) if said else None
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What an error's own words do not say."""
+
+    status: int
+    headers: Mapping[str, str]
+    provider: str
+    model: str
+    request_id: str
+    now: float | None
+
+    def fields(self, body: ErrorBody) -> dict[str, Any]:
+        return {
+            "detail": _described(body),
+            "said": scrub(body.message),
+            "provider": self.provider,
+            "model": self.model,
+            "status": self.status or None,
+            "request_id": self.request_id,
+            "retry_after_s": wait_s(self.headers, body.message, now=self.now),
+        }
 
 
-def _classified(status: int, body: ErrorBody, headers: Mapping[str, str], provider: str, model: str) -> ProviderError:
-    cls = next((rule.error for rule in _TABLE if rule.fits(status, body)), RequestRejected)
-    request_id = headers.get("x-request-id", "")
-    return _filled(cls(**_context(status, body, headers, provider, model, request_id)), body)
+def _classified(body: ErrorBody, about: _About) -> ProviderError:
+    cls = next((rule.error for rule in _TABLE if rule.fits(about.status, body)), RequestRejected)
+    return _filled(cls(**about.fields(body)), body)
 
 
-def _context(
-    status: int, body: ErrorBody, headers: Mapping[str, str], provider: str, model: str, request_id: str
-) -> dict[str, Any]:
-    return {
-        "detail": scrub(body.message),
-        "provider": provider,
-        "model": model,
-        "status": status or None,
-        "request_id": request_id,
-        "retry_after_s": retry_after_s(headers, body.message),
-    }
+def _described(body: ErrorBody) -> str:
+    """What a log may hold: names and sizes. The message can have people's words in it."""
+    named = (("code", body.code), ("type", body.type), ("param", body.param))
+    parts = [f"{name} {value}" for name, value in named if value and _NAME.fullmatch(value)]
+    if body.message:
+        parts.append("a page of HTML" if body.message.startswith(_HTML) else f"{len(body.message)} characters")
+    return ", ".join(parts)
+
+
+_HTML: Final = "HTML instead of JSON"
+
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_.\-\[\]/]{1,64}")
 
 
 def _filled(error: ProviderError, body: ErrorBody) -> ProviderError:
@@ -202,37 +251,49 @@ def _kind(message: str) -> LimitKind:
 
 
 def _figure(name: str, message: str) -> int | None:
-    found = re.search(rf"\b{name}:? (\d[\d,]*)", message)
-    return int(found[1].replace(",", "")) if found else None
+    found = re.search(rf"\b{name}:? ([0-9][0-9,]*)", message)
+    return count(found[1].replace(",", "")) if found else None
 
 
 def _from_value(value: Any) -> ErrorBody:
-    if isinstance(value, dict) and "error" in value:
+    if isinstance(value, list) and len(value) == 1:  # Gemini's errors come in a list
+        value = value[0]
+    if isinstance(value, dict) and value.get("error"):
         value = value["error"]
     if isinstance(value, str):
-        return ErrorBody(message=value)
+        return ErrorBody(message=_message(value))
     if not isinstance(value, dict):
-        return ErrorBody(message="" if value is None else str(value))
+        return ErrorBody(message="" if value is None else _message(str(value)))
     message = value.get("message") or value.get("detail") or ""
     return ErrorBody(
-        message=message if isinstance(message, str) else str(message),
-        code=_word(value.get("code")),
-        type=_word(value.get("type")),
+        message=_message(message if isinstance(message, str) else str(message)),
+        code=_word(value.get("code")) or _word(value.get("status")),
+        type=_word(value.get("type")) or _word(value.get("status")),
         param=_word(value.get("param")),
-        failed_generation=_word(value.get("failed_generation")),
+        failed_generation=_word(value.get("failed_generation"), MAX_BODY_BYTES),
     )
 
 
-def _word(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def _message(text: str) -> str:
+    return whole_text(text[:MAX_READ])
+
+
+def _word(value: object, most: int = 200) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(count(value) or "")
+    return whole_text(value[:most]) if isinstance(value, str) else ""
 
 
 def _plain(text: str) -> str:
-    """Reduce an HTML page to its title; other text stays as it is."""
-    if not re.search(r"<(html|!doctype|head|body)\b", text[:2_000], re.IGNORECASE):
-        return text
-    title = re.search(r"<title[^>]*>(.*?)</title>", text[:20_000], re.IGNORECASE | re.DOTALL)
-    return f"HTML instead of JSON: {' '.join(title[1].split()) if title else 'no title'}"
+    """Reduce an HTML page to its title; other text is cut."""
+    head = text[:MAX_READ].lower()
+    if not re.search(r"<(html|!doctype|head|body)\b", head):
+        return text[:MAX_READ]
+    _, found, rest = head.partition("<title")
+    begin = rest.find(">") + 1
+    at = len(head) - len(rest) + begin
+    title = text[at : head.find("</title>", at)].split() if found and begin and "</title>" in rest else []
+    return f"{_HTML}: {' '.join(title) or 'no title'}"
 
 
 StreamCause = Literal["closed", "no_finish", "error_event", "x_groq_error", "garbage", "empty"]

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from core.domain.errors import ConnectionFailed, KeyRejected, Stalled
+from core.base.clock import SystemClock
+from core.domain.errors import ConnectionFailed, KeyRejected, RequestRejected, Stalled
 from core.domain.model_spec import ModelSpec
 from core.ports.gateway import RemoteModel
 from core.providers.catalogue import read_models
@@ -147,8 +148,14 @@ class HttpCaller:
             return self._failed(error, model)
         if status < 400:
             # Following it would hand the key and people's words to a place that nobody configured.
-            said = f"The address has moved to {told.get('location', 'somewhere else')}".encode()
-        return error_for(status, said, told, provider=self._provider, model=model.id if model else "")
+            return RequestRejected(
+                f"the address has moved to {told.get('location', 'somewhere else')[:200]}",
+                provider=self._provider,
+                model=model.id if model else "",
+                status=status,
+            )
+        name = model.id if model else ""
+        return error_for(status, said, told, provider=self._provider, model=name, now=SystemClock().now())
 
     def _failed(self, error: Exception, model: ModelSpec | None) -> ConnectionFailed:
         detail = f"{type(error).__name__}: {error}".removesuffix(": ")

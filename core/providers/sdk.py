@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from core.base.clock import SystemClock
 from core.domain.errors import ConnectionFailed, Stalled
 from core.domain.model_spec import ModelSpec
 from core.providers.failures import broken, error_for
@@ -106,7 +107,10 @@ class SdkCaller:
             headers = lower(response.headers)
             if model is not None:
                 self._on_headers(model, headers)
-            return error_for(response.status_code, response.content, headers, provider=self._provider, model=name)
+            now = SystemClock().now()
+            return error_for(
+                response.status_code, response.content, headers, provider=self._provider, model=name, now=now
+            )
         # groq wraps whatever goes wrong while sending, our own bugs included: only the wire's doing is translated.
         cause = error.__cause__ if isinstance(error, opened.sdk.APIConnectionError) else error
         if isinstance(cause, opened.httpx.TransportError):

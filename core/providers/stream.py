@@ -2,117 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import msgspec
-
+from core.base.foreign import Malformed, count, json_value, whole_text
 from core.domain.events import ToolCallDelta
 from core.domain.requests import Finish, ToolCall
+from core.providers.chunks import DECODER, Chunk, Delta, WireUsage, careful_chunk
+from core.providers.sse import DONE, STRAY, SseReader
 from core.providers.thinking import ThinkFilter
+from core.providers.tool_calls import CallBook
+from core.providers.vocabulary import Ending, ending_of
 
-MAX_LINE_BYTES: Final = 16_000_000
-"""Nothing sane sends a longer line; without a bound a broken server could fill the memory."""
+MAX_CHARS: Final = 4_000_000
+"""Of one answer with its thoughts and calls, where nobody says how long it may be."""
+
+MAX_ERROR_BYTES: Final = 16_000
+"""Of an error that is no JSON."""
 
 FaultKind = Literal["error_event", "x_groq_error", "garbage"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a stream said instead of going on. `body` is the error's own JSON value where there was one."""
+    """What a stream said instead of going on. `body` is the error's own JSON value where there was one; for garbage it
+    says how it was read, since people's words may be in it."""
 
     kind: FaultKind
     body: Any
 
 
-class _Details(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class WireUsage(msgspec.Struct, gc=False):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
-    completion_tokens_details: _Details | None = None
-
-
-class _Function(msgspec.Struct, gc=False):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _Call(msgspec.Struct, gc=False):
-    index: int | None = None
-    id: str | None = None
-    function: _Function | None = None
-
-
-class Executed(msgspec.Struct, gc=False):
-    """A tool that Groq ran itself (facts/groq.md 4)."""
-
-    index: int = 0
-    type: str = ""
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _Delta(msgspec.Struct, gc=False):
-    content: str | None = None
-    reasoning: str | None = None
-    reasoning_content: str | None = None  # llama.cpp's name for it
-    tool_calls: list[_Call] | None = None
-    executed_tools: list[Executed] | None = None
-
-
-class _Choice(msgspec.Struct, gc=False):
-    delta: _Delta | None = None
-    finish_reason: str | None = None
-    index: int = 0
-
-
-class _XGroq(msgspec.Struct, gc=False):
-    usage: WireUsage | None = None
-    error: Any = None
-    id: str | None = None
-
-
-class _Chunk(msgspec.Struct, gc=False):
-    """Only what is needed: what is not named here is skipped without becoming an object."""
-
-    choices: list[_Choice] | None = None
-    usage: WireUsage | None = None
-    x_groq: _XGroq | None = None
-    error: Any = None
-
-
-_DECODER = msgspec.json.Decoder(_Chunk)
-
-FINISHES: dict[str, Finish] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-}
-
-
 class StreamDecoder:
     """Reads one streamed chat completion.
 
-    Promises: any split of the bytes gives the same text, calls and fault; text before a fault is handed out first;
-    unknown fields are ignored; reasoning never gets into the text.
+    Promises: any bytes in any split give the same text, calls and fault, never an exception; text before a fault is
+    handed out first; what nobody needs is ignored, understood or not; reasoning never gets into the text.
     """
 
     __slots__ = (
         "_calls",
-        "_event",
+        "_chars",
+        "_done",
+        "_ending",
         "_filter",
-        "_pending",
-        "done",
+        "_half",
+        "_max_chars",
+        "_said",
+        "_sse",
+        "cut",
         "executed",
         "fault",
-        "finish",
         "provider_request_id",
         "reasoning",
         "tokens",
@@ -120,15 +60,18 @@ class StreamDecoder:
         "usage",
     )
 
-    def __init__(self, *, thinks_in_content: bool = False) -> None:
+    def __init__(
+        self, *, thinks_in_content: bool = False, thinks_unopened: bool = False, max_chars: int = MAX_CHARS
+    ) -> None:
         """Args:
         thinks_in_content: The model may put its reasoning into the text as <think>...</think>.
+        thinks_unopened: And the opening tag may have stood in the prompt.
+        max_chars: Text, reasoning and calls together; what goes on after them is cut off, as "length".
         """
-        self.finish: Finish | None = None
         self.usage: WireUsage | None = None
         self.fault: Fault | None = None
-        self.done = False
-        """[DONE] came."""
+        self.cut = False
+        """More came than was allowed: nobody reads on."""
         self.tokens = 0
         """Chunks that carried text, reasoning or a piece of a call; a role alone is no sign of thinking."""
         self.provider_request_id = ""
@@ -137,117 +80,152 @@ class StreamDecoder:
         """Pieces of tool calls since the caller last emptied this list."""
         self.executed: dict[int, str] = {}
         """Tools that the provider ran since the caller last emptied this: index -> "browser_search" ..."""
-        self._calls: dict[int, ToolCall] = {}
-        self._filter = ThinkFilter() if thinks_in_content else None
-        self._pending = b""
-        self._event = b""
+        self._ending: Finish | None = None
+        self._done = False
+        self._said = False
+        self._chars = 0
+        self._max_chars = max_chars
+        self._half = ""
+        """The first half of a character whose other half comes with the next piece."""
+        self._calls = CallBook()
+        self._filter = ThinkFilter(opened=thinks_unopened) if thinks_in_content else None
+        self._sse = SseReader()
+
+    @property
+    def done(self) -> bool:
+        """[DONE] came."""
+        return self._done
+
+    @property
+    def finish(self) -> Finish | None:
+        """How the model came to its end, None while it has not: [DONE] after words is an end too, though without a
+        reason that anybody knows."""
+        if self._ending is not None or not self._done or self.fault is not None:
+            return self._ending
+        if self._calls:
+            return "tool_calls" if self._calls.whole else None
+        return "stop" if self._said else None
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The calls put together so far, in the order of their index."""
-        return tuple(self._calls[index] for index in sorted(self._calls))
+        """The calls put together so far, in the order they began."""
+        return self._calls.calls
 
     def feed(self, data: bytes) -> str:
         """Take what one read of the socket gave; return the answer's text in it, "" where there was none.
 
         After a fault or [DONE] everything else is ignored.
         """
-        if self.fault is not None or self.done:
+        if self.fault is not None or self._done or self.cut:
             return ""
-        if self._pending:
-            data = self._pending + data
-        end = data.rfind(b"\n") + 1
-        self._pending = data[end:]
-        if len(self._pending) > MAX_LINE_BYTES:
-            self.fault = Fault("garbage", "a line without end")
         texts: list[str] = []
-        if end:
-            block = data[:end]
-            # The usual read holds nothing but "data: {...}" lines. A raw newline cannot stand inside JSON, so cutting
-            # the prefixes off leaves lines of JSON, which one C call decodes. Anything else takes the careful way.
-            if block.startswith(b"data: {") and not self._event:
-                try:
-                    chunks = _DECODER.decode_lines(block[6:].replace(b"\ndata: ", b"\n"))
-                except msgspec.MsgspecError:
-                    self._read_lines(block, texts)
-                else:
-                    for chunk in chunks:
-                        if self._read_chunk(chunk, texts):
-                            break
-            else:
-                self._read_lines(block, texts)
-        text = "".join(texts)
-        return text if self._filter is None else self._sieved(text, self._filter)
+        try:
+            block = self._sse.take(data)
+            if block:
+                self._read_block(block, texts)
+        except Malformed as error:
+            self.fault = Fault("garbage", str(error))
+        return self._shown(texts)
 
     def close(self) -> str:
         """Say that no more bytes come; returns text that was still held back."""
         texts: list[str] = []
-        if self._pending and self.fault is None and not self.done:
-            self._read_lines(self._pending + b"\n", texts)
-        text = "".join(texts)
-        return text if self._filter is None else self._sieved(text, self._filter) + self._filter.close()
-
-    def _sieved(self, text: str, sieve: ThinkFilter) -> str:
-        answer, thought = sieve.feed(text) if text else ("", "")
-        if thought:
+        if self.fault is None and not self._done and not self.cut:
+            try:
+                self._read_events(self._sse.close(), texts)
+            except Malformed as error:
+                self.fault = Fault("garbage", str(error))
+        if self._half:
+            texts.append("\ufffd")
+            self._half = ""
+        text = self._shown(texts)
+        if self._filter is not None:
+            held, thought = self._filter.close(whole=self._came_to_its_end)
             self.reasoning.append(thought)
-        return answer
+            self._said = self._said or bool(held.strip())
+            text += held
+        return text
 
-    def _read_lines(self, block: bytes, texts: list[str]) -> None:
-        """Read whole lines; *block* ends with a newline."""
-        for raw in block[:-1].split(b"\n"):  # without the last newline, or a blank line would seem to follow it
-            line = raw.rstrip(b"\r")
-            if line.startswith(b"data:"):
-                payload = line[5:].strip()
-                if payload == b"[DONE]":
-                    self.done = True
-                    return
-                if payload and self._read_payload(payload, texts):
-                    return
-            elif line.startswith(b"event:"):
-                self._event = line[6:].strip()
-            elif not line:
-                self._event = b""
-            elif line.lstrip().startswith(b"{"):  # bare JSON: some gateways answer an error so, with status 200
-                if self._read_payload(line, texts):
-                    return
-            elif not line.startswith((b":", b"id:", b"retry:")):
-                self.fault = Fault("garbage", _excerpt(line))
+    @property
+    def _came_to_its_end(self) -> bool:
+        return self._ending == "stop" or (self._done and self._ending is None and self.fault is None)
+
+    def _shown(self, texts: list[str]) -> str:
+        """What of *texts* is answer."""
+        text = "".join(texts)
+        self._chars += len(text)
+        if text and self._filter is not None:
+            text, thought = self._filter.feed(text)
+            if thought:
+                self.reasoning.append(thought)
+        if text and not self._said:
+            self._said = not text.isspace()
+        if self._chars + self._calls.chars > self._max_chars:
+            self._cut_off()
+        return text
+
+    def _cut_off(self) -> None:
+        self.cut = True
+        self._ending = self._ending or "length"
+
+    def _read_block(self, block: bytes, texts: list[str]) -> None:
+        # The usual read holds nothing but "data: {...}" lines. A raw newline cannot stand inside JSON, so cutting
+        # the prefixes off leaves lines of JSON, which one C call decodes. Anything else takes the careful way.
+        if block.startswith(b"data: {") and block.endswith(b"\n\n") and self._sse.between and not self._half:
+            try:
+                chunks = DECODER.decode_lines(block[6:].replace(b"\ndata: ", b"\n"))
+            except (ValueError, RecursionError):
+                pass
+            else:
+                self._sse.heard = True
+                for chunk in chunks:
+                    if self._read_chunk(chunk, texts):
+                        break
+                return
+        self._read_events(self._sse.events(block), texts)
+
+    def _read_events(self, events: Iterator[tuple[bytes, bytes]], texts: list[str]) -> None:
+        for name, payload in events:
+            if payload is DONE:
+                self._done = True
+                return
+            if name == b"error":
+                self.fault = Fault("error_event", _error_of(payload))
+                return
+            careful = False
+            try:
+                chunk: Chunk | None = DECODER.decode(payload)
+            except (ValueError, RecursionError):
+                chunk, careful = careful_chunk(payload), True
+            if chunk is None:
+                if name is STRAY:
+                    raise Malformed(f"no event stream ({len(payload):,} bytes)")
+                continue
+            if careful or self._half:
+                self._join_halves(chunk)
+            if self._read_chunk(chunk, texts):
                 return
 
-    def _read_payload(self, payload: bytes, texts: list[str]) -> bool:
-        if self._event == b"error":
-            self.fault = Fault("error_event", _error_of(payload))
-            return True
-        try:
-            chunk = _DECODER.decode(payload)
-        except msgspec.MsgspecError:
-            self.fault = Fault("garbage", _excerpt(payload))
-            return True
-        return self._read_chunk(chunk, texts)
+    def _join_halves(self, chunk: Chunk) -> None:
+        """Some servers cut between the two escapes of one character."""
+        delta = chunk.choices[0].delta if chunk.choices else None
+        if delta is not None and delta.content:
+            text = self._half + delta.content
+            self._half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
+            delta.content = whole_text(text[:-1] if self._half else text)
 
-    def _read_chunk(self, chunk: _Chunk, texts: list[str]) -> bool:
+    def _read_chunk(self, chunk: Chunk, texts: list[str]) -> bool:
         """Returns whether the stream is over because of a fault."""
-        finish = None
+        ending: Ending | None = None
         if chunk.choices:
             choice = chunk.choices[0]
             delta = choice.delta
+            if delta is None and choice.message is not None and not self.tokens:
+                delta = choice.message
             if delta is not None:
-                if delta.content:
-                    self.tokens += 1
-                    texts.append(delta.content)
-                elif thought := delta.reasoning or delta.reasoning_content:
-                    self.tokens += 1
-                    self.reasoning.append(thought)
-                if delta.tool_calls:
-                    self.tokens += 1
-                    for call in delta.tool_calls:
-                        self._read_call(call)
-                for ran in delta.executed_tools or ():
-                    self.tokens += 1
-                    self.executed[ran.index] = ran.type or ran.name or ""
+                self._read_delta(delta, texts)
             if choice.finish_reason is not None:
-                finish = FINISHES.get(choice.finish_reason, "stop")
+                ending = ending_of(choice.finish_reason)
         if chunk.usage is not None:
             self.usage = chunk.usage
         if chunk.x_groq is not None:
@@ -257,36 +235,49 @@ class StreamDecoder:
                 self.usage = chunk.x_groq.usage
             if chunk.x_groq.error:
                 self.fault = Fault("x_groq_error", chunk.x_groq.error)
-        if chunk.error:
-            self.fault = Fault("error_event", chunk.error)
+        if (chunk.error is not None or not chunk.choices) and (complaint := chunk.complaint) is not None:
+            self.fault = Fault("error_event", complaint)
+        elif ending == "broken" and self.fault is None and self._ending is None:
+            self.fault = Fault("error_event", {"type": "finish_reason"})
         if self.fault is not None:
             return True
-        if finish is not None:
-            self.finish = finish
+        if ending is not None and ending != "broken":
+            self._ending = ending
         return False
 
-    def _read_call(self, piece: _Call) -> None:
-        function = piece.function or _Function()
-        index = piece.index
-        if index is None:  # some local servers leave it out: an id then begins the next call
-            index = len(self._calls) if piece.id or not self._calls else max(self._calls)
-        before = self._calls.get(index)
-        if before is None:
-            before = ToolCall(piece.id or f"call_{index}", function.name or "", "")
-            delta = ToolCallDelta(index, before.id, before.name, function.arguments or "")
-        else:
-            delta = ToolCallDelta(index, "", "", function.arguments or "")
-        self._calls[index] = ToolCall(before.id, before.name, before.arguments + delta.arguments)
-        self.tool_deltas.append(delta)
+    def _read_delta(self, delta: Delta, texts: list[str]) -> None:
+        text = delta.content or delta.refusal
+        if text:
+            self.tokens += 1
+            texts.append(text)
+        thought = delta.reasoning or delta.reasoning_content
+        if thought:
+            self.tokens += 1
+            self._chars += len(thought)
+            self.reasoning.append(thought)
+            if self._filter is not None:
+                self._filter.thoughts_go_elsewhere()
+        if delta.tool_calls:
+            self.tokens += 1
+            for piece in delta.tool_calls:
+                if (told := self._calls.add(piece)) is not None:
+                    self.tool_deltas.append(told)
+            if self._calls.full:
+                self._cut_off()
+        if delta.executed_tools:
+            self.tokens += 1
+            self._read_executed(delta.executed_tools)
+
+    def _read_executed(self, ran: Any) -> None:
+        for one in ran if isinstance(ran, list) else ():
+            if isinstance(one, dict):
+                name = one.get("type") or one.get("name")
+                self.executed[count(one.get("index")) or 0] = name if isinstance(name, str) else ""
 
 
 def _error_of(payload: bytes) -> Any:
     try:
-        value = msgspec.json.decode(payload)
-    except msgspec.MsgspecError:
-        return _excerpt(payload)
-    return value.get("error", value) if isinstance(value, dict) else value
-
-
-def _excerpt(line: bytes) -> str:
-    return line[:200].decode("utf-8", "replace")
+        value = json_value(payload)
+    except Malformed:
+        return payload[:MAX_ERROR_BYTES].decode("utf-8", "replace")
+    return value.get("error") or value if isinstance(value, dict) else value

@@ -13,13 +13,23 @@ from typing import Protocol
 import msgspec
 
 from core.base.clock import Clock
-from core.domain.errors import ConnectionFailed, NoModelLeft, Overloaded, ProviderError, Stalled, TooLarge, Unreadable
+from core.domain.errors import (
+    ConnectionFailed,
+    NoModelLeft,
+    Overloaded,
+    ProviderError,
+    Stalled,
+    TernError,
+    TooLarge,
+    Unreadable,
+)
 from core.domain.incoming import UserKey
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import Attempt, RequestRecord, Segment, TranscribeRequest, Transcript, Usage
 from core.files.kinds import sniff
 from core.files.values import Job, Result, Sound, SoundLimits, SoundPart
 from core.gateway.circuit_breaker import CircuitBreaker
+from core.gateway.defects import defect
 from core.gateway.error_policy import Rest, consequence_of
 from core.gateway.fallback import UNSTATED_WINDOW_S, Signals
 from core.ports.gateway import Observer, SpeechToText
@@ -184,7 +194,14 @@ class Transcription:
                 used = transcript.usage
                 self._breaker.worked(spec)
                 return transcript
-            except ProviderError as error:
+            except Exception as failure:
+                if isinstance(failure, TernError) and not isinstance(failure, ProviderError):
+                    raise
+                error = (
+                    failure
+                    if isinstance(failure, ProviderError)
+                    else defect(failure, provider=spec.provider, model=spec.id)
+                )
                 errors.append(error)
                 outcome = type(error).__name__
                 self._bear(spec, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Awaitable, Sequence
 
 from core.base.clock import Clock
@@ -37,8 +38,8 @@ class AttemptStream:
     ends the model's stream.
     """
 
-    __slots__ = ("_anew", "_clock", "_held_since", "_model", "_opening", "_seam", "_visible", "first_text_at",
-                 "joined", "opened", "own_from", "patience_s", "sent_calls", "started")  # fmt: skip
+    __slots__ = ("_anew", "_clock", "_handed", "_held_since", "_model", "_opening", "_seam", "_visible",
+                 "first_text_at", "joined", "opened", "own_from", "patience_s", "sent_calls", "started")  # fmt: skip
 
     def __init__(
         self,
@@ -68,12 +69,19 @@ class AttemptStream:
         self.first_text_at: float | None = None
         """On the monotonic clock."""
         self.own_from = len(visible.pieces)
+        self._handed: Awaitable[None] | None = None
 
     def __call__(self, event: Event) -> Awaitable[None]:
         if self.opened and type(event) is TextDelta:
             self._visible.pieces.append(event.text)
-            return self._visible.send(event)
+            self._handed = self._visible.send(event)
+            return self._handed
         return self._special(event)
+
+    def let_through(self, error: Exception) -> bool:
+        """Whether *error* comes from the reader, and not from the model's side: it then came by way of this stream."""
+        ways = {type(self).__call__.__code__, type(self)._special.__code__, getattr(self._handed, "cr_code", None)}
+        return any(frame.f_code in ways for frame, _ in traceback.walk_tb(error.__traceback__))
 
     def said(self) -> str:
         """This model's own words, held ones included."""

@@ -88,7 +88,7 @@ async def test_error_names_the_field() -> None:
     with pytest.raises(OutputMalformed) as caught:
         await Extraction(models).extract(request())
 
-    assert "$.price" in caught.value.detail
+    assert "$.price" in caught.value.said
     assert caught.value.failed_generation == BAD
 
 

@@ -86,7 +86,7 @@ async def test_each_is_valid_or_named(groq: FakeLlmApi) -> None:
             try:
                 value = (await extraction.extract(request)).value
             except OutputMalformed as error:
-                named += error.detail.startswith("$")
+                named += error.said.startswith("$")
             else:
                 assert problems(schema, value) == []
                 valid += 1

@@ -70,7 +70,7 @@ async def test_error_names_the_field() -> None:
 
     (cause,) = caught.value.errors
     assert isinstance(cause, OutputMalformed)
-    assert cause.detail.startswith("$")
+    assert cause.said.startswith("$")
 
 
 async def test_callers_own_limit_is_respected() -> None:

@@ -137,6 +137,41 @@ def test_who_is_asked_next(error: type[e.ProviderError], asked: list[str], run_v
     assert (reply.text, house.heard.text) == ("hello", "hello")
 
 
+@pytest.mark.parametrize("error", [ValueError, UnicodeError, KeyError, RecursionError, MemoryError, TimeoutError])
+def test_a_defect_leads_to_the_next_model(error: type[Exception], run_virtual: Run, capsys: Any) -> None:
+    """Whatever a provider's code raises that is none of our errors is logged, without its words, and passed by."""
+    house = House()
+
+    def breaks(request: ChatRequest) -> list[str]:
+        raise error("somebody's secret words")
+
+    house.provider.on("big", breaks).always(["hello"])
+
+    reply = run_virtual(house.ask())
+
+    assert (reply.text, house.provider.models) == ("hello", ["big", "small"])
+    logged = capsys.readouterr().out
+    assert error.__name__ in logged
+    assert "breaks" in logged
+    assert "secret" not in logged
+
+
+def test_what_the_reader_raises_is_no_defect(run_virtual: Run) -> None:
+    """A page that is gone ends the answer; no other model is paid for it."""
+    house = House()
+    house.provider.always(["hello"])
+
+    async def gone(event: object) -> None:
+        raise ConnectionResetError("the reader is gone")
+
+    async def ask() -> Reply:
+        return await house.fallback(a_request(), gone)
+
+    with pytest.raises(ConnectionResetError):
+        run_virtual(ask())
+    assert house.provider.models == ["big"]
+
+
 def test_rejected_key_spares_the_whole_provider(run_virtual: Run) -> None:
     """After a 401 no other model of that provider is asked for a while, and the operator hears of it once."""
     house = House()

@@ -93,9 +93,8 @@ def test_calls_without_an_index() -> None:
         (b'{"error":{"message":"no"}}\n', Fault("error_event", {"message": "no"})),
         (b"event: error\ndata: oops\n\n", Fault("error_event", "oops")),
         (chunk(x_groq={"error": "over capacity"}), Fault("x_groq_error", "over capacity")),
-        (b'data: {"choices":[{"ind\n\n', Fault("garbage", '{"choices":[{"ind')),
-        (b"<html>\n", Fault("garbage", "<html>")),
-        (b'data: {"choices":"many"}\n\n', Fault("garbage", '{"choices":"many"}')),
+        (b'data: {"choices":[{"ind\n\n', Fault("garbage", "no JSON (17 bytes)")),
+        (b'data: {"choices":"many"}\n\n', Fault("garbage", "choices that is no list")),
     ],
 )
 def test_faults(piece: bytes, fault: Fault) -> None:
@@ -113,16 +112,47 @@ def test_a_finish_beside_a_fault_does_not_count() -> None:
     assert decoder.finish is None
 
 
-def test_an_unknown_finish_reason_is_a_stop() -> None:
-    """Enums grow."""
-    assert decode(chunk(finish="end_turn"))[1].finish == "stop"
+def test_an_unknown_finish_reason_says_nothing() -> None:
+    """Only what follows tells whether the answer is whole."""
+    assert decode(chunk({"content": "x"}, finish="moonrise"))[1].finish is None
 
 
 def test_a_line_without_end_is_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory is bounded."""
-    monkeypatch.setattr("core.providers.stream.MAX_LINE_BYTES", 100)
+    monkeypatch.setattr("core.providers.sse.MAX_EVENT_BYTES", 100)
 
-    assert decode(b"data: " + b"x" * 200)[1].fault == Fault("garbage", "a line without end")
+    assert decode(b"data: " + b"x" * 200)[1].fault == Fault("garbage", "an event of more than 100 bytes")
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"content": "word "},
+        {"reasoning": "word "},
+        {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "word "}}]},
+    ],
+)
+def test_an_answer_without_end_is_cut(delta: dict[str, Any]) -> None:
+    """Text, thoughts and calls count together; the rest is not even read."""
+    decoder = StreamDecoder(max_chars=100)
+
+    for _ in range(1_000):
+        decoder.feed(chunk(delta))
+
+    assert decoder.cut
+    assert decoder.finish == "length"
+    assert decoder.tokens < 30
+
+
+def test_calls_without_end_are_cut() -> None:
+    """However short each of them is."""
+    decoder = StreamDecoder()
+
+    for at in range(1_000):
+        decoder.feed(chunk({"tool_calls": [{"index": at, "id": f"c{at}", "function": {"name": "f"}}]}))
+
+    assert decoder.cut
+    assert len(decoder.tool_calls) == 128
 
 
 def test_a_last_line_without_newline_counts() -> None:
