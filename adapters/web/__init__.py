@@ -30,7 +30,7 @@ The path of a message from the page:
     hub.py          what stands now -> the difference for each open page -> sse.py -> page/stream.js
     adapter.py      when a reply has ended, its stored figures are added to what stands
 
-The path of an API request: door.py (may it enter) -> api/parse.py -> the onion -> api/stream.py -> api/wire.py.
+The path of an API request: auth.py (may it enter) -> api/parse.py -> the onion -> api/stream.py -> api/wire.py.
 """
 
 from adapters.web.adapter import WebAdapter

@@ -17,7 +17,7 @@ from adapters.web.api.audio import Audio, Listener
 from adapters.web.api.pictures import Pictures, Reader
 from adapters.web.api.routes import PREFIXES, Api
 from adapters.web.assets import Assets, load_assets
-from adapters.web.auth import REQUEST_ID, Door
+from adapters.web.auth import REQUEST_ID, Auth
 from adapters.web.concurrency import Slots
 from adapters.web.errors import ApiError, TurnedAway, api_error
 from adapters.web.health import HealthRoutes, Readiness
@@ -88,17 +88,17 @@ def build_web_app(
         listener: Hears recordings sent to the API; None leaves those routes out.
         reader: Opens pictures sent to the API; None passes them on as they are.
     """
-    door = Door(settings, clock)
+    auth = Auth(settings, clock)
     slots = Slots(total=settings.max_streams, per_user=settings.max_streams_per_key)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_name_requests(new_id), _shape_errors])
     app.on_response_prepare.append(_add_headers)
     app.on_shutdown.append(adapter.hub.close)
-    app.add_routes(HealthRoutes(door, readiness, metrics, clock).routes())
-    audio = Audio(settings, door, slots, listener, clock) if listener else None
+    app.add_routes(HealthRoutes(auth, readiness, metrics, clock).routes())
+    audio = Audio(settings, auth, slots, listener, clock) if listener else None
     pictures = Pictures(reader) if reader else None
-    app.add_routes(Api(settings, door, slots, handler, models, clock, audio, pictures).routes())
-    app.add_routes(PageRoutes(settings, door, slots, adapter, banner, clock).routes())
-    app.add_routes(_Files(door, load_assets()).routes())
+    app.add_routes(Api(settings, auth, slots, handler, models, clock, audio, pictures).routes())
+    app.add_routes(PageRoutes(settings, auth, slots, adapter, banner, clock).routes())
+    app.add_routes(_Files(auth, load_assets()).routes())
     app.add_routes(extra_routes)
     return app
 
@@ -106,8 +106,8 @@ def build_web_app(
 class _Files:
     """The page's own files: open to whoever reaches the server, as they hold nothing but code."""
 
-    def __init__(self, door: Door, assets: Assets) -> None:
-        self._door = door
+    def __init__(self, auth: Auth, assets: Assets) -> None:
+        self._auth = auth
         self._assets = assets
 
     def routes(self) -> list[web.RouteDef]:
@@ -120,21 +120,21 @@ class _Files:
     async def index(self, request: web.Request) -> web.Response:
         """Also when another site links to it; whoever follows the link reads why the page is off, if it is."""
         try:
-            self._door.look(request, linked=True)
+            self._auth.look(request, linked=True)
         except TurnedAway as away:
             return _off(away.answer.status, away.answer.message)
-        if self._door.off_because:
-            return _off(403, self._door.off_because)
+        if self._auth.off_because:
+            return _off(403, self._auth.off_because)
         return web.Response(
             body=self._assets.index, headers={"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache"}
         )
 
     async def icon(self, request: web.Request) -> web.Response:
-        self._door.look(request)
+        self._auth.look(request)
         return self._file("tern.svg", "no-cache")
 
     async def asset(self, request: web.Request) -> web.Response:
-        self._door.look(request)
+        self._auth.look(request)
         current = request.match_info["version"] == self._assets.version
         return self._file(request.match_info["name"], "public, max-age=31536000, immutable" if current else "no-cache")
 

@@ -30,7 +30,7 @@ _PASSED_ON = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-cl
 Cloudflare's documents (read 2026-11-30)."""
 
 
-class Door:
+class Auth:
     """Raises TurnedAway for whoever may not enter."""
 
     def __init__(self, settings: WebSettings, clock: Clock) -> None:

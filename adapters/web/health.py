@@ -12,7 +12,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 
-from adapters.web.auth import Door
+from adapters.web.auth import Auth
 from core.base.clock import Clock
 from core.ports.platform import AdapterHealth
 
@@ -37,7 +37,7 @@ class Readiness:
 
 @dataclass(slots=True)
 class HealthRoutes:
-    door: Door
+    auth: Auth
     readiness: Readiness
     metrics: CollectorRegistry
     clock: Clock
@@ -57,7 +57,7 @@ class HealthRoutes:
 
     async def readyz(self, request: web.Request) -> web.Response:
         """Everything, or one adapter: /readyz?adapter=slack."""
-        self.door.refuse_other_sites(request)
+        self.auth.refuse_other_sites(request)
         adapters = {name: self._adapter(health) for name, health in self.readiness.adapters().items()}
         wanted = request.query.get("adapter")
         if wanted is not None:
@@ -74,7 +74,7 @@ class HealthRoutes:
         body = {
             "ready": ready,
             **checks,
-            "page_off": self.door.off_because or None,
+            "page_off": self.auth.off_because or None,
             "adapters": adapters,
             "sunsets": [
                 {"model": model, "shutdown_at": date, "days_left": days}
@@ -84,7 +84,7 @@ class HealthRoutes:
         return _answer(body, status=200 if ready else 503)
 
     async def show_metrics(self, request: web.Request) -> web.Response:
-        await self.door.enter(request)
+        await self.auth.enter(request)
         return web.Response(body=generate_latest(self.metrics), headers={"Content-Type": CONTENT_TYPE_PLAIN_1_0_0})
 
     async def _database_writable(self) -> bool:

@@ -17,7 +17,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 from adapters.web.adapter import Desk, WebAdapter
-from adapters.web.auth import Door, read_body
+from adapters.web.auth import Auth, read_body
 from adapters.web.concurrency import Slots
 from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
@@ -65,7 +65,7 @@ class PageRoutes:
     """`banner` is a sentence for the top of the page, "" for none."""
 
     settings: WebSettings
-    door: Door
+    auth: Auth
     slots: Slots
     adapter: WebAdapter
     banner: Callable[[], str]
@@ -263,7 +263,7 @@ class PageRoutes:
         return bytes(content)
 
     async def _user(self, request: web.Request, *, takes_json: bool = False) -> UserKey:
-        return UserKey("web", "", await self.door.enter(request, takes_json=takes_json))
+        return UserKey("web", "", await self.auth.enter(request, takes_json=takes_json))
 
     def _desk(self) -> Desk:
         desk = self.adapter.desk

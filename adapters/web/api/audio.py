@@ -11,7 +11,7 @@ from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from adapters.web.api.transcripts import FORMATS, Format, written
-from adapters.web.auth import REQUEST_ID, Door
+from adapters.web.auth import REQUEST_ID, Auth
 from adapters.web.concurrency import Slots
 from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
@@ -65,7 +65,7 @@ class Form:
 @dataclass(frozen=True, slots=True)
 class Audio:
     settings: WebSettings
-    door: Door
+    auth: Auth
     slots: Slots
     listener: Listener
     clock: Clock
@@ -84,7 +84,7 @@ class Audio:
         return await self._hear(request, translate=True)
 
     async def _hear(self, request: web.Request, *, translate: bool) -> web.Response:
-        user = UserKey("api", "", await self.door.enter(request))
+        user = UserKey("api", "", await self.auth.enter(request))
         with self.slots.hold(f"api:{user.user}"):
             form = await self._form(request)
             deadline_at = self.clock.now() + self.settings.audio_deadline_s

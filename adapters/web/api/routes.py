@@ -14,7 +14,7 @@ from adapters.web.api.pictures import Pictures
 from adapters.web.api.stream import stream_answer
 from adapters.web.api.types import ChatBody
 from adapters.web.api.wire import ChunkWriter, completion, encode, model_json, models_json
-from adapters.web.auth import REQUEST_ID, Door, read_body
+from adapters.web.auth import REQUEST_ID, Auth, read_body
 from adapters.web.concurrency import Slots
 from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
@@ -34,7 +34,7 @@ class Api:
     """The API's routes over the onion. A caller who leaves cancels the request."""
 
     settings: WebSettings
-    door: Door
+    auth: Auth
     slots: Slots
     handler: Handler
     models: Callable[[], Sequence[ModelSpec]]
@@ -57,7 +57,7 @@ class Api:
         ]
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        user = UserKey("api", "", await self.door.enter(request, takes_json=True))
+        user = UserKey("api", "", await self.auth.enter(request, takes_json=True))
         body = parse_body(await read_body(request))
         request_id = request[REQUEST_ID]
         wanted = chat_request(
@@ -72,11 +72,11 @@ class Api:
         return _json(encode(completion(reply, request_id=request_id, created=int(self.clock.now()))))
 
     async def list_models(self, request: web.Request) -> web.Response:
-        await self.door.enter(request)
+        await self.auth.enter(request)
         return _json(encode(models_json(self.models())))
 
     async def show_model(self, request: web.Request) -> web.Response:
-        await self.door.enter(request)
+        await self.auth.enter(request)
         wanted = request.match_info["id"]
         for model in self.models():
             if model.id == wanted:
