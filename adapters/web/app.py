@@ -18,7 +18,7 @@ from adapters.web.api.pictures import Pictures, Reader
 from adapters.web.api.routes import PREFIXES, Api
 from adapters.web.assets import Assets, load_assets
 from adapters.web.auth import REQUEST_ID, Auth
-from adapters.web.concurrency import Slots
+from adapters.web.concurrency import Concurrency
 from adapters.web.errors import ApiError, TurnedAway, api_error
 from adapters.web.health import HealthRoutes, Readiness
 from adapters.web.page_routes import PageRoutes
@@ -89,7 +89,7 @@ def build_web_app(
         reader: Opens pictures sent to the API; None passes them on as they are.
     """
     auth = Auth(settings, clock)
-    slots = Slots(total=settings.max_streams, per_user=settings.max_streams_per_key)
+    slots = Concurrency(total=settings.max_streams, per_user=settings.max_streams_per_key)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_name_requests(new_id), _shape_errors])
     app.on_response_prepare.append(_add_headers)
     app.on_shutdown.append(adapter.hub.close)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from core.domain.errors import OverLimit, QueueFull
 
 
-class Slots:
+class Concurrency:
     """Counts open streams, over all callers and for each. A refused caller may come back in a moment."""
 
     def __init__(self, *, total: int, per_user: int) -> None:

@@ -37,7 +37,7 @@ class _Known:
     unread_since: float | None = None
 
 
-class Patience:
+class IdleConnections:
     """Told of every connection, and looks at all of them now and then; each of these calls is cheap.
 
     Args:

@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 
 from adapters.web.adapter import Desk, WebAdapter
 from adapters.web.auth import Auth, read_body
-from adapters.web.concurrency import Slots
+from adapters.web.concurrency import Concurrency
 from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
 from adapters.web.sse import KEEPALIVE, OpenStream, frame
@@ -66,7 +66,7 @@ class PageRoutes:
 
     settings: WebSettings
     auth: Auth
-    slots: Slots
+    slots: Concurrency
     adapter: WebAdapter
     banner: Callable[[], str]
     clock: Clock

@@ -13,7 +13,7 @@ from typing import cast
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from adapters.web.idle_connections import Patience
+from adapters.web.idle_connections import IdleConnections
 from adapters.web.settings import WebSettings
 from core.base.clock import Clock
 
@@ -50,7 +50,7 @@ class WebServer:
         self._clock = clock
         self._tasks = asyncio.TaskGroup()
         self._watching: asyncio.Task[None] | None = None
-        self._patience = Patience(
+        self._idle_connections = IdleConnections(
             lambda: self._runner.server.connections if self._runner.server else (),
             unread_s=settings.write_timeout_s,
             first_request_s=settings.first_request_s,
@@ -79,7 +79,7 @@ class WebServer:
     async def __aenter__(self) -> WebServer:
         await self._runner.setup()
         server = cast(web.Server, self._runner.server)  # `setup` has made it
-        receive = partial(_Reception, server, self._patience, self._clock)
+        receive = partial(_Reception, server, self._idle_connections, self._clock)
         site = _Site(self._runner, self._settings.host, self._settings.port, receive)
         try:
             await site.start()
@@ -87,7 +87,7 @@ class WebServer:
             await self._runner.cleanup()
             raise
         await self._tasks.__aenter__()
-        self._watching = self._tasks.create_task(self._patience.watch(self._clock), name="web patience")
+        self._watching = self._tasks.create_task(self._idle_connections.watch(self._clock), name="web patience")
         port = self._runner.addresses[0][1]
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
         self.url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"  # noqa: S104 (a comparison)
@@ -105,32 +105,32 @@ class WebServer:
     async def _note_request(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        self._patience.heard(request.protocol)
+        self._idle_connections.heard(request.protocol)
         try:
             return await handler(request)
         finally:
-            self._patience.answered(request.protocol, self._clock.monotonic())
+            self._idle_connections.answered(request.protocol, self._clock.monotonic())
 
 
 class _Reception(asyncio.Protocol):
     """Meets a connection before aiohttp does, which would take any number of them."""
 
-    def __init__(self, server: web.Server, patience: Patience, clock: Clock) -> None:
+    def __init__(self, server: web.Server, idle_connections: IdleConnections, clock: Clock) -> None:
         self._server = server
-        self._patience = patience
+        self._idle_connections = idle_connections
         self._clock = clock
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
-        if not self._patience.has_room(address):
+        if not self._idle_connections.has_room(address):
             transport.abort()
             return
         handler = self._server()
         transport.set_protocol(handler)
         handler.connection_made(transport)
-        self._patience.opened(handler, address, self._clock.monotonic())
+        self._idle_connections.opened(handler, address, self._clock.monotonic())
 
 
 class _Site(web.TCPSite):

@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from adapters.web.api.transcripts import FORMATS, Format, written
 from adapters.web.auth import REQUEST_ID, Auth
-from adapters.web.concurrency import Slots
+from adapters.web.concurrency import Concurrency
 from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
 from core.base.clock import Clock
@@ -66,7 +66,7 @@ class Form:
 class Audio:
     settings: WebSettings
     auth: Auth
-    slots: Slots
+    slots: Concurrency
     listener: Listener
     clock: Clock
 

@@ -15,7 +15,7 @@ from adapters.web.api.stream import stream_answer
 from adapters.web.api.types import ChatBody
 from adapters.web.api.wire import ChunkWriter, completion, encode, model_json, models_json
 from adapters.web.auth import REQUEST_ID, Auth, read_body
-from adapters.web.concurrency import Slots
+from adapters.web.concurrency import Concurrency
 from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
 from adapters.web.sse import OpenStream
@@ -35,7 +35,7 @@ class Api:
 
     settings: WebSettings
     auth: Auth
-    slots: Slots
+    slots: Concurrency
     handler: Handler
     models: Callable[[], Sequence[ModelSpec]]
     clock: Clock

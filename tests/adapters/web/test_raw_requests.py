@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from adapters.web import WebSettings
-from adapters.web.idle_connections import Patience
+from adapters.web.idle_connections import IdleConnections
 from tests.adapters.web.house import House, a_house
 
 CHAT = b'{"model":"auto","messages":[{"role":"user","content":"hi"}]}'
@@ -222,7 +222,7 @@ async def test_file_names_are_names(house: House, name: str) -> None:
 
 
 class StillConnection:
-    """A connection as `Patience` sees one: some bytes unsent, nothing moving unless told."""
+    """A connection as `IdleConnections` sees one: some bytes unsent, nothing moving unless told."""
 
     def __init__(self, unsent_bytes: int = 0) -> None:
         self.unsent_bytes = unsent_bytes
@@ -236,8 +236,8 @@ class StillConnection:
         self.aborted = True
 
 
-def patience(*connections: StillConnection) -> Patience:
-    made = Patience(
+def idle_connections(*connections: StillConnection) -> IdleConnections:
+    made = IdleConnections(
         lambda: connections,  # type: ignore[arg-type,return-value]
         unread_s=30.0,
         first_request_s=20.0,
@@ -252,7 +252,7 @@ def patience(*connections: StillConnection) -> Patience:
 def test_a_connection_without_a_request_is_let_go() -> None:
     """After its time; one that asked may stay for whatever aiohttp allows between requests."""
     silent, asked = StillConnection(), StillConnection()
-    watching = patience(silent, asked)
+    watching = idle_connections(silent, asked)
     watching.heard(asked)  # type: ignore[arg-type]
 
     gone_at = []
@@ -268,7 +268,7 @@ def test_a_connection_without_a_request_is_let_go() -> None:
 def test_a_reader_who_takes_nothing_is_let_go() -> None:
     """Whoever takes a little now and then may go on; whoever takes nothing for half a minute may not."""
     stuck, slow, quick = StillConnection(90_000), StillConnection(90_000), StillConnection()
-    watching = patience(stuck, slow, quick)
+    watching = idle_connections(stuck, slow, quick)
     for one in (stuck, slow, quick):
         watching.heard(one)  # type: ignore[arg-type]
 
@@ -300,7 +300,7 @@ async def test_a_crowd_of_idle_sockets_keeps_nobody_out() -> None:
 def test_one_address_cannot_take_the_room_of_others() -> None:
     """Beyond its share an address loses its own longest idle connection; where all of its are busy it gets no more."""
     mine, theirs = [StillConnection() for _ in range(3)], StillConnection()
-    watching = Patience(
+    watching = IdleConnections(
         lambda: [*mine, theirs],  # type: ignore[arg-type,return-value]
         unread_s=30.0,
         first_request_s=20.0,
