@@ -12,15 +12,15 @@ from adapters.discord import commands, context, files
 from adapters.discord.buckets import Buckets
 from adapters.discord.client import Client, point_at
 from adapters.discord.connection import Connection
-from adapters.discord.connection_health import Life
+from adapters.discord.connection_health import ConnectionHealth
 from adapters.discord.controls import Control
 from adapters.discord.failures import fatal
 from adapters.discord.interaction_surface import TOKEN_S, InteractionSurface
-from adapters.discord.interactions import Desk
+from adapters.discord.interactions import Interactions
 from adapters.discord.message import snowflake_time
 from adapters.discord.messages import Messages
 from adapters.discord.parse import PLATFORM
-from adapters.discord.rest_calls import Calls
+from adapters.discord.rest_calls import RestCalls
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import NO_PINGS, ChannelSurface
 from core import wording
@@ -60,9 +60,9 @@ class DiscordAdapter:
         self._buckets = Buckets(pacer)
         self._links = files.Links(clock)
         self._fetcher = GuardedFetcher(proxy=settings.proxy or None)
-        self._life = Life(clock, notes)
+        self._life = ConnectionHealth(clock, notes)
         self._messages = Messages(settings, self._connection, self._links)
-        self._desk = Desk(settings, self._connection, self._links)
+        self._interactions = Interactions(settings, self._connection, self._links)
         self._complained: dict[tuple[str, str], float] = {}
         self._usable = asyncio.Event()
         """REST can be used."""
@@ -79,17 +79,17 @@ class DiscordAdapter:
             SettingsError: When no new attempt can help: the token, the intents or the shards are refused.
             SurfaceBusy: When the connection failed; try again later.
         """
-        self._messages.intake = self._desk.intake = intake
-        self._desk.commands = commands
+        self._messages.intake = self._interactions.intake = intake
+        self._interactions.commands = commands
         self._life.became("starting")
         point_at(self._settings)
         try:
-            async with self._fetcher, Calls(self._buckets, self._clock) as calls:
+            async with self._fetcher, RestCalls(self._buckets, self._clock) as calls:
                 client = Client(
                     self._settings,
                     self,
                     self._messages,
-                    self._desk,
+                    self._interactions,
                     self._clock,
                     http_trace=calls.trace(),
                     leave=calls.leave,
@@ -100,7 +100,7 @@ class DiscordAdapter:
             self._connection.calls = self._connection.client = None
             self._usable.clear()
 
-    async def _live(self, client: Client, calls: Calls) -> None:
+    async def _live(self, client: Client, calls: RestCalls) -> None:
         """Stay connected until it fails or we are cancelled.
 
         The library runs in a task of its own: while it reconnects it swallows a cancellation and waits on, so it is
@@ -197,7 +197,7 @@ class DiscordAdapter:
             await self._clock.sleep(wait_s)
             self._life.became("starting")
         client.add_dynamic_items(Control)
-        commands.build(client.tree, self._desk)
+        commands.build(client.tree, self._interactions)
         if not await self._life.recall(client.application_id or 0):
             await self._life.note(client.application_id or 0)  # the first start ever: nothing to make good
         self._usable.set()

@@ -28,7 +28,7 @@ FORGET_ALL = "all"
 FORGET_HERE = "here"
 
 
-class Desk(Protocol):
+class Interactions(Protocol):
     """Who carries the commands out: the adapter."""
 
     async def asked(
@@ -59,14 +59,14 @@ def choices(offered: list[tuple[str, str]], typed: str) -> list[app_commands.Cho
     ]
 
 
-def build(tree: app_commands.CommandTree[Any], desk: Desk) -> None:
+def build(tree: app_commands.CommandTree[Any], interactions: Interactions) -> None:
     """Add every command to *tree*."""
 
     async def models(interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
-        return choices(await desk.offered(interaction, "model"), typed)
+        return choices(await interactions.offered(interaction, "model"), typed)
 
     async def personas(interaction: discord.Interaction[Any], typed: str) -> list[app_commands.Choice[str]]:
-        return choices(await desk.offered(interaction, "persona"), typed)
+        return choices(await interactions.offered(interaction, "persona"), typed)
 
     @tree.command(name="ask", description="Ask a question, with a picture or a voice clip if you like")
     @app_commands.describe(
@@ -85,7 +85,7 @@ def build(tree: app_commands.CommandTree[Any], desk: Desk) -> None:
         private: bool = False,
         model: str | None = None,
     ) -> None:
-        await desk.asked(
+        await interactions.asked(
             interaction,
             question,
             action="ask",
@@ -98,17 +98,17 @@ def build(tree: app_commands.CommandTree[Any], desk: Desk) -> None:
     @app_commands.describe(name="auto, speed, quality or a model's id")
     @app_commands.autocomplete(name=models)
     async def model(interaction: discord.Interaction[Any], name: str = "") -> None:
-        await desk.said(interaction, "model", name)
+        await interactions.said(interaction, "model", name)
 
     @tree.command(name="persona", description="Choose how you are answered, or see how you are")
     @app_commands.describe(name="One of the personas")
     @app_commands.autocomplete(name=personas)
     async def persona(interaction: discord.Interaction[Any], name: str = "") -> None:
-        await desk.said(interaction, "persona", name)
+        await interactions.said(interaction, "persona", name)
 
     @tree.command(name="usage", description="See what you have used")
     async def usage(interaction: discord.Interaction[Any]) -> None:
-        await desk.said(interaction, "usage")
+        await interactions.said(interaction, "usage")
 
     scope = [
         app_commands.Choice(name="everything about me", value=FORGET_ALL),
@@ -119,36 +119,36 @@ def build(tree: app_commands.CommandTree[Any], desk: Desk) -> None:
     @app_commands.describe(what="How much to delete; it cannot be undone")
     @app_commands.choices(what=scope)
     async def forget(interaction: discord.Interaction[Any], what: str) -> None:
-        await desk.said(interaction, "forget", what)
+        await interactions.said(interaction, "forget", what)
 
     @tree.command(name="export", description="Get everything that is stored about you, as a file")
     async def export(interaction: discord.Interaction[Any]) -> None:
-        await desk.said(interaction, "export")
+        await interactions.said(interaction, "export")
 
     @tree.command(name="help", description="What I can do")
     async def help_(interaction: discord.Interaction[Any]) -> None:
-        await desk.said(interaction, "help")
+        await interactions.said(interaction, "help")
 
     @tree.context_menu(name="Explain this")
     async def explain(interaction: discord.Interaction[Any], message: discord.Message) -> None:
-        await desk.asked(interaction, "", action="explain", private=True, target=message)
+        await interactions.asked(interaction, "", action="explain", private=True, target=message)
 
     @tree.context_menu(name="Summarise from here")
     async def summarise(interaction: discord.Interaction[Any], message: discord.Message) -> None:
-        await desk.asked(interaction, "", action="summarise", private=True, target=message)
+        await interactions.asked(interaction, "", action="summarise", private=True, target=message)
 
     @tree.context_menu(name="Transcribe")
     async def transcribe(interaction: discord.Interaction[Any], message: discord.Message) -> None:
-        await desk.asked(interaction, "", action="transcribe", private=True, target=message)
+        await interactions.asked(interaction, "", action="transcribe", private=True, target=message)
 
     @tree.context_menu(name="Transcribe with times")
     async def transcribe_with_times(interaction: discord.Interaction[Any], message: discord.Message) -> None:
         timed = {"verbose": "on"}
-        await desk.asked(interaction, "", action="transcribe", private=True, target=message, options=timed)
+        await interactions.asked(interaction, "", action="transcribe", private=True, target=message, options=timed)
 
     @tree.context_menu(name="Extract ...")
     async def extract(interaction: discord.Interaction[Any], message: discord.Message) -> None:
-        await desk.asked(interaction, "", action="extract", private=True, target=message)
+        await interactions.asked(interaction, "", action="extract", private=True, target=message)
 
     everywhere = app_commands.AppInstallationType(guild=True, user=True)
     contexts = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from adapters.discord.client import Client
 from adapters.discord.failures import TokenGone
-from adapters.discord.rest_calls import Calls
+from adapters.discord.rest_calls import RestCalls
 from core.base.clock import Clock
 from core.domain.errors import SurfaceBusy
 
@@ -28,7 +28,7 @@ class Connection:
     """Outlives the client: a surface opened before a reconnect goes on after it."""
 
     clock: Clock
-    calls: Calls | None = None
+    calls: RestCalls | None = None
     client: Client | None = None
     acks: dict[str, asyncio.Future[bool]] = field(default_factory=dict, repr=False)
     """Interaction token -> whether Discord learned in time that we heard; before that the token cannot be used."""
@@ -44,7 +44,7 @@ class Connection:
         self._typed_at.append(now)
         return True
 
-    def use(self) -> tuple[Client, Calls]:
+    def use(self) -> tuple[Client, RestCalls]:
         """The present client and its tasks. Raises SurfaceBusy while there is none."""
         if self.client is None or self.calls is None:
             raise SurfaceBusy("not connected to Discord", retry_after_s=2.0)

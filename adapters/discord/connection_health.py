@@ -14,7 +14,7 @@ START_S = 15.0
 """Who is still "starting" after that is down: the library repeats a first connection silently, and for ever."""
 
 
-class Life:
+class ConnectionHealth:
     def __init__(self, clock: Clock, notes: NoteStore) -> None:
         self._clock = clock
         self._notes = notes

@@ -64,8 +64,8 @@ class Control(ui.DynamicItem[ui.Button[Any]], template=TEMPLATE):
         return cls(cast(ControlAction, match["action"]), match["reply"], match["asker"], match["choice"] or "")
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        desk = cast(Presses, interaction.client.presses)
-        await desk.pressed(interaction, self.action, self.reply_id, int(self.asker), self.choice)
+        interactions = cast(Presses, interaction.client.presses)
+        await interactions.pressed(interaction, self.action, self.reply_id, int(self.asker), self.choice)
 
 
 class Buttons(ui.View):

@@ -40,7 +40,7 @@ SHOW_AGAIN_S = 2.0
 NOT_LISTED = wording.sentence_for(NotAllowed("you or this place are not on my list"))
 
 
-class Desk:
+class Interactions:
     def __init__(self, settings: DiscordSettings, connection: Connection, links: Links) -> None:
         self._settings = settings
         self._connection = connection

@@ -34,7 +34,7 @@ PATIENCE_S = 60.0
 """Longest wait for one call; its task is left to the library, whose socket fails by itself (client.py)."""
 
 
-class Call:
+class RestCall:
     """One call under way. `answer` is set by the trace, or by the call's own end."""
 
     __slots__ = ("answer", "ended", "kind", "place")
@@ -55,10 +55,10 @@ class Call:
             self.answer.set_exception(error)
 
 
-_current: contextvars.ContextVar[Call | None] = contextvars.ContextVar("discord_call", default=None)
+_current: contextvars.ContextVar[RestCall | None] = contextvars.ContextVar("discord_call", default=None)
 
 
-class Calls:
+class RestCalls:
     """Owns the tasks of all writes; an async context manager that outlives the surfaces using it."""
 
     def __init__(self, buckets: Buckets, clock: Clock) -> None:
@@ -106,14 +106,14 @@ class Calls:
         call = self.start(kind, place, make)
         return await self.wait(call)
 
-    def start(self, kind: Kind, place: str, make: Callable[[], Awaitable[object]]) -> Call:
+    def start(self, kind: Kind, place: str, make: Callable[[], Awaitable[object]]) -> RestCall:
         if not self._open:
             raise SurfaceBusy("not connected to Discord", retry_after_s=5.0)
-        call = Call(kind, place)
+        call = RestCall(kind, place)
         self._start(self._run(call, make), f"discord {kind} {place}")
         return call
 
-    async def wait(self, call: Call) -> dict[str, Any]:
+    async def wait(self, call: RestCall) -> dict[str, Any]:
         posting = call.kind in ("post", "interaction")
         done, _ = await asyncio.wait({call.answer}, timeout=PATIENCE_S)
         if not done:
@@ -125,13 +125,13 @@ class Calls:
         self.delivered_at = self._clock.now()
         return body
 
-    async def finished(self, call: Call) -> None:
+    async def finished(self, call: RestCall) -> None:
         """Wait for work that makes several requests; only the first of them answers the call."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
                 await call.ended.wait()
 
-    async def _run(self, call: Call, make: Callable[[], Awaitable[object]]) -> None:
+    async def _run(self, call: RestCall, make: Callable[[], Awaitable[object]]) -> None:
         _current.set(call)  # this task's own context: nothing else sees it
         try:
             await make()

@@ -16,7 +16,7 @@ from adapters.discord.controls import Buttons, buttons
 from adapters.discord.failures import Forbidden, ReplyRefused, ThreadArchived, surface_error
 from adapters.discord.message import DiscordMessage, read
 from adapters.discord.render import PAGE_UNITS, clip, measure, message_text, render
-from adapters.discord.rest_calls import Call
+from adapters.discord.rest_calls import RestCall
 from adapters.discord.settings import DiscordSettings
 from core.domain.errors import SurfaceError, SurfaceGone, SurfaceRejected
 from core.domain.incoming import Incoming
@@ -47,7 +47,7 @@ class Writer:
     def __init__(self, connection: Connection, place: str) -> None:
         self._connection = connection
         self._place = place
-        self._last: Call | None = None
+        self._last: RestCall | None = None
 
     async def write(self, kind: Kind, make: Callable[[], Awaitable[object]]) -> dict[str, Any]:
         _, calls = self._connection.use()

@@ -12,7 +12,7 @@ import pytest
 
 from adapters.discord.adapter import DiscordAdapter
 from adapters.discord.client import API, GATEWAY, Client, intents, point_at
-from adapters.discord.connection_health import START_S, Life
+from adapters.discord.connection_health import START_S, ConnectionHealth
 from adapters.discord.settings import DiscordSettings
 from core.base.clock import SystemClock
 from core.domain.errors import SettingsError, StorageFull, SurfaceBusy
@@ -335,7 +335,7 @@ async def test_gateway_that_stays_away_ends_the_connection(start: StartBot, disc
 async def test_start_that_takes_too_long_is_an_outage() -> None:
     """ "Starting" is a promise that ends after fifteen seconds."""
     clock = FakeClock()
-    life = Life(clock, Notes())
+    life = ConnectionHealth(clock, Notes())
     life.became("starting")
 
     states = [life.health(None).state]
@@ -348,7 +348,7 @@ async def test_start_that_takes_too_long_is_an_outage() -> None:
 async def test_one_lost_shard_is_named_until_it_is_back() -> None:
     """Some servers are then without a bot, whatever the other shards do; only without any is the bot cut off."""
     clock = FakeClock()
-    life = Life(clock, Notes())
+    life = ConnectionHealth(clock, Notes())
     life.became("starting")
     for shard in range(3):
         life.shard_connected(shard)
