@@ -36,7 +36,7 @@ from bot.wiring.providers import cloud_providers, speakers
 from bot.wiring.reading import fetch_voice, letters_are_read, local_voice
 from core.base.clock import Clock, SystemClock
 from core.chat.actions import Actions
-from core.chat.approvals import Leave
+from core.chat.approvals import Approvals
 from core.chat.commands import DeskCommands
 from core.chat.digest import Digest
 from core.chat.prompts import system_prompt
@@ -280,16 +280,16 @@ class App:
             limits=RowLimits(ask_above_usd=config.tools.rows_ask_above_usd),
             leave_s=leave_s,
         )
-        leave = Leave(tools, storage.suspensions, storage.history, reader, self._scale, {ROWS: rows})
+        approvals = Approvals(tools, storage.suspensions, storage.history, reader, self._scale, {ROWS: rows})
         self._schemas = mapping.schemas(config)
         self._extracting = Extracting(Extraction(self._stack), lambda: self._schemas, self._whole_reader, self._scale)
         runner = Runner(
             Actions(
                 self.chat,
                 {
-                    "confirm": leave,
-                    "decline": leave,
-                    "expired": leave,
+                    "confirm": approvals,
+                    "decline": approvals,
+                    "expired": approvals,
                     "transcribe": Transcripts(reader),
                     "extract": self._extracting,
                     "batch": rows,

@@ -22,7 +22,7 @@ class Resumes(Protocol):
     async def resume(self, request: ChatRequest, suspended: Suspended, send: Send, *, verdict: str = "") -> Reply: ...
 
 
-class Leave:
+class Approvals:
     """Implements `Chat` for runs whose action is "confirm", "decline" or "expired"."""
 
     def __init__(
@@ -34,7 +34,7 @@ class Leave:
         scale: TokenScale,
         others: Mapping[str, Chat] = MappingProxyType({}),
     ) -> None:
-        """*others* carry out what no model called: by the name that waits for leave."""
+        """*others* carry out what no model called: by the name that waits for approval."""
         self._others = others
         self._loop = loop
         self._store = store

@@ -22,7 +22,7 @@ class Ending:
     outcome: str = "ok"
     final: bool = True
     """False where it only pauses: it waits for a model and can still be stopped."""
-    asks_leave: bool = False
+    asks_approval: bool = False
     """Confirm and Decline instead of the usual buttons."""
     choices: tuple[str, ...] = ()
     """A button for each of these instead."""
@@ -121,5 +121,5 @@ class Composer:
             return None
         if ending is None or not ending.final:
             return Controls(self._reply_id, stop=True)
-        asks = ending.asks_leave or bool(ending.choices)
-        return Controls(self._reply_id, finished=not asks, confirm=ending.asks_leave, choices=ending.choices)
+        asks = ending.asks_approval or bool(ending.choices)
+        return Controls(self._reply_id, finished=not asks, confirm=ending.asks_approval, choices=ending.choices)

@@ -209,10 +209,10 @@ class LiveReply:
             self._changed.set()
 
     async def finish(
-        self, *, footer: str = "", outcome: str = "ok", asks_leave: bool = False, choices: tuple[str, ...] = ()
+        self, *, footer: str = "", outcome: str = "ok", asks_approval: bool = False, choices: tuple[str, ...] = ()
     ) -> ShownRecord:
         """The answer is complete; returns when its last word stands on the screen."""
-        return await self._end(Ending(footer, outcome, asks_leave=asks_leave, choices=choices))
+        return await self._end(Ending(footer, outcome, asks_approval=asks_approval, choices=choices))
 
     async def conclude(self, sentence: str, *, keep_text: bool, outcome: str) -> ShownRecord:
         """End with *sentence*: under the text so far, or in its place.

@@ -197,8 +197,8 @@ class Reply:
     attempts: tuple[Attempt, ...] = ()
     from_cache: bool = False
     provider_request_id: str = ""
-    asks_leave: bool = False
-    """It ends with a question that Confirm or Decline answers: an acting tool waits for leave."""
+    asks_approval: bool = False
+    """It ends with a question that Confirm or Decline answers: an acting tool waits for approval."""
     choices: tuple[str, ...] = ()
     """It is a question that one of these answers, as a button each."""
 

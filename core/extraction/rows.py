@@ -40,7 +40,7 @@ from core.ports.storage import BlobStore, Suspended, SuspensionStore
 from core.wording import sentence_for
 
 NAME = "rows"
-"""As which it stands in the audit when it waits for leave."""
+"""As which it stands in the audit when it waits for approval."""
 
 Fetch = Callable[[Attachment, Incoming], AsyncGenerator[bytes, None]]
 
@@ -120,7 +120,7 @@ class Rows:
         prompt = sum(self._scale.tokens(turns) for turns in asked)
         cost_usd = (prompt * self._limits.price.prompt + len(rows) * _ANSWER_TOKENS * self._limits.price.output) / 1e6
         if incoming.action != "confirm" and cost_usd > self._limits.ask_above_usd:
-            return await self._ask_leave(run_id, incoming, send, len(rows), cost_usd)
+            return await self._ask_approval(run_id, incoming, send, len(rows), cost_usd)
         model = ChatRequest(
             request_id=run_id,
             user=incoming.user,
@@ -143,13 +143,13 @@ class Rows:
         await send(TextDelta(text))
         return self._answered(incoming, Reply(text, "", "", usage), (_as_file(file.name, filled),))
 
-    async def _ask_leave(self, run_id: str, incoming: Incoming, send: Send, count: int, cost_usd: float) -> Answered:
+    async def _ask_approval(self, run_id: str, incoming: Incoming, send: Send, count: int, cost_usd: float) -> Answered:
         await self._suspensions.suspend(
             Suspended(run_id, incoming.user, (NAME,), (), (), "", 0, self._clock.now() + self._leave_s)
         )
         text = f"That is {count:,} rows and would cost about ${cost_usd:,.2f}. Shall I? Confirm or decline below."
         await send(TextDelta(text))
-        return self._answered(incoming, Reply(text, "", "", Usage(), asks_leave=True), ())
+        return self._answered(incoming, Reply(text, "", "", Usage(), asks_approval=True), ())
 
     def _answered(self, incoming: Incoming, reply: Reply, files: tuple[ReplyFile, ...]) -> Answered:
         turns = (Turn("user", (Text(incoming.text),)), Turn("assistant", (Text(reply.text),)))

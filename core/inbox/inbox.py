@@ -185,7 +185,7 @@ class Inbox:
                 await self._store.save_feedback(reply_id, by, action)
                 return wording.THANKS
             case "confirm" | "decline":
-                # Nobody may give leave in another person's name, whatever rights they have here.
+                # Nobody may approve in another person's name, whatever rights they have here.
                 return await self._decide(reply_id, action, by, capability) if by == known.asker else wording.NOT_YOURS
             case "choose":
                 if by != known.asker:

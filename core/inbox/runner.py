@@ -280,7 +280,7 @@ class Runner:
     async def _finish(self, job: _Job, answered: Answered, listener: _Listener) -> None:
         reply = answered.reply
         footer = wording.FROM_CACHE if reply.from_cache else ""
-        record = await job.live.finish(footer=footer, asks_leave=reply.asks_leave, choices=reply.choices)
+        record = await job.live.finish(footer=footer, asks_approval=reply.asks_approval, choices=reply.choices)
         self._observe(record)
         facts = _figures(reply, listener) | _preface(job)
         if record.outcome == "ok" and (attached := await self._attach(job, answered, listener)):
@@ -483,7 +483,8 @@ def _figures(reply: Reply, listener: _Listener) -> dict[str, Any]:
         "cost_usd": reply.usage.cost_usd,
         "output_tokens": reply.usage.output_tokens,
         "from_cache": reply.from_cache,
-        **({"asks_leave": True} if reply.asks_leave else {}),
+        # The key is as older answers have it stored.
+        **({"asks_leave": True} if reply.asks_approval else {}),
         "attempts": len(reply.attempts),
         "continued": "continued" in notices,
         "fallback": "fallback" in notices,

@@ -57,7 +57,7 @@ class Controls:
     finished: bool = False
     """Regenerate, Shorter and the thumbs."""
     confirm: bool = False
-    """Confirm and Decline, for the asker alone: an acting tool waits for leave."""
+    """Confirm and Decline, for the asker alone: an acting tool waits for approval."""
     choices: tuple[str, ...] = ()
     """A button for each, for the asker alone: the answer asks which schema is meant. At most MAX_CHOICES, each at most
     MAX_CHOICE_CHARS long."""

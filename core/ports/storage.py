@@ -178,7 +178,7 @@ class Suspended:
     turns: tuple[Turn, ...]
     """What the model was told and what came of its calls so far; the last assistant turn holds the calls."""
     calls: tuple[ToolCall, ...]
-    """Those that wait for leave."""
+    """Those that waits for approval."""
     said: str
     """What the reader had seen of the answer."""
     rounds: int

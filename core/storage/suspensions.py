@@ -1,4 +1,4 @@
-"""Answers that wait for leave, and the audit of who gave it."""
+"""Answers that waits for approval, and the audit of who gave it."""
 
 from __future__ import annotations
 

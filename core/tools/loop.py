@@ -54,7 +54,7 @@ class ToolLoop:
     is stored, and `resume` goes on from there, also in another process.
 
     Args:
-        suspensions: Keeps answers that wait for leave; without it no acting tool is run at all.
+        suspensions: Keeps answers that waits for approval; without it no acting tool is run at all.
         leave_s: How long a question may be agreed to.
     """
 
@@ -120,7 +120,7 @@ class ToolLoop:
                 said += "\n\n"
                 await send(TextDelta("\n\n"))
             turns = (*turns, _calls_turn(reply))
-            waiting = self._needing_leave(reply.tool_calls, allowed)
+            waiting = self._needing_approval(reply.tool_calls, allowed)
             ready = [call for call in reply.tool_calls if call not in waiting]
             results = await self._run_calls(ready, allowed, request, send, until)
             turns = (*turns, *(Turn("tool", (result,)) for result in results))
@@ -129,11 +129,11 @@ class ToolLoop:
                 question = may_i([(call.name, call.arguments) for call in waiting])
                 await send(TextDelta(question))
                 return replace(
-                    reply, text=said + question, usage=usage, attempts=attempts, tool_calls=(), asks_leave=True
+                    reply, text=said + question, usage=usage, attempts=attempts, tool_calls=(), asks_approval=True
                 )
         raise AssertionError("the last round always returns")
 
-    def _needing_leave(self, calls: Sequence[ToolCall], allowed: Mapping[str, ToolSpec]) -> list[ToolCall]:
+    def _needing_approval(self, calls: Sequence[ToolCall], allowed: Mapping[str, ToolSpec]) -> list[ToolCall]:
         """Calls that would be run if their asker agreed; a wrong one is refused without asking anybody."""
         if self._suspensions is None:
             return []

@@ -10,7 +10,7 @@ from core.domain.requests import Tool
 from core.net.guarded_fetch import Fetched, FetchPolicy
 from core.tools.toolbox import Caller, Services, ToolSpec, load_kit
 from tests.bot.box import Box
-from tests.bot.test_leave import Board
+from tests.bot.test_approvals import Board
 from tests.core.files import samples
 from tests.fakes.llm_api import FakeLlmApi, Say
 

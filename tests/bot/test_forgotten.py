@@ -18,7 +18,7 @@ from bot import logs
 from core.domain.incoming import Attachment, Incoming, Quote
 from tests.adapters.slack.test_whole_house import environment, finished
 from tests.bot.box import ANN, CHAT, Box, keyed, open_box, until
-from tests.bot.test_leave import Board, wants_to_post
+from tests.bot.test_approvals import Board, wants_to_post
 from tests.core.files import samples
 from tests.fakes import discord as discord_fake
 from tests.fakes import slack as slack_fake
@@ -119,7 +119,7 @@ async def a_life(folder: Path) -> AsyncIterator[Life]:
 
 
 async def on_the_page(life: Life) -> None:
-    """A file, a recording, a table of rows, an extraction, a tool that waits for leave, an opinion."""
+    """A file, a recording, a table of rows, an extraction, a tool that waits for approval, an opinion."""
     box, groq = life.box, life.groq
     note = await kept(life, f"The {WORD} plays on Friday.".encode(), "text/plain", f"{WORD}.txt")
     first = await answered(life, f"When does the {WORD} play?", note)

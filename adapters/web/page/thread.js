@@ -232,7 +232,7 @@ class Answer {
     return make("button", { class: "file", type: "button", title: comment, onclick: open }, icon("box"), name);
   }
 
-  /** A tool that changes something waits for leave. */
+  /** A tool that changes something waits for approval. */
   question() {
     const choice = (label, action, style) =>
       make("button", { class: style, type: "button", onclick: () => this.press(action) }, label);

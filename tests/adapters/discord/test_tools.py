@@ -1,4 +1,4 @@
-"""Extraction and leave for acting tools on Discord, through the whole house: what a person does and then sees."""
+"""Extraction and approval of acting tools on Discord, through the whole house: what a person does and then sees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from core import wording
 from tests.bot.box import Box, keyed, open_box
-from tests.bot.test_leave import Board, audited
+from tests.bot.test_approvals import Board, audited
 from tests.fakes.discord import Channel, FakeDiscord, Interaction, Message, Person, until
 from tests.fakes.llm_api import FakeLlmApi, Say
 
@@ -155,7 +155,7 @@ async def test_extract_from_a_thread(
     assert "The lamp is broken." in said
 
 
-# --- leave for acting tools
+# --- approval of acting tools
 
 
 def posting(channel: Channel) -> str:

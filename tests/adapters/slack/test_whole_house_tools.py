@@ -1,4 +1,4 @@
-"""Extraction and leave for acting tools on Slack, through the whole house: what a person does and then sees."""
+"""Extraction and approval of acting tools on Slack, through the whole house: what a person does and then sees."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.adapters.slack.test_whole_house import answered, finished, groq, open_house, slack
 from tests.bot.box import Box, until
-from tests.bot.test_leave import Board, audited
+from tests.bot.test_approvals import Board, audited
 from tests.fakes.llm_api import FakeLlmApi, Say
 from tests.fakes.slack import FakeSlack, Message
 from tests.fakes.slack.server import File
@@ -160,7 +160,7 @@ async def test_long_thread_is_summarised_whole(tmp_path: Path, slack: FakeSlack,
     assert "the thread" in slack.whispers("U1")[-1].shown
 
 
-# --- leave for acting tools
+# --- approval of acting tools
 
 
 def wants_to_post(groq: FakeLlmApi, *then: str) -> None:

@@ -1,4 +1,4 @@
-"""Answers that wait for leave to use an acting tool."""
+"""Answers that waits for approval to use an acting tool."""
 
 import sqlalchemy as sa
 from alembic import op
