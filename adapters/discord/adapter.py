@@ -92,7 +92,7 @@ class DiscordAdapter:
                     self._interactions,
                     self._clock,
                     http_trace=calls.trace(),
-                    leave=calls.leave,
+                    slot=calls.slot,
                 )
                 self._connection.calls, self._connection.client = calls, client
                 await self._live(client, calls)

@@ -66,7 +66,7 @@ class Buckets:
 
     @asynccontextmanager
     async def take(self, *rates: Rate) -> AsyncIterator[None]:
-        """Around a request that no surface has leave for; entering waits until it may go out."""
+        """Around a request that no surface has a slot for; entering waits until it may go out."""
         async with AsyncExitStack() as stack:
             for rate in rates:
                 await stack.enter_async_context(self.observer.take(rate))

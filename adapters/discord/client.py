@@ -90,9 +90,9 @@ class Client(discord.AutoShardedClient):
         clock: Clock,
         *,
         http_trace: aiohttp.TraceConfig,
-        leave: Callable[[], AbstractAsyncContextManager[None]],
+        slot: Callable[[], AbstractAsyncContextManager[None]],
     ) -> None:
-        """*leave* is put around each request that counts towards the bot's fifty a second, except typing."""
+        """*slot* is put around each request that counts towards the bot's fifty a second, except typing."""
         options: dict[str, Any] = {}
         if settings.shard_ids:
             options["shard_ids"] = list(settings.shard_ids)
@@ -116,7 +116,7 @@ class Client(discord.AutoShardedClient):
 
         async def paced(route: discord.http.Route, **content: Any) -> Any:
             # Typing has its own few: Connection.may_type.
-            async with contextlib.nullcontext() if route.path.endswith("/typing") else leave():
+            async with contextlib.nullcontext() if route.path.endswith("/typing") else slot():
                 return await request(route, **content)
 
         self.http.request = paced  # type: ignore[method-assign]

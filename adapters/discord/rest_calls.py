@@ -150,14 +150,14 @@ class RestCalls:
         if not call.answer.cancelled():
             call.answer.exception()
 
-    def leave(self) -> AbstractAsyncContextManager[None]:
+    def slot(self) -> AbstractAsyncContextManager[None]:
         """Around each request; entering waits until the fifty a second of the whole bot carry it. Only what no surface
         has leave for waits: reading a chain, back-fill, a download's link, logging in."""
         call = _current.get()
         return self._buckets.take(GLOBAL) if call is None or call.kind == "other" else contextlib.nullcontext()
 
     def turn_to_post(self, place: str, settings: DiscordSettings) -> AbstractAsyncContextManager[None]:
-        """Around a post that no surface has leave for; entering waits for the channel's turn and the bot's."""
+        """Around a post that no surface has a slot for; entering waits for the channel's turn and the bot's."""
         return self._buckets.take(*rates("post", place, settings))
 
     def trace(self) -> aiohttp.TraceConfig:

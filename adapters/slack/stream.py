@@ -139,9 +139,9 @@ class StreamedSurface(EditedSurface):
     async def post(self, page: int, shown: Shown, nonce: str) -> str:
         await self._finish_others()
         if self._edited or shown.final or shown.footer or shown.plain:
-            has_leave = self._edited
+            has_slot = self._edited
             self._appends = False
-            return await self._post_message(page, shown, nonce, has_leave=has_leave)
+            return await self._post_message(page, shown, nonce, has_slot=has_slot)
         try:
             return await self._start_stream(page, shown, nonce)
         except SurfaceBusy as error:
@@ -157,10 +157,10 @@ class StreamedSurface(EditedSurface):
             self._streaming.gone(code)
         logger.info("no stream for this answer (%s), it is edited", error)
         self._edited, self._appends = True, False
-        return await self._post_message(page, shown, nonce, has_leave=False)
+        return await self._post_message(page, shown, nonce, has_slot=False)
 
-    async def _post_message(self, page: int, shown: Shown, nonce: str, *, has_leave: bool) -> str:
-        async with nullcontext() if has_leave else self._api.take(post_rate(self._target)):
+    async def _post_message(self, page: int, shown: Shown, nonce: str, *, has_slot: bool) -> str:
+        async with nullcontext() if has_slot else self._api.take(post_rate(self._target)):
             ref = await super().post(page, shown, nonce)
         self._known[ref] = nonce
         return ref
@@ -227,11 +227,11 @@ class StreamedSurface(EditedSurface):
         """Replace the whole text. A message that still streams, ours or a dead process's, is stopped first."""
         if self._open.pop(ref, None):
             await self._stop_quietly(ref)
-        has_leave = not self._appends
+        has_slot = not self._appends
         self._appends = self._appends and bool(self._open)
         rate = update_rate(self._target.workspace)
         try:
-            async with nullcontext() if has_leave else self._api.take(rate):
+            async with nullcontext() if has_slot else self._api.take(rate):
                 await super().edit(ref, page, shown)
         except SurfaceGone as error:
             if code_behind(error) != "streaming_state_conflict":
@@ -254,9 +254,9 @@ class StreamedSurface(EditedSurface):
     async def _stop_stream(self, ref: str, suffix: str, shown: Shown) -> None:
         below, stream = around(shown), self._open[ref]
         metadata = {"event_type": METADATA_EVENT, "event_payload": {"nonce": stream.nonce, "page": stream.page}}
-        # A full page in mid-answer comes with leave for an append; only the answer's own end has one for stopping.
-        has_leave = shown.controls is not None or bool(shown.footer)
-        async with nullcontext() if has_leave else self._api.take(self._stop):
+        # A full page in mid-answer comes with a slot for an append; only the answer's own end has one for stopping.
+        has_slot = shown.controls is not None or bool(shown.footer)
+        async with nullcontext() if has_slot else self._api.take(self._stop):
             await self._api.write(
                 self._stop.key,
                 lambda: self._api.writes.chat_stopStream(

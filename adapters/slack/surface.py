@@ -84,7 +84,7 @@ class EditedSurface:
 
     async def _in_a_form_it_takes(self, page: int, shown: Shown, send: Send) -> str:
         """Blocks first; where Slack refuses the layout, plain sections from the page's next turn on. Slack counted the
-        refused call, so the next one needs leave of its own. A refused message was not posted: nothing is posted
+        refused call, so the next one needs a slot of its own. A refused message was not posted: nothing is posted
         twice."""
         heading = self._heading if page == 0 else ""
         text = fallback_text(shown)

@@ -21,7 +21,7 @@ counts from its answer, which comes later than it was counted by the platform by
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Leave for one write; `Pacer.done`, `refused`, `failed` or `give_back` must follow."""
+    """The right to one write; `Pacer.done`, `refused`, `failed` or `give_back` must follow."""
 
     seat: Seat
     kind: Kind
@@ -39,7 +39,7 @@ class _Waiter:
 
 
 class Pacer:
-    """Hands out leave to write, fairly and within every bucket.
+    """Hands out slots to write, fairly and within every bucket.
 
     It implements `SurfaceObserver`: adapters feed it their platform's headers. Tasks wait in `turn`; the pacer itself
     owns none.
@@ -150,7 +150,7 @@ class Pacer:
             self._let_out(waiter.lane.key)
 
     def abandon(self, seat: Seat) -> None:
-        """Let the seat's waiting turn end without leave."""
+        """Let the seat's waiting turn end without a slot."""
         for queue in self._waiters.values():
             for waiter in queue:
                 if waiter.seat is seat and not waiter.slot.done():
@@ -195,7 +195,7 @@ class Pacer:
 
     @contextmanager
     def count(self, rate: Rate) -> Iterator[None]:
-        """Around a call that nobody asked for leave for; what comes after it is paced by it. Like every call it counts
+        """Around a call that nobody asked a slot for; what comes after it is paced by it. Like every call it counts
         from its answer: the platform counts it when it comes, which is later than when it leaves."""
         left_at = self._clock.monotonic()
         (bucket,) = self._of([rate])
@@ -212,7 +212,7 @@ class Pacer:
     @asynccontextmanager
     async def take(self, rate: Rate) -> AsyncIterator[None]:
         """Wait until that bucket carries a call that no seat asked for, and count it. Takes no part in the queue: it
-        is for the second step of a write that has its leave already."""
+        is for the second step of a write that has its slot already."""
         (bucket,) = self._of([rate])
         while (wait_s := bucket.free_at(self._clock.monotonic()) - self._clock.monotonic()) > 0:
             await self._clock.sleep(wait_s)

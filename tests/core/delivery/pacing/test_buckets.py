@@ -63,7 +63,7 @@ def test_a_call_in_flight_counts():
 
 
 def test_a_call_that_never_left_is_given_back():
-    """An unused leave costs nothing."""
+    """An unused slot costs nothing."""
     one = bucket()
     one.spend(0.0)
     one.take_back(0.0)

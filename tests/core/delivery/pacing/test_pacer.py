@@ -307,7 +307,7 @@ def test_last_words_go_before_other_writes(run_virtual, loop_clock: LoopClock):
     assert run_virtual(scene()) == ["before", "before", "ending", "growing"]
 
 
-def test_an_abandoned_turn_ends_without_leave(run_virtual, loop_clock: LoopClock):
+def test_an_abandoned_turn_ends_without_a_slot(run_virtual, loop_clock: LoopClock):
     """A reply that closes need not wait for its turn, and the call stays free for others."""
 
     async def scene() -> tuple[Slot | None, float]:
@@ -326,7 +326,7 @@ def test_an_abandoned_turn_ends_without_leave(run_virtual, loop_clock: LoopClock
 
 
 def test_a_cancelled_turn_gives_its_call_back(run_virtual, loop_clock: LoopClock):
-    """A task that is cancelled between getting leave and using it takes nothing from the others."""
+    """A task that is cancelled between getting a slot and using it takes nothing from the others."""
 
     async def scene() -> float:
         pacer = Pacer(loop_clock)
@@ -399,7 +399,7 @@ def test_a_seat_that_moves_takes_its_debt_along(run_virtual, loop_clock: LoopClo
 
 
 def test_a_call_without_leave_counts(run_virtual, loop_clock: LoopClock):
-    """What a surface had to send at once delays what asks for leave after it."""
+    """What a surface had to send at once delays what asks for a slot after it."""
 
     async def scene() -> float:
         pacer = Pacer(loop_clock)
@@ -448,7 +448,7 @@ def test_a_refusal_without_leave_is_learned_from(run_virtual, loop_clock: LoopCl
 
 
 def test_a_step_that_may_wait_waits(run_virtual, loop_clock: LoopClock):
-    """A second step of a write goes out when its bucket carries it, and delays what asks for leave after it."""
+    """A second step of a write goes out when its bucket carries it, and delays what asks for a slot after it."""
 
     async def scene() -> list[float]:
         pacer = Pacer(loop_clock)
