@@ -37,7 +37,7 @@ from bot.wiring.reading import fetch_voice, letters_are_read, local_voice
 from core.base.clock import Clock, SystemClock
 from core.chat.actions import Actions
 from core.chat.approvals import Approvals
-from core.chat.commands import DeskCommands
+from core.chat.commands import ChatCommands
 from core.chat.digest import Digest
 from core.chat.prompts import system_prompt
 from core.chat.service import ChatService
@@ -309,7 +309,7 @@ class App:
         )
         self._duty("inbox", self.inbox.run)
         self._duty("questions", self.inbox.watch_questions)
-        self.commands = DeskCommands(
+        self.commands = ChatCommands(
             self.registry,
             lambda: self.chat.personas,
             storage.preferences,

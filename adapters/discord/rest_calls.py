@@ -152,7 +152,7 @@ class RestCalls:
 
     def slot(self) -> AbstractAsyncContextManager[None]:
         """Around each request; entering waits until the fifty a second of the whole bot carry it. Only what no surface
-        has leave for waits: reading a chain, back-fill, a download's link, logging in."""
+        has a slot for waits: reading a chain, back-fill, a download's link, logging in."""
         call = _current.get()
         return self._buckets.take(GLOBAL) if call is None or call.kind == "other" else contextlib.nullcontext()
 

@@ -26,7 +26,7 @@ _WISHES = (
 )
 
 
-class Desk(Protocol):
+class Conversations(Protocol):
     """What the inbox does for the commands (core/inbox/inbox.py)."""
 
     async def takes_part(self, conversation: ConversationKey) -> UserKey | None: ...
@@ -34,7 +34,7 @@ class Desk(Protocol):
     async def stop_all(self, *, user: UserKey | None = None, conversation: ConversationKey | None = None) -> None: ...
 
 
-class DeskCommands:
+class ChatCommands:
     """Implements `Commands`.
 
     Args:
@@ -51,7 +51,7 @@ class DeskCommands:
         preferences: PreferenceStore,
         usage: UsageStore,
         archive: Archive,
-        desk: Desk,
+        conversations: Conversations,
         clock: Clock,
         purge: Callable[[], Awaitable[None]],
         schemas: Callable[[], Sequence[tuple[str, str]]] = lambda: (),
@@ -62,7 +62,7 @@ class DeskCommands:
         self._preferences = preferences
         self._usage = usage
         self._archive = archive
-        self._desk = desk
+        self._conversations = conversations
         self._clock = clock
         self._purge = purge
 
@@ -117,7 +117,7 @@ class DeskCommands:
     async def forget(self, user: UserKey, conversation: ConversationKey | None = None) -> Said:
         """Whoever began a conversation may have all of it forgotten, others their own part."""
         whose = await self._whose(user, conversation)
-        await self._desk.stop_all(user=whose, conversation=conversation)
+        await self._conversations.stop_all(user=whose, conversation=conversation)
         await self._purge()  # first, or an answer that ends just now would still be kept after the rows are gone
         count = await self._archive.forget(user=whose, conversation=conversation)
         await self._purge()
@@ -136,7 +136,7 @@ class DeskCommands:
         """Whose part is meant; None for a whole conversation."""
         if conversation is None:
             return user
-        began = await self._desk.takes_part(conversation)
+        began = await self._conversations.takes_part(conversation)
         return None if began == user else user
 
     # --- help ---

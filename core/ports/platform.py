@@ -137,7 +137,7 @@ class SurfaceObserver(Protocol):
     def learn(self, key: str, *, remaining: int | None, reset_after_s: float, capacity: int | None = None) -> None: ...
 
     def count(self, rate: Rate) -> AbstractContextManager[None]:
-        """Around a call of that bucket without a slot, up to its answer: a step that another one made necessary at once.
+        """Around a call of that bucket without a slot, up to its answer: a step that another one made necessary.
         A `SurfaceBusy` that leaves it is the bucket's refusal."""
         ...
 

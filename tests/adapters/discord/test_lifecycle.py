@@ -367,7 +367,7 @@ async def test_identifies_keep_their_gap_and_wait_no_longer() -> None:
     clock = FakeClock()
     nobody: Any = None
     trace = aiohttp.TraceConfig()
-    client = Client(DiscordSettings("t"), nobody, nobody, nobody, clock, http_trace=trace, leave=nullcontext)
+    client = Client(DiscordSettings("t"), nobody, nobody, nobody, clock, http_trace=trace, slot=nullcontext)
     begun: list[float] = []
 
     async def identify(shard: int) -> None:

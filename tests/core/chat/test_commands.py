@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core import wording
-from core.chat.commands import DeskCommands
+from core.chat.commands import ChatCommands
 from core.chat.personas import Persona, Personas
 from core.domain.errors import BadRequest, UnknownModel
 from core.domain.requests import Usage
@@ -33,7 +33,7 @@ class Counter:
 @dataclass
 class Office:
     house: Desk
-    commands: DeskCommands
+    commands: ChatCommands
     memory: Counter
 
 
@@ -42,7 +42,7 @@ async def office(folder: Path, clock: FakeClock) -> AsyncIterator[Office]:
     async with desk(folder, clock) as house:
         storage, memory = house.storage, Counter()
         personas = Personas({"pirate": Persona("Talk like a pirate.")})
-        commands = DeskCommands(
+        commands = ChatCommands(
             load_registry(),
             lambda: personas,
             storage.preferences,
