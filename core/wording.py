@@ -118,6 +118,12 @@ _SENTENCES: Mapping[type[BaseException], Callable[[Any], str]] = {
         f"{_capital(x.what)} is larger than {x.allowed}, the most I can take. Please send less, or in parts."
     ),
     e.Unreadable: lambda x: f"I cannot read `{_quoted(x.name)}`: {_clause(x.why)}. Please send it in another form.",
+    e.NothingRead: lambda x: (
+        "I did not hear anything I could answer. Please record it again, or type it."
+        if x.sound
+        else "I could read nothing of this, so there is nothing I can answer. Please send it in another form, or write "
+        "what you want to know."
+    ),
     e.Unfetchable: lambda x: (
         f"I could not fetch anything from {_quoted(x.where)}: {_clause(x.why)}. Paste the text here instead."
     ),

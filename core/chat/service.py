@@ -13,8 +13,8 @@ from core.chat.personas import Persona, Personas
 from core.chat.prompts import SHORTER, question, system_prompt
 from core.chat.quoting import authors, label, noted, quoted, transcript
 from core.domain.audience import audience_of
-from core.domain.errors import BadRequest, NoModelLeft, Refused
-from core.domain.events import Notice, Send
+from core.domain.errors import BadRequest, NoModelLeft, NothingRead, Refused
+from core.domain.events import Event, Notice, Send
 from core.domain.incoming import ConversationKey, Incoming, Quote
 from core.domain.model_spec import Capability
 from core.domain.requests import ChatRequest, Image, Part, Reply, Text, Turn
@@ -285,10 +285,28 @@ class ChatService:
         asked = question(incoming, text)
         parts: list[Part] = [Text(asked)] if asked else []
         if incoming.attachments or any(quote.attachments for quote in incoming.quotes):
-            parts += await self._attached(incoming, send, deadline_at)
+            parts += await self._read(incoming, send, deadline_at)
         if not parts and not incoming.quotes:
             raise BadRequest("the message is empty")
         return Turn("user", tuple(parts))
+
+    async def _read(self, incoming: Incoming, send: Send, deadline_at: float) -> Sequence[Part]:
+        """Raises NothingRead where nothing was written and nothing could be read: from what was said before, a model
+        would answer a question that nobody asked."""
+        declined = 0
+
+        async def counted(event: Event) -> None:
+            nonlocal declined
+            declined += isinstance(event, Notice) and event.kind == "declined"
+            await send(event)
+
+        parts = await self._attached(incoming, counted, deadline_at)
+        attached = [*incoming.attachments, *(item for quote in incoming.quotes for item in quote.attachments)]
+        wordless = not incoming.text.strip() and not any(quote.text.strip() for quote in incoming.quotes)
+        # a file that could not be read has left one part, which says so to the model
+        if wordless and declined and all(isinstance(part, Text) for part in parts) and declined >= len(parts):
+            raise NothingRead(sound=all(item.kind == "audio" for item in attached))
+        return parts
 
     async def _attached(self, incoming: Incoming, send: Send, deadline_at: float) -> Sequence[Part]:
         if self._reader is not None:

@@ -6,6 +6,7 @@
     │   ├── UnknownModel          an id that no registry entry has
     │   ├── TooLarge              text, file or body above a stated limit
     │   ├── Unreadable            a file or picture that is broken, protected or of a kind nobody here reads
+    │   ├── NothingRead           files without a word, none of which could be read
     │   ├── Unfetchable           an address that may not, or could not, be fetched
     │   └── Refused               not now, or not for you
     │       ├── OverLimit         the per-user, workspace or global guard; says when to come back
@@ -97,6 +98,15 @@ class Unreadable(RequestError):
         super().__init__(f"cannot read {name!r}: {why}")
         self.name = name
         self.why = why
+
+
+class NothingRead(RequestError):
+    """Files came without a word, and none of them could be read; the reasons were told already, file by file."""
+
+    def __init__(self, *, sound: bool) -> None:
+        """*sound*: all of them were recordings."""
+        super().__init__("none of the files could be read")
+        self.sound = sound
 
 
 class Unfetchable(RequestError):

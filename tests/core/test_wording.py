@@ -18,6 +18,7 @@ SAMPLES: dict[type[e.TernError], e.TernError] = {
     e.UnknownModel: e.UnknownModel("llama", known=("auto", "speed")),
     e.TooLarge: e.TooLarge("the message", limit=100_000, unit="characters"),
     e.Unreadable: e.Unreadable("plan.pdf", "it is locked by a password."),
+    e.NothingRead: e.NothingRead(sound=True),
     e.Unfetchable: e.Unfetchable("example.org", "it answers with 404"),
     e.OverLimit: e.OverLimit("user", "requests per minute", limit=20, retry_after_s=12.0),
     e.SpendStopped: e.SpendStopped(limit_usd=5.0, retry_after_s=7_200.0),

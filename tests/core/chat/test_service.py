@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -11,13 +12,14 @@ import pytest
 from core.chat.digest import Digest
 from core.chat.personas import Channel, Persona, Personas, Reading
 from core.chat.service import Answered, ChatService, ChatSettings, Overheard
-from core.domain.errors import BadRequest, NoModelLeft
+from core.domain.errors import BadRequest, NoModelLeft, NothingRead
 from core.domain.events import Event, Notice, Send, TextDelta
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.domain.model_spec import Capability
 from core.domain.requests import Attempt, ChatRequest, Image, Part, Reply, Text, Turn, Usage
 from core.gateway.tokens import TokenScale
 from core.ports.storage import Preferences, StoredTurn
+from core.wording import sentence_for
 from tests.fakes.clock import FakeClock
 from tests.fakes.stores import MemoryNotes
 
@@ -85,12 +87,16 @@ class Choices:
 
 @dataclass
 class Reader:
-    """Reads every attachment as the same part."""
+    """Reads every attachment as the same part, or each as the next of `parts`, and says `notices`."""
 
     part: Part
+    parts: tuple[Part, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     async def read(self, incoming: Incoming, send: Send, *, deadline_at: float) -> tuple[Part, ...]:
-        return (self.part,) * len(incoming.attachments)
+        for notice in self.notices:
+            await send(notice)
+        return self.parts or (self.part,) * len(incoming.attachments)
 
     async def load(self, turns: Sequence[Turn]) -> tuple[Turn, ...]:
         def full(part: Part) -> Part:
@@ -515,6 +521,53 @@ async def test_attachments_without_a_reader_are_declined_aloud(desk: Desk):
 
     assert [event.kind for event in desk.events if isinstance(event, Notice)] == ["declined"]
     assert "not read" in desk.told[0]
+
+
+CLIP = Attachment("audio", "audio/ogg", "clip.ogg", 10, "ref-2")
+UNREAD = Text("[The attached file 'cat.png' could not be read: it is damaged.]")
+DAMAGED = Notice("declined", {"name": "cat.png", "reason": "it is damaged"})
+
+
+@pytest.mark.parametrize(
+    ("text", "attached", "quote", "parts", "asks_a_model"),
+    [
+        ("", (PICTURE,), "", (UNREAD,), False),
+        (" \n", (PICTURE,), "", (UNREAD,), False),
+        ("", (PICTURE, CLIP), "", (UNREAD, UNREAD), False),
+        ("", (PICTURE, CLIP), "", (UNREAD, Text("what was said")), True),
+        ("", (PICTURE, CLIP), "", (UNREAD, Image("blob:1", "image/png", data=b"png")), True),
+        ("What is this?", (PICTURE,), "", (UNREAD,), True),
+        ("", (PICTURE,), "Look at this", (UNREAD,), True),
+    ],
+)
+async def test_where_nothing_was_read_or_written_no_model_answers(
+    clock: FakeClock,
+    text: str,
+    attached: tuple[Attachment, ...],
+    quote: str,
+    parts: tuple[Part, ...],
+    asks_a_model: bool,
+):
+    """A file that nobody could read, without a word, ends in a sentence: from earlier turns a model would answer a
+    question that nobody asked."""
+    desk = Desk(clock, reader=Reader(UNREAD, parts, tuple(DAMAGED for part in parts if part is UNREAD)))
+    desk.past.turns = [said("user", "How tall is it?", message_id="1"), said("assistant", "330 m.", message_id="1")]
+    quotes = (Quote("9", "U2", "Bob", quote),) if quote else ()
+
+    with nullcontext() if asks_a_model else pytest.raises(NothingRead):
+        await desk.answer(asks(text, attachments=attached, quotes=quotes))
+
+    assert bool(desk.model.asked) is asks_a_model
+
+
+async def test_a_clip_in_which_nothing_was_heard_says_so(clock: FakeClock):
+    """Recordings alone are told from files: their sender is asked to record again or to type."""
+    desk = Desk(clock, reader=Reader(UNREAD, notices=(DAMAGED,)))
+
+    with pytest.raises(NothingRead) as caught:
+        await desk.answer(asks("", attachments=(CLIP,)))
+
+    assert "record it again, or type it" in sentence_for(caught.value)
 
 
 @pytest.mark.parametrize(("visibility", "direct"), [("private", False), ("public", True)])
