@@ -96,7 +96,7 @@ def _run(_: argparse.Namespace) -> int:
 def _chat(arguments: argparse.Namespace) -> int:
     from bot.commands.chatting import chat
 
-    return chat(_load(quiet=True), wish=arguments.model, begin_new=arguments.new)
+    return chat(_load(quiet=True), requested_model=arguments.model, begin_new=arguments.new)
 
 
 def _doctor(_: argparse.Namespace) -> int:

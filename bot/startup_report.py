@@ -103,17 +103,17 @@ def model_warnings(config: Config, registry: Registry) -> list[str]:
     named = [(f"[personas.{name}]", persona.model) for name, persona in config.personas.items()]
     named += [(f'[channels."{place}"]', channel.model) for place, channel in config.channels.items()]
     found = list(registry.warnings)
-    for where, wish in named:
-        if not wish:
+    for where, requested_model in named:
+        if not requested_model:
             continue
         try:
-            resolved = registry.resolve(wish)
+            resolved = registry.resolve(requested_model)
         except UnknownModel as error:
-            found.append(f"{where} names {wish}, which nobody knows; known: {', '.join(error.known)}")
+            found.append(f"{where} names {requested_model}, which nobody knows; known: {', '.join(error.known)}")
             continue
         retirement = registry.retirement(resolved.retired_from) if resolved.retired_from else None
         if retirement is not None:
-            found.append(f'{where} model = "{wish}": {retirement.sentence()}, so write that')
+            found.append(f'{where} model = "{requested_model}": {retirement.sentence()}, so write that')
     return found
 
 

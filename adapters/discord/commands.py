@@ -166,8 +166,8 @@ async def carry_out(commands: Commands, name: str, argument: str, user: UserKey,
             return await commands.set_persona(user, argument)
         case "model":
             offered = dict(await commands.models())
-            wish = (await commands.choice(user))[0]
-            return Said(_list(wish, offered))
+            requested_model = (await commands.choice(user))[0]
+            return Said(_list(requested_model, offered))
         case "persona":
             offered = dict(await commands.personas())
             return Said(_list((await commands.choice(user))[1], offered))

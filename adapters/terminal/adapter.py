@@ -41,7 +41,7 @@ class TerminalAdapter:
         clock: Clock,
         conversations: ConversationList,
         new_id: Callable[[], str],
-        wish: str = "",
+        requested_model: str = "",
         begin_new: bool = False,
         folder: Path = Path(),
         blobs: BlobStore | None = None,
@@ -49,7 +49,7 @@ class TerminalAdapter:
         """
         Args:
             new_id: Makes message and conversation ids, each different.
-            wish: The model asked for in this conversation; "" for the user's own choice.
+            requested_model: The model asked for in this conversation; "" for the user's own choice.
             begin_new: Leave the last conversation alone.
             folder: Where exports and the answers' files are written.
             blobs: Keeps what is sent along; None takes no files.
@@ -59,7 +59,7 @@ class TerminalAdapter:
         self._clock = clock
         self._conversations = conversations
         self._new_id = new_id
-        self._wish = wish
+        self._requested_model = requested_model
         self._begin_new = begin_new
         self._folder = folder
         self._blobs = blobs
@@ -144,7 +144,7 @@ class TerminalAdapter:
         message_id = self._new_id()
         now = self._clock.now()
         self._event_in_at = now
-        options = {"model": self._wish} if self._wish else {}
+        options = {"model": self._requested_model} if self._requested_model else {}
         attached, self._attached = self._attached, ()
         incoming = Incoming(
             message_id, message_id, USER, self._conversation, text, now, attached, options=options, direct=True
@@ -239,9 +239,9 @@ class TerminalAdapter:
     async def _model(self, argument: str, commands: Commands) -> None:
         if argument:
             await self._show(await commands.set_model(USER, argument))
-            self._wish = ""
+            self._requested_model = ""
             return
-        chosen = self._wish or (await commands.choice(USER))[0]
+        chosen = self._requested_model or (await commands.choice(USER))[0]
         self._screen.say(_choices(await commands.models(), chosen))
 
     async def _persona(self, argument: str, commands: Commands) -> None:

@@ -94,14 +94,14 @@ class PageRoutes:
         user = await self._user(request)
         await self.adapter.warm_up()  # whoever has opened the page will ask, and must not wait for it then
         commands = self._desk().commands
-        wish, persona = await commands.choice(user)
+        requested_model, persona = await commands.choice(user)
         return _json(
             {
                 "user": user.user,
                 "banner": self.banner(),
                 "models": await commands.models(),
                 "personas": await commands.personas(),
-                "model": wish,
+                "model": requested_model,
                 "persona": persona,
                 "uploads": self.adapter.blobs is not None,
                 "max_message_chars": self.settings.max_message_chars,

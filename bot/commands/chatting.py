@@ -26,21 +26,21 @@ from core.domain.errors import SettingsError, UnknownModel
 from core.storage import Storage
 
 
-def chat(loaded: Loaded, *, wish: str, begin_new: bool) -> int:
+def chat(loaded: Loaded, *, requested_model: str, begin_new: bool) -> int:
     """Talk until the person leaves. Returns the exit status."""
-    if wish:
+    if requested_model:
         try:
-            loaded.registry.resolve(wish)
+            loaded.registry.resolve(requested_model)
         except UnknownModel as error:
             raise SettingsError([f"--model: {error}"]) from error
     with _terminal_as_before():
-        lost = asyncio.run(_chat(loaded, wish, begin_new))
+        lost = asyncio.run(_chat(loaded, requested_model, begin_new))
     if lost is not None and not isinstance(lost, BrokenPipeError):
         print(f"The terminal took nothing more ({type(lost).__name__}), so the conversation ended.", file=sys.stderr)
     return 0 if lost is None else 1
 
 
-async def _chat(loaded: Loaded, wish: str, begin_new: bool) -> Exception | None:
+async def _chat(loaded: Loaded, requested_model: str, begin_new: bool) -> Exception | None:
     """Returns why nothing could be shown any more, where that ended it."""
     screen, lines = _means()
     clock = SystemClock()
@@ -52,7 +52,7 @@ async def _chat(loaded: Loaded, wish: str, begin_new: bool) -> Exception | None:
             clock=clock,
             conversations=storage.conversations,
             new_id=lambda: token_hex(8),
-            wish=wish,
+            requested_model=requested_model,
             begin_new=begin_new,
             blobs=storage.blobs,
         )

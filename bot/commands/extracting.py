@@ -74,7 +74,7 @@ async def _extract(
                         USER,
                         (Turn("user", (Text(text),)),),
                         rows_of(schema) if rows else schema,
-                        wish=model,
+                        requested_model=model,
                         deadline_at=clock.now() + _DEADLINE_S,
                     )
                     value = (await extraction.extract(request)).value

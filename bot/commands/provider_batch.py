@@ -107,7 +107,7 @@ def _bodies(
             spec = next((each for each in router.route(request) if each.provider == "groq"), None)
             if spec is None:
                 raise BadRequest("no model of Groq can do this")
-            body = chat_body(replace(request, wish=spec.id), spec, "groq")
+            body = chat_body(replace(request, requested_model=spec.id), spec, "groq")
         except RequestError as error:
             answers.add(line, failed(line, 400, "invalid_request_error", worded(error)))
             counts.done, counts.failed = counts.done + 1, counts.failed + 1

@@ -114,10 +114,10 @@ async def _local_model(
     return model
 
 
-def wishing(handler: Handler, wish: str) -> Handler:
-    """*handler* asked for one model whatever the requests wish."""
+def wishing(handler: Handler, requested_model: str) -> Handler:
+    """*handler* asked for one model whatever the requests ask for."""
 
     async def ask(request: ChatRequest, send: Send) -> Reply:
-        return await handler(replace(request, wish=wish), send)
+        return await handler(replace(request, requested_model=requested_model), send)
 
     return ask

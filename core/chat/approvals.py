@@ -81,7 +81,7 @@ class Approvals:
             request_id=run_id,
             user=incoming.user,
             turns=turns,
-            wish=suspended.wish,
+            requested_model=suspended.requested_model,
             temperature=suspended.temperature,
             effort=suspended.effort,
             deadline_at=deadline_at,

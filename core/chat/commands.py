@@ -19,7 +19,7 @@ _DAY_S = 86_400.0
 _SPEAKS = {"slack": "/tern ", "discord": "/", "terminal": "/", "web": "/"}
 """How a command begins on each platform."""
 
-_WISHES = (
+_TIERS = (
     ("auto", "Chooses for each question"),
     ("speed", "The fastest"),
     ("quality", "The most able"),
@@ -70,7 +70,7 @@ class ChatCommands:
 
     async def models(self) -> Sequence[tuple[str, str]]:
         chat = [model for model in self._registry.usable() if model.tier not in ("audio", "speech")]
-        return [*_WISHES, *((model.id, f"{model.provider}, {model.tier}") for model in chat)]
+        return [*_TIERS, *((model.id, f"{model.provider}, {model.tier}") for model in chat)]
 
     async def personas(self) -> Sequence[tuple[str, str]]:
         return self._personas().listing()
@@ -82,9 +82,9 @@ class ChatCommands:
         chosen = await self._preferences.get(user)
         return chosen.model, chosen.persona
 
-    async def set_model(self, user: UserKey, wish: str) -> Said:
-        resolved = self._registry.resolve(wish)
-        model = resolved.wish
+    async def set_model(self, user: UserKey, requested_model: str) -> Said:
+        resolved = self._registry.resolve(requested_model)
+        model = resolved.requested_model
         chosen = await self._preferences.get(user)
         await self._preferences.set(user, Preferences(model, chosen.persona))
         if resolved.retired_from:

@@ -57,7 +57,7 @@ class Digest:
         """Return notes on *text* that fit beside a question.
 
         Args:
-            model: Whose user, place, wish and deadline the part requests take over; its turns are not used.
+            model: Whose user, place, requested model and deadline the part requests take over; its turns are not used.
             send: Gets one Notice a finished part, so that the reader sees it go on.
 
         Raises:
@@ -95,7 +95,7 @@ class Digest:
                     turns=(Turn("system", (Text(task),)), Turn("user", (Text(part),))),
                     max_output_tokens=self._limits.notes_tokens,
                     cost_sensitive=True,
-                    wish="speed" if model.wish == "auto" else model.wish,
+                    requested_model="speed" if model.requested_model == "auto" else model.requested_model,
                     tools=(),
                 )
                 reply = await self._handler(request, _discard)
@@ -119,7 +119,7 @@ def part_request(incoming: Incoming, request_id: str, deadline_at: float) -> Cha
         request_id=request_id,
         user=incoming.user,
         turns=(),
-        wish=incoming.options.get("model", "auto"),
+        requested_model=incoming.options.get("model", "auto"),
         deadline_at=deadline_at,
         private=True,
         place=incoming.conversation.place,

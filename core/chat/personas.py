@@ -21,7 +21,7 @@ class Persona:
     prompt: str
     """What is added to the general system prompt."""
     model: str = ""
-    """The wish of this persona where nobody else has one; "" for none."""
+    """The model of this persona where nobody else has one; "" for none."""
     temperature: float | None = None
     effort: Effort | None = None
 
@@ -53,13 +53,13 @@ class Personas:
     def channel(self, place: str) -> Channel:
         return self.channels.get(place, Channel())
 
-    def choose(self, *wishes: str) -> Persona:
-        """The persona of the first wish that is not "".
+    def choose(self, *names: str) -> Persona:
+        """The persona of the first name that is not "".
 
         Raises:
             BadRequest: If that one does not exist. A persona that was removed from tern.toml is told, not guessed.
         """
-        name = next((wish for wish in wishes if wish), DEFAULT)
+        name = next(filter(None, names), DEFAULT)
         if name in self.named:
             return self.named[name]
         if name == DEFAULT:

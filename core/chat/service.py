@@ -161,7 +161,7 @@ class ChatService:
             user=incoming.user,
             turns=turns,
             needs=_needs(asked, past, incoming.reply_to),
-            wish=_wish(incoming, preferences, channel.model, persona.model),
+            requested_model=_requested_model(incoming, preferences, channel.model, persona.model),
             temperature=persona.temperature,
             effort=persona.effort,
             deadline_at=deadline_at,
@@ -374,10 +374,17 @@ def _labelled(turn: Turn, by: str, around: str = "") -> Turn:
     return replace(turn, parts=(Text(lead), *turn.parts))
 
 
-def _wish(incoming: Incoming, preferences: Preferences, channel: str, persona: str) -> str:
+def _requested_model(incoming: Incoming, preferences: Preferences, channel: str, persona: str) -> str:
     """Whoever is closest to the question decides."""
     chosen = "" if preferences.model == "auto" else preferences.model
-    return next((wish for wish in (incoming.options.get("model", ""), chosen, channel, persona) if wish), "auto")
+    return next(
+        (
+            requested_model
+            for requested_model in (incoming.options.get("model", ""), chosen, channel, persona)
+            if requested_model
+        ),
+        "auto",
+    )
 
 
 def _needs(asked: Turn, past: Sequence[StoredTurn], reply_to: str) -> frozenset[Capability]:

@@ -104,7 +104,7 @@ class ChatRequest:
     turns: tuple[Turn, ...]
     """Oldest first; system turns first."""
     needs: frozenset[Capability] = frozenset()
-    wish: str = "auto"
+    requested_model: str = "auto"
     """"auto", "speed", "quality" or a registry id."""
     latency_ms: int | None = None
     """Wished time to first text; below 100 asks for the speed tier."""
@@ -215,7 +215,7 @@ class TranscribeRequest:
     prompt: str = ""
     translate: bool = False
     """Into English."""
-    wish: str = "auto"
+    requested_model: str = "auto"
     deadline_at: float | None = None
     times: Literal["none", "segments", "words"] = "none"
     """Which times the caller counts on; a model that gives none is asked last."""
@@ -265,7 +265,7 @@ class ExtractRequest:
     turns: tuple[Turn, ...]
     schema: Mapping[str, Any]
     """JSON Schema of the wanted object."""
-    wish: str = "auto"
+    requested_model: str = "auto"
     deadline_at: float | None = None
 
 
@@ -277,7 +277,7 @@ class RequestRecord:
     kind: Literal["chat", "transcribe", "speak"]
     user: UserKey
     place: str
-    wish: str
+    requested_model: str
     started_at: float
     first_text_s: float | None
     """From the request's entry to the first text the model sent; None where there was none."""

@@ -106,7 +106,7 @@ def _chat(request: ExtractRequest, turns: tuple[Turn, ...], avoid: frozenset[str
         user=request.user,
         turns=turns,
         needs=frozenset({Capability.JSON if repair else Capability.JSON_SCHEMA}),
-        wish=request.wish,
+        requested_model=request.requested_model,
         temperature=None if repair else 0.0,
         output_format=form,
         deadline_at=request.deadline_at,

@@ -125,7 +125,7 @@ class Rows:
             request_id=run_id,
             user=incoming.user,
             turns=(),
-            wish="speed",
+            requested_model="speed",
             deadline_at=deadline_at,
             private=True,
             contributors=frozenset({incoming.user}),

@@ -51,7 +51,7 @@ class Observe:
                 kind="chat",
                 user=request.user,
                 place=request.place,
-                wish=request.wish,
+                requested_model=request.requested_model,
                 started_at=began_at,
                 first_text_s=first_text_s,
                 duration_s=monotonic() - began,

@@ -15,8 +15,8 @@ from core.domain.errors import SettingsError, UnknownModel
 from core.domain.model_spec import Capability, ModelSpec, Price
 from core.ports.gateway import RemoteModel
 
-TIERS_TO_WISH = ("auto", "speed", "quality")
-"""Wishes that are no model id."""
+REQUESTABLE_TIERS = ("auto", "speed", "quality")
+"""What may be asked for instead of a model id."""
 
 _NOTES = frozenset({"source", "as_of"})
 _FIELDS = frozenset(field.name for field in fields(ModelSpec)) - {"id"}
@@ -26,9 +26,9 @@ _MERGED = frozenset({"price"})
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a wish means today. `retired_from` is the retired id that was asked for, None where none was."""
+    """What a requested model means today. `retired_from` is the retired id that was asked for, None where none was."""
 
-    wish: str
+    requested_model: str
     retired_from: str | None = None
 
 
@@ -81,7 +81,7 @@ class Registry:
         try:
             return self._models[model_id]
         except KeyError:
-            raise UnknownModel(model_id, known=(*TIERS_TO_WISH, *self.ids())) from None
+            raise UnknownModel(model_id, known=(*REQUESTABLE_TIERS, *self.ids())) from None
 
     def all(self) -> tuple[ModelSpec, ...]:
         """Every enabled model, dead ones included, in order of preference."""
@@ -98,21 +98,25 @@ class Registry:
     def ids(self) -> tuple[str, ...]:
         return tuple(model.id for model in self.all())
 
-    def resolve(self, wish: str, *, able: Capability = Capability.TEXT) -> Resolved:
-        """Return what *wish* means: a tier, an id, or the successor of a retired id. Raises UnknownModel, which lists
-        the usable models that are *able*.
+    def resolve(self, requested_model: str, *, able: Capability = Capability.TEXT) -> Resolved:
+        """Return what *requested_model* means: a tier, an id, or the successor of a retired id.
+
+        Raises UnknownModel, which lists the usable models that are *able*.
 
         Short names are understood where one id alone ends in them: "gpt-oss-20b", "llama-4-scout".
         """
-        if wish in TIERS_TO_WISH:
-            return Resolved(wish)
-        wanted = wish if wish in self._models else self._aliases.get(wish, wish)
+        if requested_model in REQUESTABLE_TIERS:
+            return Resolved(requested_model)
+        wanted = (
+            requested_model if requested_model in self._models else self._aliases.get(requested_model, requested_model)
+        )
         if wanted in self._models:
             return Resolved(wanted)
         if wanted in self._retired:
-            return Resolved(self._retired[wanted].successor, retired_from=wish)
+            return Resolved(self._retired[wanted].successor, retired_from=requested_model)
         raise UnknownModel(
-            wish, known=(*TIERS_TO_WISH, *(model.id for model in self.usable() if able in model.capabilities))
+            requested_model,
+            known=(*REQUESTABLE_TIERS, *(model.id for model in self.usable() if able in model.capabilities)),
         )
 
     def retirement(self, model_id: str) -> Retirement | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.domain.model_spec import Capability, ModelSpec, Route, Tier
 from core.domain.requests import ChatRequest, Image, Turn
 from core.gateway.context_window import output_reserve
-from core.gateway.registry import TIERS_TO_WISH, Registry
+from core.gateway.registry import REQUESTABLE_TIERS, Registry
 from core.gateway.tokens import TokenScale
 
 LOW_LATENCY_MS = 100
@@ -31,15 +31,19 @@ class Router:
 
         Models whose context holds the request stand before those it must be trimmed for. Raises UnknownModel.
         """
-        wish = self._registry.resolve(request.wish).wish
+        requested_model = self._registry.resolve(request.requested_model).requested_model
         needs = needed(request)
-        tier, reason = _tier(request, wish, needs)
+        tier, reason = _tier(request, requested_model, needs)
         usable = (model for model in self._registry.usable() if model.id not in request.avoid)
         able = [model for model in usable if _can(model, request, needs)]
         ordered = sorted(able, key=lambda model: _rank(model, tier, request))
-        if wish not in TIERS_TO_WISH:
-            ordered.sort(key=lambda model: model.id != wish)
-            reason = f"asked for {wish}" if ordered and ordered[0].id == wish else f"{wish} cannot do it, {reason}"
+        if requested_model not in REQUESTABLE_TIERS:
+            ordered.sort(key=lambda model: model.id != requested_model)
+            reason = (
+                f"asked for {requested_model}"
+                if ordered and ordered[0].id == requested_model
+                else f"{requested_model} cannot do it, {reason}"
+            )
         holds = [model for model in ordered if self._holds(model, request)]
         rest = sorted((model for model in ordered if model not in holds), key=lambda model: -model.context_window)
         if holds and ordered[0] is not holds[0]:
@@ -82,14 +86,14 @@ def _pictured(turn: Turn) -> bool:
     return any(isinstance(part, Image) for part in turn.parts)
 
 
-def _tier(request: ChatRequest, wish: str, needs: frozenset[Capability]) -> tuple[Tier, str]:
+def _tier(request: ChatRequest, requested_model: str, needs: frozenset[Capability]) -> tuple[Tier, str]:
     if Capability.VISION in needs:
         return "vision", "it has pictures"
     if any(map(_pictured, request.turns)):
         return "vision", "an earlier turn has pictures"
-    if wish == "quality":
+    if requested_model == "quality":
         return "quality", "quality was asked for"
-    if wish == "speed":
+    if requested_model == "speed":
         return "speed", "speed was asked for"
     if request.cost_sensitive:
         return "speed", "it should cost little"

@@ -31,7 +31,7 @@ class LogObserver:
             kind=record.kind,
             user=f"{record.user.platform}:{record.user.workspace}:{record.user.user}",
             place=record.place,
-            wish=record.wish,
+            requested_model=record.requested_model,
             outcome=record.outcome,
             model=record.model,
             provider=record.provider,

@@ -79,7 +79,7 @@ class Catalogue(Protocol):
 
 
 class Routing(Protocol):
-    """Pure choice of models, best first. Raises UnknownModel for a wish that is neither a tier nor a known id."""
+    """Pure choice of models, best first. Raises UnknownModel for what is neither a tier nor a known id."""
 
     def route(self, request: ChatRequest) -> Route: ...
 

@@ -184,7 +184,7 @@ class Suspended:
     rounds: int
     """Rounds that were used up."""
     expires_at: float
-    wish: str = "auto"
+    requested_model: str = "auto"
     temperature: float | None = None
     effort: Effort | None = None
 

@@ -32,7 +32,7 @@ class _Stored(msgspec.Struct):
     calls: list[ToolCall]
     said: str
     rounds: int
-    wish: str
+    requested_model: str = msgspec.field(name="wish")  # as older versions have stored it
     temperature: float | None
     effort: Effort | None
 
@@ -68,7 +68,7 @@ def _suspend(c: Connection, suspended: Suspended, now: float) -> None:
         list(suspended.calls),
         suspended.said,
         suspended.rounds,
-        suspended.wish,
+        suspended.requested_model,
         suspended.temperature,
         suspended.effort,
     )
@@ -132,7 +132,7 @@ def _resume(c: Connection, run_id: str) -> Suspended | None:
         said=stored.said,
         rounds=stored.rounds,
         expires_at=row.expires_at,
-        wish=stored.wish,
+        requested_model=stored.requested_model,
         temperature=stored.temperature,
         effort=stored.effort,
     )

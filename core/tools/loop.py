@@ -160,7 +160,7 @@ class ToolLoop:
                 # At least one round is left for what comes of it.
                 rounds=min(rounds, self.limits.rounds - 1),
                 expires_at=self._clock.now() + self._leave_s,
-                wish=request.wish,
+                requested_model=request.requested_model,
                 temperature=request.temperature,
                 effort=request.effort,
             )
@@ -186,7 +186,7 @@ class ToolLoop:
             # The guard books each request id once, so every further round needs one of its own.
             request_id=request.request_id if number == 1 else f"{request.request_id}.{number}",
             # Our tools are an offer: the speed tier calls them as well, and most questions need none.
-            wish="speed" if request.wish == "auto" else request.wish,
+            requested_model="speed" if request.requested_model == "auto" else request.requested_model,
             private=True,
         )
 

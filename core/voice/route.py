@@ -15,26 +15,31 @@ def audio_route(registry: Registry, request: TranscribeRequest) -> list[ModelSpe
     hears a little better than its turbo form (word error rate 10.3 % to 12 %, facts/groq.md 1a).
 
     Raises:
-        UnknownModel: For a wish that is neither a tier nor a known id.
+        UnknownModel: For what is neither a tier nor a known id.
         BadRequest: For a model that cannot hear, or cannot translate where that is asked.
     """
-    resolved = registry.resolve(request.wish, able=Capability.AUDIO)
+    resolved = registry.resolve(request.requested_model, able=Capability.AUDIO)
     # OpenAI's clients send whisper-1 to /audio/translations, whose successor does not translate: take whoever does.
-    wish = "auto" if request.translate and resolved.retired_from else resolved.wish
+    requested_model = "auto" if request.translate and resolved.retired_from else resolved.requested_model
     hearing = [model for model in registry.usable() if Capability.AUDIO in model.capabilities]
-    if wish not in ("auto", "speed", "quality"):
-        wanted = registry.get(wish)
+    if requested_model not in ("auto", "speed", "quality"):
+        wanted = registry.get(requested_model)
         if Capability.AUDIO not in wanted.capabilities:
-            raise BadRequest(f"{wish} cannot hear; pick an audio model or auto.", param="model")
+            raise BadRequest(f"{requested_model} cannot hear; pick an audio model or auto.", param="model")
         if request.translate and "translation" in wanted.refuses:
-            raise BadRequest(f"{wish} does not translate; pick whisper-large-v3 or auto.", param="model")
+            raise BadRequest(f"{requested_model} does not translate; pick whisper-large-v3 or auto.", param="model")
     able = [model for model in hearing if not (request.translate and "translation" in model.refuses)]
     first = able[0].provider if able else ""
 
     def rank(model: ModelSpec) -> tuple[bool, bool, bool, float]:
         blind_to_time = bool(_TIMES[request.times] & model.refuses)
-        dearness = -model.price.audio_hour if wish == "quality" else 0.0
-        return model.id != wish and wish in registry.ids(), blind_to_time, model.provider != first, dearness
+        dearness = -model.price.audio_hour if requested_model == "quality" else 0.0
+        return (
+            model.id != requested_model and requested_model in registry.ids(),
+            blind_to_time,
+            model.provider != first,
+            dearness,
+        )
 
     return sorted(able, key=rank)
 

@@ -300,7 +300,7 @@ class Transcription:
             kind="transcribe",
             user=request.user,
             place="",
-            wish=request.wish,
+            requested_model=request.requested_model,
             started_at=started_at,
             first_text_s=None,
             duration_s=self._clock.monotonic() - started,
@@ -362,8 +362,8 @@ def _cost(spec: ModelSpec, sound: Sound) -> float:
 
 
 def _cache_key(request: TranscribeRequest) -> str:
-    task = f"{request.language or ''}|{request.translate}|{request.prompt}|{request.wish}|{request.times}|".encode()
-    return "transcript:" + hashlib.sha256(task + request.audio).hexdigest()
+    asked = (request.language or "", request.translate, request.prompt, request.requested_model, request.times, "")
+    return "transcript:" + hashlib.sha256("|".join(map(str, asked)).encode() + request.audio).hexdigest()
 
 
 def _first_provider_error(failures: BaseExceptionGroup[BaseException]) -> BaseException:

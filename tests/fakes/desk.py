@@ -223,13 +223,13 @@ class FakeCommands:
         self._break_if_told()
         return self.choices.get(user, ("auto", ""))
 
-    async def set_model(self, user: UserKey, wish: str) -> Said:
-        self._note("set_model", user, wish)
+    async def set_model(self, user: UserKey, requested_model: str) -> Said:
+        self._note("set_model", user, requested_model)
         known = [name for name, _ in await self.models()]
-        if wish not in known:
-            raise UnknownModel(wish, known=known)
-        self.choices[user] = (wish, (await self.choice(user))[1])
-        return Said(f"From now on **{wish}** answers you.")
+        if requested_model not in known:
+            raise UnknownModel(requested_model, known=known)
+        self.choices[user] = (requested_model, (await self.choice(user))[1])
+        return Said(f"From now on **{requested_model}** answers you.")
 
     async def set_persona(self, user: UserKey, persona: str) -> Said:
         self._note("set_persona", user, persona)

@@ -215,7 +215,7 @@ def transcribe_request(
         language=spoken.group(1).lower() if spoken else None,
         prompt=form.one("prompt"),
         translate=translate,
-        wish=form.one("model"),
+        requested_model=form.one("model"),
         deadline_at=deadline_at,
         times=_times(form),
     )

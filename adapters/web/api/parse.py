@@ -60,7 +60,7 @@ def chat_request(body: ChatBody, *, request_id: str, user: UserKey, deadline_at:
         user=user,
         turns=turns,
         needs=_needs(turns, tools, body),
-        wish=body.model,
+        requested_model=body.model,
         max_output_tokens=body.max_completion_tokens or body.max_tokens,
         temperature=body.temperature,
         top_p=body.top_p,

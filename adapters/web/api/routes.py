@@ -81,9 +81,9 @@ class Api:
         for model in self.models():
             if model.id == wanted:
                 return _json(encode(model_json(model)))
-        for wish in models_json(())["data"]:
-            if wish["id"] == wanted:
-                return _json(encode(wish))
+        for requested_model in models_json(())["data"]:
+            if requested_model["id"] == wanted:
+                return _json(encode(requested_model))
         raise TurnedAway(
             ApiError(
                 404, f"The model {wanted!r} is not known here.", "invalid_request_error", "model_not_found", "model"

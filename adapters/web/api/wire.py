@@ -135,11 +135,12 @@ def tool_call_json(call: ToolCall) -> dict[str, Any]:
 
 
 def models_json(models: Sequence[ModelSpec]) -> dict[str, Any]:
-    """The wishes a caller may name, the three that are no model in front."""
-    wishes = [
-        {"id": wish, "object": "model", "created": 0, "owned_by": "tern"} for wish in ("auto", "speed", "quality")
+    """What a caller may ask for, the three that are no model in front."""
+    tiers = [
+        {"id": requested_model, "object": "model", "created": 0, "owned_by": "tern"}
+        for requested_model in ("auto", "speed", "quality")
     ]
-    return {"object": "list", "data": [*wishes, *(model_json(model) for model in models)]}
+    return {"object": "list", "data": [*tiers, *(model_json(model) for model in models)]}
 
 
 def model_json(model: ModelSpec) -> dict[str, Any]:

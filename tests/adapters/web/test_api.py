@@ -122,7 +122,7 @@ async def test_every_parameter_reaches_the_onion(house):
     )
 
     request = house.handler.last
-    assert (request.wish, request.temperature, request.top_p, request.seed) == ("speed", 0.3, 0.9, 42)
+    assert (request.requested_model, request.temperature, request.top_p, request.seed) == ("speed", 0.3, 0.9, 42)
     assert (request.max_output_tokens, request.stop, request.effort) == (6, ("END",), "low")
     assert request.tools == (Tool("browser_search", builtin=True), Tool("f", "d"))
     assert (request.tool_choice, request.parallel_tool_calls) == ("auto", False)

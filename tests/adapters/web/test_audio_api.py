@@ -159,13 +159,13 @@ async def test_mistakes_name_their_field(box: Box, form: dict[str, str | bytes],
 
 async def test_unknown_model_and_unplayable_file(client: openai.AsyncOpenAI) -> None:
     """A model nobody knows, a model that cannot hear and a file that is no recording are bad requests."""
-    for wish, clip in (
+    for requested_model, clip in (
         ("ear-9000", CLIP),
         ("openai/gpt-oss-20b", CLIP),
         ("auto", ("a.mp3", b"no sound", "audio/mpeg")),
     ):
         with pytest.raises(openai.BadRequestError):
-            await client.audio.transcriptions.create(model=wish, file=clip)
+            await client.audio.transcriptions.create(model=requested_model, file=clip)
 
 
 async def test_recording_larger_than_a_json_body_is_taken(client: openai.AsyncOpenAI, api: FakeLlmApi) -> None:

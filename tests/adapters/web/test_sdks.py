@@ -56,7 +56,7 @@ async def test_openai_streams_and_reads_usage_last(house, client):
     assert chunks[-1].choices == []
     assert chunks[-1].usage.total_tokens == 18
     assert {c.model for c in chunks} == {"openai/gpt-oss-20b"}
-    assert house.handler.last.wish == "quality"
+    assert house.handler.last.requested_model == "quality"
 
 
 async def test_openai_stream_without_options_carries_no_usage(client):

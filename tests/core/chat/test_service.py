@@ -225,7 +225,7 @@ async def test_the_date_is_the_askers():
 
 
 @pytest.mark.parametrize(
-    ("option", "preferred", "channel", "persona", "wish"),
+    ("option", "preferred", "channel", "persona", "requested_model"),
     [
         ("quality", "speed", "c", "p", "quality"),
         ("", "speed", "c", "p", "speed"),
@@ -235,7 +235,7 @@ async def test_the_date_is_the_askers():
     ],
 )
 async def test_whoever_is_closest_to_the_question_chooses_the_model(
-    clock: FakeClock, option: str, preferred: str, channel: str, persona: str, wish: str
+    clock: FakeClock, option: str, preferred: str, channel: str, persona: str, requested_model: str
 ):
     """A command's option wins over the user's preference, that over the channel's, that over the persona's."""
     personas = Personas({"default": Persona("Hi.", model=persona)}, {"slack:C1": Channel(model=channel)})
@@ -244,7 +244,7 @@ async def test_whoever_is_closest_to_the_question_chooses_the_model(
 
     await desk.answer(asks("hi", options={"model": option} if option else {}))
 
-    assert desk.request.wish == wish
+    assert desk.request.requested_model == requested_model
 
 
 async def test_a_channel_has_its_own_persona_until_the_user_chose_one(clock: FakeClock):

@@ -50,7 +50,7 @@ def parse(line: Line, deadline_at: float) -> ChatRequest:
     content = line.body["messages"][0]["content"]
     if content == "wrong":
         raise BadRequest("the body is wrong")
-    return ChatRequest(f"b{line.number}", USER, (Turn("user", (Text(content),)),), wish=line.body["model"])
+    return ChatRequest(f"b{line.number}", USER, (Turn("user", (Text(content),)),), requested_model=line.body["model"])
 
 
 def render(line: Line, reply: Reply) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def test_only_deterministic_requests(change: dict[str, Any], kept: bool) -> None
         {"turns": (Turn("system", (Text("hi"),)),)},
         {"turns": (Turn("user", (Text("h"), Text("i"))),)},
         {"turns": (Turn("user", (Image("a", "image/png", data=b"1"),)),)},
-        {"wish": "quality"},
+        {"requested_model": "quality"},
         {"max_output_tokens": 10},
         {"top_p": 0.5},
         {"stop": ("x",)},

@@ -45,7 +45,7 @@ def test_every_fact_has_a_source(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "means"),
+    ("requested_model", "means"),
     [
         ("auto", "auto"),
         ("quality", "quality"),
@@ -55,13 +55,15 @@ def test_every_fact_has_a_source(registry: Registry) -> None:
         ("gpt-6-luna", "gpt-6-luna"),
     ],
 )
-def test_a_wish_is_a_tier_an_id_or_its_last_part(registry: Registry, wish: str, means: str) -> None:
+def test_what_is_requested_is_a_tier_an_id_or_its_last_part(
+    registry: Registry, requested_model: str, means: str
+) -> None:
     """Nobody types the owner's name gladly."""
-    assert registry.resolve(wish) == Resolved(means)
+    assert registry.resolve(requested_model) == Resolved(means)
 
 
 @pytest.mark.parametrize(
-    ("wish", "successor"),
+    ("requested_model", "successor"),
     [
         ("llama-3.1-8b-instant", SMALL),
         ("llama-3.3-70b-versatile", BIG),
@@ -75,9 +77,9 @@ def test_a_wish_is_a_tier_an_id_or_its_last_part(registry: Registry, wish: str, 
         ("whisper-1", "gpt-transcribe"),
     ],
 )
-def test_a_retired_id_means_its_successor(registry: Registry, wish: str, successor: str) -> None:
+def test_a_retired_id_means_its_successor(registry: Registry, requested_model: str, successor: str) -> None:
     """And says what was asked for."""
-    assert registry.resolve(wish) == Resolved(successor, retired_from=wish)
+    assert registry.resolve(requested_model) == Resolved(successor, retired_from=requested_model)
 
 
 def test_every_successor_is_alive(registry: Registry) -> None:

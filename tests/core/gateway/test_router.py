@@ -52,13 +52,13 @@ def ids(registry: Registry, request: ChatRequest) -> list[str]:
     ("request_", "expected"),
     [
         (ask(), SPEED),
-        (ask(wish="speed"), SPEED),
-        (ask(wish="quality"), QUALITY),
+        (ask(requested_model="speed"), SPEED),
+        (ask(requested_model="quality"), QUALITY),
         (ask(tools=TOOLS), QUALITY),
         (ask(needs=frozenset({Capability.TOOLS})), QUALITY[:-1]),
         (ask(tools=TOOLS, tool_choice="required"), QUALITY[:-1]),
         (ask(tools=TOOLS, tool_choice="f"), QUALITY[:-1]),
-        (ask(tools=TOOLS, wish="speed"), SPEED),
+        (ask(tools=TOOLS, requested_model="speed"), SPEED),
         (ask(tools=TOOLS, cost_sensitive=True), SPEED),
         (ask(tools=TOOLS, latency_ms=99), SPEED),
         (ask(tools=TOOLS, latency_ms=100), QUALITY),
@@ -67,12 +67,12 @@ def ids(registry: Registry, request: ChatRequest) -> list[str]:
         (ask(output_format=OutputFormat("json_schema", schema={}), tools=TOOLS), [LUNA, "local-model"]),
         (ask(turns=(PICTURE,)), [EYES, LUNA]),
         (ask(turns=FOLLOW_UP), [EYES, LUNA, BIG, SMALL, "local-model"]),
-        (ask(turns=FOLLOW_UP, wish=SMALL), [SMALL, EYES, LUNA, BIG, "local-model"]),
-        (ask(needs=frozenset({Capability.VISION}), wish="quality"), [EYES, LUNA]),
-        (ask(wish=EYES), [EYES, SMALL, BIG, LUNA, "local-model"]),
-        (ask(wish="gpt-6-luna", tools=TOOLS), [LUNA, BIG, SMALL, EYES, "local-model"]),
-        (ask(wish=SMALL, turns=(PICTURE,)), [EYES, LUNA]),
-        (ask(wish="llama-3.3-70b-versatile"), QUALITY),
+        (ask(turns=FOLLOW_UP, requested_model=SMALL), [SMALL, EYES, LUNA, BIG, "local-model"]),
+        (ask(needs=frozenset({Capability.VISION}), requested_model="quality"), [EYES, LUNA]),
+        (ask(requested_model=EYES), [EYES, SMALL, BIG, LUNA, "local-model"]),
+        (ask(requested_model="gpt-6-luna", tools=TOOLS), [LUNA, BIG, SMALL, EYES, "local-model"]),
+        (ask(requested_model=SMALL, turns=(PICTURE,)), [EYES, LUNA]),
+        (ask(requested_model="llama-3.3-70b-versatile"), QUALITY),
         (ask(allow_local=False), SPEED[:-1]),
         (ask(avoid=frozenset({SMALL, EYES})), [BIG, LUNA, "local-model"]),
         (ask(needs=frozenset({Capability.AUDIO})), ["whisper-large-v3-turbo", "whisper-large-v3", "gpt-transcribe"]),
@@ -113,4 +113,4 @@ def test_where_nothing_can_do_it_the_reason_says_what_is_missing(registry: Regis
 def test_an_unknown_wish_is_the_askers_mistake(registry: Registry) -> None:
     """Not a silent default."""
     with pytest.raises(UnknownModel):
-        Router(registry).route(ask(wish="gpt-3"))
+        Router(registry).route(ask(requested_model="gpt-3"))

@@ -22,11 +22,11 @@ def request(**wishes: object) -> TranscribeRequest:
     ("wishes", "models"),
     [
         ({}, [TURBO, LARGE, BACKUP]),
-        ({"wish": "quality"}, [LARGE, TURBO, BACKUP]),
-        ({"wish": BACKUP}, [BACKUP, TURBO, LARGE]),
-        ({"wish": "whisper-1"}, [BACKUP, TURBO, LARGE]),  # retired; its successor stands first
+        ({"requested_model": "quality"}, [LARGE, TURBO, BACKUP]),
+        ({"requested_model": BACKUP}, [BACKUP, TURBO, LARGE]),
+        ({"requested_model": "whisper-1"}, [BACKUP, TURBO, LARGE]),  # retired; its successor stands first
         ({"translate": True}, [LARGE]),
-        ({"translate": True, "wish": "whisper-1"}, [LARGE]),
+        ({"translate": True, "requested_model": "whisper-1"}, [LARGE]),
         ({"times": "words"}, [TURBO, LARGE, BACKUP]),
     ],
 )
@@ -49,8 +49,8 @@ def test_model_that_cannot_hear_is_refused() -> None:
     registry = load_registry()
 
     with pytest.raises(BadRequest, match="cannot hear"):
-        audio_route(registry, request(wish="openai/gpt-oss-20b"))
+        audio_route(registry, request(requested_model="openai/gpt-oss-20b"))
     with pytest.raises(BadRequest, match="does not translate"):
-        audio_route(registry, request(wish=TURBO, translate=True))
+        audio_route(registry, request(requested_model=TURBO, translate=True))
     with pytest.raises(UnknownModel):
-        audio_route(registry, request(wish="ear-9000"))
+        audio_route(registry, request(requested_model="ear-9000"))
