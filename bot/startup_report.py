@@ -101,7 +101,7 @@ def _discord(settings: Settings) -> Line:
 def model_warnings(config: Config, registry: Registry) -> list[str]:
     """What is wrong with the model ids that tern.toml names, each with what happens instead."""
     named = [(f"[personas.{name}]", persona.model) for name, persona in config.personas.items()]
-    named += [(f'[channels."{place}"]', channel.model) for place, channel in config.channels.items()]
+    named += [(f'[channels."{channel_key}"]', channel.model) for channel_key, channel in config.channels.items()]
     found = list(registry.warnings)
     for where, requested_model in named:
         if not requested_model:

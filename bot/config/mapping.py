@@ -59,7 +59,7 @@ def slack_settings(settings: Settings, config: Config) -> SlackSettings | None:
 
 def people_by_channel(config: Config, platform: str) -> dict[str, frozenset[str]]:
     """Channel id -> ids of those who may ask there, of channels that are not open to all."""
-    places = ((place.partition(":"), channel.allow) for place, channel in config.channels.items())
+    places = ((channel_key.partition(":"), channel.allow) for channel_key, channel in config.channels.items())
     return {channel: frozenset(allow) for (on, _, channel), allow in places if on == platform and allow}
 
 
@@ -96,8 +96,8 @@ def personas(config: Config) -> Personas:
             for name, persona in config.personas.items()
         },
         channels={
-            place: Channel(channel.persona, channel.model, channel.context)
-            for place, channel in config.channels.items()
+            channel_key: Channel(channel.persona, channel.model, channel.context)
+            for channel_key, channel in config.channels.items()
         },
         bot_name=config.bot.name,
     )
@@ -149,7 +149,7 @@ def tool_rules(config: Config) -> ToolRules:
     everywhere = config.tools.everywhere
     return ToolRules(
         everywhere=None if everywhere is None else frozenset(everywhere),
-        by_place={place: frozenset(channel.tools) for place, channel in config.channels.items()},
+        by_channel={channel_key: frozenset(channel.tools) for channel_key, channel in config.channels.items()},
     )
 
 

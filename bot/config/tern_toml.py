@@ -258,18 +258,30 @@ def _syntax_problem(name: str, error: str, *, last_line: int) -> str:
 
 def _cross_checks(config: Config) -> list[Mistake]:
     mistakes: list[Mistake] = []
-    for place, channel in config.channels.items():
-        if place.partition(":")[0] not in {"slack", "discord", "web", "terminal"} or not place.partition(":")[2]:
-            mistakes.append((("channels", place), f'a channel is named "slack:C123" or "discord:42", not "{place}"'))
+    for channel_key, channel in config.channels.items():
+        if (
+            channel_key.partition(":")[0] not in {"slack", "discord", "web", "terminal"}
+            or not channel_key.partition(":")[2]
+        ):
+            mistakes.append(
+                (("channels", channel_key), f'a channel is named "slack:C123" or "discord:42", not "{channel_key}"')
+            )
         if channel.persona and channel.persona not in config.personas:
             known = ", ".join(config.personas) or "none yet"
             mistakes.append(
-                (("channels", place, "persona"), f'there is no persona "{channel.persona}"; personas here: {known}')
+                (
+                    ("channels", channel_key, "persona"),
+                    f'there is no persona "{channel.persona}"; personas here: {known}',
+                )
             )
-        if channel.allow and place.partition(":")[0] not in {"slack", "discord"}:
-            mistakes.append((("channels", place, "allow"), '"allow" works on Slack and Discord, where people have ids'))
-        if place.startswith("discord:") and not all(each.isdecimal() for each in (*channel.allow, place[8:])):
-            mistakes.append((("channels", place), "Discord's ids are numbers"))
+        if channel.allow and channel_key.partition(":")[0] not in {"slack", "discord"}:
+            mistakes.append(
+                (("channels", channel_key, "allow"), '"allow" works on Slack and Discord, where people have ids')
+            )
+        if channel_key.startswith("discord:") and not all(
+            each.isdecimal() for each in (*channel.allow, channel_key[8:])
+        ):
+            mistakes.append((("channels", channel_key), "Discord's ids are numbers"))
     mistakes += _tool_mistakes(config) + _schema_mistakes(config)
     if len(config.slack.suggested_prompts or ()) > 4:  # facts/slack.md 1.1
         mistakes.append((("slack", "suggested_prompts"), 'Slack shows four "suggested_prompts" at most'))
@@ -286,7 +298,7 @@ def _tool_mistakes(config: Config) -> list[Mistake]:
         if bool(server.command) == bool(server.url):
             mistakes.append((("mcp", "servers", name), f'[mcp.servers.{name}] needs either "command" or "url"'))
     lists: list[tuple[tuple[str, ...], tuple[str, ...]]] = [(("tools", "everywhere"), config.tools.everywhere or ())]
-    lists += [(("channels", place, "tools"), channel.tools) for place, channel in config.channels.items()]
+    lists += [(("channels", channel_key, "tools"), channel.tools) for channel_key, channel in config.channels.items()]
     for path, tools in lists:
         for tool in tools:
             if tool not in OWN_TOOLS and tool.partition("__")[0] not in config.mcp.servers:

@@ -88,7 +88,7 @@ class Approvals:
             editable=editable,
             private=True,
             contributors=frozenset({incoming.user}),
-            place=incoming.conversation.place,
+            channel_key=incoming.conversation.channel_key,
             conversation=incoming.conversation,
             tz=incoming.tz,
             # It would know nothing of tools, and what they brought is what the answer is about.

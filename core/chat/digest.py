@@ -122,7 +122,7 @@ def part_request(incoming: Incoming, request_id: str, deadline_at: float) -> Cha
         requested_model=incoming.options.get("model", "auto"),
         deadline_at=deadline_at,
         private=True,
-        place=incoming.conversation.place,
+        channel_key=incoming.conversation.channel_key,
         allow_local=False,  # the small model's notes would be worse than a beginning or the newest words alone
     )
 

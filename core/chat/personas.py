@@ -50,8 +50,8 @@ class Personas:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     bot_name: str = "Tern"
 
-    def channel(self, place: str) -> Channel:
-        return self.channels.get(place, Channel())
+    def channel(self, channel_key: str) -> Channel:
+        return self.channels.get(channel_key, Channel())
 
     def choose(self, *names: str) -> Persona:
         """The persona of the first name that is not "".

@@ -145,8 +145,8 @@ class ChatService:
         """
         preferences = await self._preferences.get(incoming.user)
         past, own = await self._past(incoming)
-        place = incoming.conversation.place
-        channel = self.personas.channel(place)
+        channel_key = incoming.conversation.channel_key
+        channel = self.personas.channel(channel_key)
         persona = self.personas.choose(incoming.options.get("persona", ""), preferences.persona, channel.persona)
         near, far = await self._quotes(incoming, past, context, send)
         around = ""
@@ -172,7 +172,7 @@ class ChatService:
             | {stored.user for stored in past if stored.user}
             | authors((*far, *near), incoming.user.platform, incoming.user.workspace),
             audience=audience_of(incoming),
-            place=place,
+            channel_key=channel_key,
             conversation=incoming.conversation,
             tz=incoming.tz,
             allow_local=allow_local,
@@ -209,7 +209,7 @@ class ChatService:
 
     async def _around(self, incoming: Incoming, context: Context, send: Send) -> Sequence[Quote]:
         """What the platform has before a conversation's first question, as far as the channel lets it be read."""
-        reading = self.personas.channel(incoming.conversation.place).context
+        reading = self.personas.channel(incoming.conversation.channel_key).context
         if reading == "off":
             return ()
         room = self._settings.channel_messages if reading == "mention" and _begins_in_channel(incoming) else 0
@@ -222,7 +222,7 @@ class ChatService:
         """Say that the channel is read, under the first answer that did."""
         if self._notes is None:
             return
-        key = f"reads-channel:{incoming.conversation.place}:{incoming.conversation.workspace}"
+        key = f"reads-channel:{incoming.conversation.channel_key}:{incoming.conversation.workspace}"
         if await self._notes.get(key) is None:
             await self._notes.set(key, "told")
             await send(Notice("around", {"messages": str(messages)}))

@@ -53,7 +53,7 @@ class ConversationKey:
     direct message: the channel id; a slash command: its own id. Page and terminal: the conversation id."""
 
     @property
-    def place(self) -> str:
+    def channel_key(self) -> str:
         """ "slack:C123": what a channel's persona, its spending and its log lines go by."""
         return f"{self.platform}:{self.channel}"
 

@@ -132,7 +132,7 @@ class ChatRequest:
     """Everybody whose words are in `turns`; cache rows name them so that `forget` purges them."""
     audience: Audience = ANYBODY
     """Who may read what stands in `turns`. It shapes the cache's key: an answer is shared within one audience only."""
-    place: str = ""
+    channel_key: str = ""
     """Platform and channel ("slack:C123") for records and per-channel limits; "" for the API."""
     conversation: ConversationKey | None = None
     """Where it is asked, for tools that search what was said before; None for the API."""
@@ -276,7 +276,7 @@ class RequestRecord:
     request_id: str
     kind: Literal["chat", "transcribe", "speak"]
     user: UserKey
-    place: str
+    channel_key: str
     requested_model: str
     started_at: float
     first_text_s: float | None

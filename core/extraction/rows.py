@@ -129,7 +129,7 @@ class Rows:
             deadline_at=deadline_at,
             private=True,
             contributors=frozenset({incoming.user}),
-            place=incoming.conversation.place,
+            channel_key=incoming.conversation.channel_key,
             allow_local=allow_local,
         )
         results = await self._all(model, asked, send, deadline_at - self._limits.margin_s)

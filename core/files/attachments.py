@@ -340,7 +340,7 @@ def everything_attached(incoming: Incoming) -> list[Attachment]:
 
 def request_id_of(incoming: Incoming, number: int) -> str:
     """A name of its own for each attachment, equal when a run is tried again. No dot: what follows one is a part."""
-    return f"{incoming.conversation.place}:{incoming.message_id}-{number}".replace(".", "-")
+    return f"{incoming.conversation.channel_key}:{incoming.message_id}-{number}".replace(".", "-")
 
 
 def _file(opening: str, item: Attachment, text: str) -> Text:

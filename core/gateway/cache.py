@@ -23,7 +23,18 @@ FORMAT = 2
 """Part of every key; raise it when the meaning of a stored answer changes."""
 
 _NOT_SHAPING = frozenset(
-    {"request_id", "user", "conversation", "tz", "deadline_at", "editable", "fresh", "private", "contributors", "place"}
+    {
+        "request_id",
+        "user",
+        "conversation",
+        "tz",
+        "deadline_at",
+        "editable",
+        "fresh",
+        "private",
+        "contributors",
+        "channel_key",
+    }
 )
 """Fields of a request that do not shape its answer (the conversation and the zone are there for tools, and where
 tools are nothing is cached). A field added later shapes the answer until it is listed here."""

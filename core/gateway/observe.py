@@ -50,7 +50,7 @@ class Observe:
                 request_id=request.request_id,
                 kind="chat",
                 user=request.user,
-                place=request.place,
+                channel_key=request.channel_key,
                 requested_model=request.requested_model,
                 started_at=began_at,
                 first_text_s=first_text_s,

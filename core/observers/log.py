@@ -30,7 +30,7 @@ class LogObserver:
             request_id=record.request_id,
             kind=record.kind,
             user=f"{record.user.platform}:{record.user.workspace}:{record.user.user}",
-            place=record.place,
+            channel_key=record.channel_key,
             requested_model=record.requested_model,
             outcome=record.outcome,
             model=record.model,

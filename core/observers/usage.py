@@ -84,7 +84,7 @@ class UsageObserver:
                 await self._clock.sleep(FIRST_WAIT_S * 2 ** (tried - 1))
             try:
                 await self._store.add(
-                    record.request_id, record.user, record.place, record.model, record.usage, record.started_at
+                    record.request_id, record.user, record.channel_key, record.model, record.usage, record.started_at
                 )
             except StorageError as error:
                 reason = type(error).__name__

@@ -262,7 +262,7 @@ class Spent:
 
 
 class UsageStore(Protocol):
-    async def add(self, request_id: str, user: UserKey, place: str, model: str, usage: Usage, at: float) -> None:
+    async def add(self, request_id: str, user: UserKey, channel_key: str, model: str, usage: Usage, at: float) -> None:
         """One row per request id: the same moment again replaces it, a later try adds to it."""
         ...
 

@@ -64,11 +64,11 @@ class SqlUsage:
         self._database = database
         self._seals = seals
 
-    async def add(self, request_id: str, user: UserKey, place: str, model: str, usage: Usage, at: float) -> None:
+    async def add(self, request_id: str, user: UserKey, channel_key: str, model: str, usage: Usage, at: float) -> None:
         row = {
             "request_id": request_id,
             **who(user),
-            "place": place,
+            "place": channel_key,
             "model": model,
             "at": at,
             "prompt_tokens": usage.prompt_tokens,

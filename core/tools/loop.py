@@ -200,7 +200,7 @@ class ToolLoop:
         *,
         agreed: bool = False,
     ) -> list[ToolResult]:
-        caller = Caller(request.request_id, request.user, request.place, request.conversation, request.tz)
+        caller = Caller(request.request_id, request.user, request.channel_key, request.conversation, request.tz)
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._run_call(call, allowed, caller, send, until, surplus=number, agreed=agreed))

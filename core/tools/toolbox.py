@@ -43,7 +43,7 @@ class Caller:
 
     request_id: str
     user: UserKey
-    place: str
+    channel_key: str
     conversation: ConversationKey | None
     tz: str
 
@@ -83,7 +83,7 @@ class ToolRules:
 
     everywhere: frozenset[str] | None = None
     """None: every tool that does not reach outside and does not act."""
-    by_place: Mapping[str, frozenset[str]] | None = None
+    by_channel: Mapping[str, frozenset[str]] | None = None
     """Place ("slack:C123") -> what is allowed there beside `everywhere`; "SERVER__*" is all of a server's."""
 
 
@@ -109,7 +109,7 @@ class Toolbox:
 
     def allowed(self, request: ChatRequest) -> Mapping[str, ToolSpec]:
         """Tool name -> tool, for the place *request* comes from."""
-        extra = (self._rules.by_place or {}).get(request.place, frozenset())
+        extra = (self._rules.by_channel or {}).get(request.channel_key, frozenset())
         base = self._rules.everywhere
         return {
             name: tool

@@ -98,7 +98,7 @@ class Speaking:
                         request_id,
                         "speak",
                         incoming.user,
-                        incoming.conversation.place,
+                        incoming.conversation.channel_key,
                         model.id,
                         began_at,
                         None,

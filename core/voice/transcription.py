@@ -299,7 +299,7 @@ class Transcription:
             request_id=request.request_id,
             kind="transcribe",
             user=request.user,
-            place="",
+            channel_key="",
             requested_model=request.requested_model,
             started_at=started_at,
             first_text_s=None,

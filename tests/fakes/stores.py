@@ -14,7 +14,7 @@ from core.ports.storage import Spent
 @dataclass(frozen=True, slots=True)
 class UsageRow:
     user: UserKey
-    place: str
+    channel_key: str
     model: str
     usage: Usage
     at: float
@@ -28,10 +28,10 @@ class MemoryUsage:
         self.reads = 0
         self.broken: StorageError | None = None
 
-    async def add(self, request_id: str, user: UserKey, place: str, model: str, usage: Usage, at: float) -> None:
+    async def add(self, request_id: str, user: UserKey, channel_key: str, model: str, usage: Usage, at: float) -> None:
         if self.broken is not None:
             raise self.broken
-        self.rows[request_id] = UsageRow(user, place, model, usage, at)
+        self.rows[request_id] = UsageRow(user, channel_key, model, usage, at)
 
     async def spent(self, since: float, *, user: UserKey | None = None, workspace: str | None = None) -> Spent:
         if self.broken is not None:

@@ -129,7 +129,7 @@ async def test_every_parameter_reaches_the_onion(house):
     assert request.output_format.kind == "json_object"
     assert request.needs == {Capability.TOOLS, Capability.JSON}
     assert [turn.role for turn in request.turns] == ["system", "user"]
-    assert (request.editable, request.place, request.user.platform) == (False, "", "api")
+    assert (request.editable, request.channel_key, request.user.platform) == (False, "", "api")
     assert request.request_id == house.request_ids[-1]
 
 

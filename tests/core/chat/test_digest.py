@@ -15,7 +15,7 @@ from core.domain.requests import ChatRequest, Reply, Usage
 from tests.core.voice.hearing import USER
 
 SMALL = DigestLimits(part_chars=100, at_once=2, result_chars=150)
-ASK = ChatRequest("r1", USER, (), place="web")
+ASK = ChatRequest("r1", USER, (), channel_key="web")
 
 
 class Reader:
@@ -74,7 +74,7 @@ async def test_parts_are_asked_with_the_question_and_ids_of_their_own() -> None:
 
     assert all("which letter?" in request.turns[0].text for request in model.asked)
     assert len({request.request_id for request in model.asked}) == len(model.asked)
-    assert all(request.place == "web" for request in model.asked)
+    assert all(request.channel_key == "web" for request in model.asked)
     assert model.most <= 2
 
 

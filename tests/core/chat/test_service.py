@@ -320,7 +320,7 @@ async def test_a_mention_in_a_channel_reads_what_was_said_before_it(desk: Desk) 
 )
 async def test_what_is_read_is_the_channels_choice(reading: Reading, question: Incoming, messages: int | None) -> None:
     """Threads, direct messages and private answers never bring in the channel; "off" asks the platform for nothing."""
-    channels = {question.conversation.place: Channel(context=reading)}
+    channels = {question.conversation.channel_key: Channel(context=reading)}
     desk = Desk(FakeClock(), personas=Personas(channels=channels))
 
     await desk.answer(question)

@@ -125,7 +125,7 @@ def test_whatever_shapes_the_answer_is_in_the_key(change: dict[str, Any]) -> Non
         {"user": BEN},
         {"deadline_at": 5.0},
         {"editable": True},
-        {"place": "slack:C1"},
+        {"channel_key": "slack:C1"},
         {"contributors": frozenset({BEN})},
     ],
 )

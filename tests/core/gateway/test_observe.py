@@ -52,7 +52,7 @@ class House:
 
     async def ask(self) -> RequestRecord:
         if self.error is None:
-            await self.observe(a_request(place="slack:C1"), self.heard)
+            await self.observe(a_request(channel_key="slack:C1"), self.heard)
         else:
             with pytest.raises(type(self.error)):
                 await self.observe(a_request(), self.heard)
@@ -64,7 +64,7 @@ async def test_answer(clock: FakeClock) -> None:
     """Times count from the request's entry, usage is the reply's, and the attempts are named."""
     record = await House(clock).ask()
 
-    assert (record.outcome, record.model, record.place) == ("ok", "big", "slack:C1")
+    assert (record.outcome, record.model, record.channel_key) == ("ok", "big", "slack:C1")
     assert (record.first_text_s, record.duration_s) == (2.0, 3.0)
     assert record.usage == Usage(prompt_tokens=9)
     assert [attempt.outcome for attempt in record.attempts] == ["Overloaded"]

@@ -262,20 +262,22 @@ async def test_callers_own_tools_pass_through(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "rules", "place", "allowed"),
+    ("changes", "rules", "channel_key", "allowed"),
     [
         ({}, ToolRules(), "slack:C1", True),
         ({"reaches_outside": True}, ToolRules(), "slack:C1", False),
         ({"acts": True}, ToolRules(), "slack:C1", False),
-        ({"reaches_outside": True}, ToolRules(by_place={"slack:C1": frozenset({"double"})}), "slack:C1", True),
-        ({"reaches_outside": True}, ToolRules(by_place={"slack:C1": frozenset({"double"})}), "slack:C2", False),
+        ({"reaches_outside": True}, ToolRules(by_channel={"slack:C1": frozenset({"double"})}), "slack:C1", True),
+        ({"reaches_outside": True}, ToolRules(by_channel={"slack:C1": frozenset({"double"})}), "slack:C2", False),
         ({}, ToolRules(everywhere=frozenset()), "slack:C1", False),
     ],
 )
-def test_places_decide_what_is_allowed(changes: dict[str, Any], rules: ToolRules, place: str, allowed: bool) -> None:
+def test_places_decide_what_is_allowed(
+    changes: dict[str, Any], rules: ToolRules, channel_key: str, allowed: bool
+) -> None:
     """Harmless tools are there; those that reach out or act are off until a place switches them on."""
     toolbox = Toolbox([Kit(**changes).spec], rules)
 
-    request = ChatRequest("r1", USER, (), place=place)
+    request = ChatRequest("r1", USER, (), channel_key=channel_key)
 
     assert bool(toolbox.allowed(request)) is allowed

@@ -47,7 +47,7 @@ class Reports:
 @asynccontextmanager
 async def running(*servers: McpServer) -> AsyncIterator[tuple[Toolbox, Reports]]:
     toolbox, reports = (
-        Toolbox([], ToolRules(by_place={"web": frozenset({"time__get_current_time", "odd__*"})})),
+        Toolbox([], ToolRules(by_channel={"web": frozenset({"time__get_current_time", "odd__*"})})),
         Reports(),
     )
     task = asyncio.create_task(McpTools(servers, toolbox, SystemClock(), report=reports).run())
@@ -67,8 +67,8 @@ async def test_real_server_offers_and_answers() -> None:
     """Its tools appear under its name, off until a place allows them, and answer."""
     async with running(TIME) as (toolbox, reports):
         await reports.wait_for("offers")
-        allowed = toolbox.allowed(ChatRequest("r", USER, (), place="web"))
-        elsewhere = toolbox.allowed(ChatRequest("r", USER, (), place="slack:C1"))
+        allowed = toolbox.allowed(ChatRequest("r", USER, (), channel_key="web"))
+        elsewhere = toolbox.allowed(ChatRequest("r", USER, (), channel_key="slack:C1"))
         answer = await call(allowed["time__get_current_time"], timezone="Europe/Berlin")
         with pytest.raises(McpFailed):
             await call(allowed["time__get_current_time"], timezone="Mars/Olympus")
@@ -86,7 +86,7 @@ async def test_operator_knows_better() -> None:
     )
     async with running(strict) as (toolbox, reports):
         await reports.wait_for("offers")
-        tool = toolbox.allowed(ChatRequest("r", USER, (), place="web"))["time__get_current_time"]
+        tool = toolbox.allowed(ChatRequest("r", USER, (), channel_key="web"))["time__get_current_time"]
 
         assert tool.acts
         assert list(toolbox.names()) == ["time__get_current_time"]
@@ -155,7 +155,7 @@ async def test_server_that_floods_hangs_and_fails(transport: str) -> None:
             where = {"url": f"http://127.0.0.1:{port}/mcp"}
         toolbox, reports = await opened.enter_async_context(running(odd(**where)))
         await reports.wait_for("offers 5 tools")
-        tools = toolbox.allowed(ChatRequest("r", USER, (), place="web"))
+        tools = toolbox.allowed(ChatRequest("r", USER, (), channel_key="web"))
 
         greeting = await call(tools["odd__greet"], name="Ann")
         flood = _bounded(await call(tools["odd__flood"]), tools["odd__flood"])
@@ -173,13 +173,13 @@ async def test_server_that_dies_in_a_call_is_started_again() -> None:
     """The call fails by name, the death is noticed by it and not at the next ping, and its tools come back."""
     async with running(odd()) as (toolbox, reports):
         await reports.wait_for("offers")
-        tools = toolbox.allowed(ChatRequest("r", USER, (), place="web"))
+        tools = toolbox.allowed(ChatRequest("r", USER, (), channel_key="web"))
         with pytest.raises(McpFailed):
             await call(tools["odd__die"])
         await reports.wait_for("stopped")
         reports.lines.clear()
         await reports.wait_for("offers")
-        tools = toolbox.allowed(ChatRequest("r", USER, (), place="web"))
+        tools = toolbox.allowed(ChatRequest("r", USER, (), channel_key="web"))
 
         assert await call(tools["odd__greet"], name="Ann") == "Hello Ann"
 
