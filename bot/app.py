@@ -183,7 +183,7 @@ class App:
             await self._open_page(storage)
 
     async def _open_models(self, storage: Storage) -> None:
-        """Providers, and the onion around them."""
+        """Providers, and the stack around them."""
         settings, config, clock = self.settings, self.config, self.clock
         self._scale = TokenScale()
         admission = RateLimits(clock)
@@ -250,7 +250,7 @@ class App:
         return local
 
     async def _open_desk(self, storage: Storage) -> None:
-        """The adapters, and between them and the onion: the inbox, and what answers its runs."""
+        """The adapters, and between them and the stack: the inbox, and what answers its runs."""
         config, clock = self.config, self.clock
         pacers: dict[str, Pacer] = {}
         for adapter in self._make_adapters(storage, pacers):
@@ -375,7 +375,7 @@ class App:
         )
 
     async def _open_tools(self, storage: Storage) -> ToolLoop:
-        """Around the onion for chats; the API's callers bring tools of their own or none."""
+        """Around the stack for chats; the API's callers bring tools of their own or none."""
         fetcher = await self._opened.enter_async_context(GuardedFetcher(proxy=self.settings.https_proxy))
         services = Services(self.clock, self._sandbox, self._quick, fetcher, storage.history)
         self._toolbox = Toolbox([*load_kit(services), *BUILTIN], mapping.tool_rules(self.config))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -115,6 +116,18 @@ def test_map_names_files_that_exist() -> None:
     }
 
     assert missing == set()
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["rate limit", "circuit breaker", "approval", "sandbox", "dedup", "SSRF", "allow-list", "OCR", "middleware stack"],
+)
+def test_the_fields_words_lead_somewhere(word: str) -> None:
+    """Whoever greps for what the field calls a thing finds the module that is it, in the module's docstring."""
+    files = [path for package in ("core", "adapters") for path in (ROOT / package).rglob("*.py")]
+    docs = [ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "" for path in files]
+
+    assert any(word.lower() in doc.lower() for doc in docs)
 
 
 def test_documents_name_models_that_exist() -> None:

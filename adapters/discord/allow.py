@@ -1,4 +1,4 @@
-"""Who may ask, decided by ids alone: names are anybody's to choose (facts/discord.md 2.3). Pure."""
+"""The allow-list: who may ask, decided by ids alone: names are anybody's to choose (facts/discord.md 2.3). Pure."""
 
 from __future__ import annotations
 

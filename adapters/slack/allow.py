@@ -1,4 +1,4 @@
-"""Who may ask, and where. Pure; ids only, since names are anybody's to choose."""
+"""The allow-list: who may ask, and where. Pure; ids only, since names are anybody's to choose."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ Wiring, for bot/app.py:
     app = build_web_app(
         settings,
         adapter=adapter,                       # the supervisor runs it: await adapter.run(intake, commands)
-        handler=onion,                         # core.ports.gateway.Handler; the API goes straight to it
+        handler=stack,                         # core.ports.gateway.Handler; the API goes straight to it
         models=registry.all,                   # -> Sequence[ModelSpec]
         readiness=Readiness(
             intake_open=lambda: ...,           # -> bool
@@ -30,7 +30,7 @@ The path of a message from the page:
     hub.py          what stands now -> the difference for each open page -> sse.py -> page/stream.js
     adapter.py      when a reply has ended, its stored figures are added to what stands
 
-The path of an API request: auth.py (may it enter) -> api/parse.py -> the onion -> api/stream.py -> api/wire.py.
+The path of an API request: auth.py (may it enter) -> api/parse.py -> the stack -> api/stream.py -> api/wire.py.
 """
 
 from adapters.web.adapter import WebAdapter

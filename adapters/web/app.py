@@ -80,7 +80,7 @@ def build_web_app(
 
     Args:
         adapter: The page's adapter; the supervisor runs it.
-        handler: The whole onion, for the API.
+        handler: The whole stack, for the API.
         models: What GET /v1/models lists, asked each time.
         banner: A sentence for the top of the page, "" for none, asked each time.
         extra_routes: Mounted as they are, without keys and without our error form (Slack's events).

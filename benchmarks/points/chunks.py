@@ -98,7 +98,7 @@ async def measure_cpu(bench: Bench) -> Section:
     return Section(
         "1. CPU per streamed chunk",
         f"Processor time of the subject's process from the moment when all {STREAMS} streams have begun to the last "
-        "token, divided by the chunks in between; requests and endings stay outside. Tern: chat service, whole onion "
+        "token, divided by the chunks in between; requests and endings stay outside. Tern: chat service, whole stack "
         "(observe, cache, guard, fallback, retry, provider) over a real database, into a Draft, on the loop that "
         f"`python -m bot run` takes ({LOOP}). The SDKs and LiteLLM's Router (one deployment) as their users run them: "
         "`async for chunk in stream` reading `delta.content`, on asyncio's loop. The floors read bytes and decode one "

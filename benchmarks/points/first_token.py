@@ -31,7 +31,7 @@ async def measure(bench: Bench) -> Section:
     return Section(
         "3. Time added before the first token",
         f"One question after the other, {count} a round, each from another person in a new conversation, through the "
-        "durable inbox (SQLite on disk, committed), history, personas and the whole onion; a platform without network "
+        "durable inbox (SQLite on disk, committed), history, personas and the whole stack; a platform without network "
         "shows at once. The first half ends when the model's server, in another process, has read the request; the "
         "second begins when it has written the first chunk. Both therefore contain the server's share. `python -m bot "
         "run` takes uvloop where it is installed (`make setup` does).",

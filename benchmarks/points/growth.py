@@ -33,7 +33,8 @@ async def measure(bench: Bench) -> Section:
     return Section(
         "8. Growth",
         "CPU per chunk into the Draft with so many answers growing at once, and CPU of one whole answer of 40 tokens "
-        "through inbox, onion and screen when so many are asked at once. Below, CPU of one short answer in a "
+        "through inbox, middleware stack and screen when so many are asked at once. Below, CPU of one short answer in "
+        "a "
         "conversation of so many turns, with the house's own prompt budget.",
         (
             Table(("answers at once", "µs a chunk, bursts", "ms a whole answer"), tuple(rows)),

@@ -31,7 +31,8 @@ async def measure(bench: Bench) -> Section:
         "Resident set of `python -m bot run`, on a data folder it used before, so many seconds after its first answer "
         "from the fake Groq (asked through the platform; the page alone through the API). Everything on: page, Slack, "
         "Discord, keys for Groq and OpenAI; no "
-        f"local model. Growing: {_GROWING:,} answers at once through inbox, onion and screen, resident set when half "
+        f"local model. Growing: {_GROWING:,} answers at once through inbox, middleware stack and screen, resident set "
+        "when half "
         "of each is told, over what it was before, divided among those that have not ended by then. "
         f"Stored: {_STORED:,} turns of 280 characters with their word index.",
         (

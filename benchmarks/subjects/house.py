@@ -139,7 +139,7 @@ class House:
     # --- points 1, 2 and 8: the stream ---
 
     async def stream(self, **wanted: Any) -> Any:
-        """Chat service, onion and provider; the text goes into a Draft."""
+        """Chat service, middleware stack and provider; the text goes into a Draft."""
 
         async def one(meter: Meter, question: str) -> None:
             await self._answer(question, _into_draft(meter))

@@ -1,4 +1,4 @@
-"""The onion for work from the command line: no history, no cache, no per-user guard; whoever types the command pays."""
+"""The stack for work from the command line: no history, no cache, no per-user guard; whoever types the command pays."""
 
 from __future__ import annotations
 

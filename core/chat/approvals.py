@@ -1,4 +1,4 @@
-"""Answers that go on after their asker decided about an acting tool, or after nobody did."""
+"""Approval of acting tools: answers that go on after their asker decided about an acting tool, or after nobody did."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ _NOTHING = "(nothing)"
 
 
 class Digest:
-    """Maps and reduces one text. Its requests go through the same onion: guarded, retried, recorded."""
+    """Maps and reduces one text. Its requests go through the same stack: guarded, retried, recorded."""
 
     def __init__(self, handler: Handler, *, limits: DigestLimits = DigestLimits()) -> None:
         self._handler = handler

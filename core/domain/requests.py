@@ -29,7 +29,7 @@ class Image:
     width: int = 0
     height: int = 0
     data: bytes = b""
-    """Already within the provider's limits (core/services/images.py), metadata stripped."""
+    """Already within the provider's limits (core/files/pictures.py), metadata stripped."""
     url: str = ""
     """An address or data: URL that an API caller gave; providers pass it on as it is. Never fetched by us."""
 
@@ -96,7 +96,7 @@ class OutputFormat:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One request to the onion."""
+    """One request to the stack."""
 
     request_id: str
     """Correlation id: in the visible error, the log and the record. For chat messages the run id."""

@@ -174,7 +174,7 @@ def _ask(prompt: str, model: str) -> dict[str, Any]:
 
 
 class Batch:
-    """Answers a file's lines through one handler (the onion without cache and per-user guard)."""
+    """Answers a file's lines through one handler (the stack without cache and per-user guard)."""
 
     def __init__(
         self,

@@ -18,8 +18,8 @@ REPAIR = "That JSON does not follow the schema. Problems:\n{problems}\n\nAnswer 
 
 
 class SchemaKeeper:
-    """Implements Handler around the onion. An answer under a schema is shown once it is known to follow it, whole;
-    one that does not is repaired once. A request that brings tools passes, for its answer may be a call."""
+    """Implements Handler around the middleware stack. An answer under a schema is shown once it is known to follow
+    it, whole; one that does not is repaired once. A request that brings tools passes, for its answer may be a call."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler

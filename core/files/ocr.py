@@ -1,4 +1,4 @@
-"""Reads the printed words in a picture with Debian's tesseract, where it is installed. Runs in the worker.
+"""OCR: reads the printed words in a picture with Debian's tesseract, where it is installed. Runs in the worker.
 
 Letters only: what a picture shows, nobody here can see without a vision model. Character error rate 0 to 8 % on clean
 print (facts/local.md, 2026-11-22).

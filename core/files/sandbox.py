@@ -1,4 +1,5 @@
-"""Runs readers of other people's files in a process of their own, with a deadline, and replaces it when it breaks."""
+"""The sandbox: runs readers of other people's files in a process of their own, with a deadline, and replaces it when it
+breaks."""
 
 from __future__ import annotations
 

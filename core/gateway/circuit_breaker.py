@@ -1,4 +1,4 @@
-"""Which models and providers are left in peace after a failure, and until when."""
+"""The circuit breaker: which models and providers are left in peace after a failure, and until when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each model's minute and day can still carry, so that the same limit is never run into twice.
+"""Rate limits: what each model's minute and day can still carry, so that the same limit is never run into twice.
 
 Counted here from the published limits, corrected by the headers of every answer; what no header shows (requests per
 minute, tokens per day, input and output tokens per minute) is learned from the first refusal that names it.

@@ -1,4 +1,4 @@
-"""The onion as one list. The order is the design; a test keeps it."""
+"""The middleware stack as one list. The order is the design; a test keeps it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from core.ports.storage import CacheStore, UsageStore
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the onion is made of; everything is handed in and closed by whoever opened it."""
+    """What the stack is made of; everything is handed in and closed by whoever opened it."""
 
     routing: Routing
     providers: Mapping[str, Provider]
@@ -43,7 +43,7 @@ class Parts:
 
 
 class Stack:
-    """The whole onion: a Handler, with the handles that other parts need."""
+    """The whole stack: a Handler, with the handles that other parts need."""
 
     def __init__(self, handler: Handler, cache: Cache, guard: RateGuard, breaker: CircuitBreaker) -> None:
         self._handler = handler

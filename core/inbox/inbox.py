@@ -1,4 +1,5 @@
-"""The inbox: messages in, durable and once; runs out, in order per conversation, side by side, to whoever answers.
+"""The inbox: messages in, durable and once (deduplication); runs out, in order per conversation, side by side, to
+whoever answers.
 
 The rows are the truth (core/storage/), so everything here may be lost at any moment. What it keeps in memory is only
 what it holds just now: the queue as last seen, its claims, the places people were shown.

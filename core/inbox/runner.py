@@ -56,7 +56,7 @@ _HOPELESS = (
 """What a model will say again in a minute."""
 
 _DEADLINE_MARGIN_S = 5.0
-"""The onion keeps the deadline itself and words it better; this is for a stage that does not."""
+"""The middleware stack keeps the deadline itself and words it better; this is for a stage that does not."""
 
 _SETTLE_TRIES = 6
 """With doubling pauses from 0.2 s: about twelve seconds, longer than another process may hold the database."""

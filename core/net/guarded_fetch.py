@@ -1,4 +1,4 @@
-"""Downloads from addresses that other people chose: bounded, host by host, never into a private network.
+"""Downloads from addresses that other people chose: bounded, host by host, never into a private network (SSRF).
 
 The guard stands at the connection, not at the text of the address: the resolver hands aiohttp only addresses that
 were checked, and aiohttp connects to exactly those, so a name that answers differently the second time (DNS

@@ -1,6 +1,6 @@
-"""The bounded conversation between a model and its tools: a Handler around the onion.
+"""The bounded conversation between a model and its tools: a Handler around the middleware stack.
 
-Each round is a request of its own to the onion (guarded, retried, recorded); text of every round reaches the reader
+Each round is a request of its own to the stack (guarded, retried, recorded); text of every round reaches the reader
 as it comes, calls do not. Whatever the model does, it ends: rounds, calls, seconds and cost are bounded, and the last
 round asks for an answer without tools.
 """

@@ -35,7 +35,7 @@ async def openai() -> AsyncIterator[FakeLlmApi]:
 
 
 async def test_message_is_answered(tmp_path: Path, groq: FakeLlmApi) -> None:
-    """A question goes through inbox, chat service and onion to Groq, and its answer is stored with its figures."""
+    """A question goes through inbox, chat service and stack to Groq, and its answer is stored with its figures."""
     groq.plays(SPEED, Say("Terns fly far."))
 
     async with open_box(tmp_path, keyed(groq)) as box:
@@ -256,7 +256,7 @@ async def test_readiness_falls_while_closing(tmp_path: Path, groq: FakeLlmApi) -
     assert (status, body["intake_open"]) == (503, False)
 
 
-async def test_api_streams_through_the_same_onion(tmp_path: Path, groq: FakeLlmApi) -> None:
+async def test_api_streams_through_the_same_stack(tmp_path: Path, groq: FakeLlmApi) -> None:
     """A POST to /v1/chat/completions is answered by the models, and counted where messages are."""
     groq.plays(SPEED, Say("Hello from Groq."))
     body = {"model": "auto", "messages": [{"role": "user", "content": "Hi"}]}

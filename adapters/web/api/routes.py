@@ -31,7 +31,7 @@ PREFIXES = ("/v1", "/openai/v1")
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The API's routes over the onion. A caller who leaves cancels the request."""
+    """The API's routes over the stack. A caller who leaves cancels the request."""
 
     settings: WebSettings
     auth: Auth

@@ -1,4 +1,4 @@
-"""One streamed answer: from the onion's events to the caller's socket, at the reader's own speed."""
+"""One streamed answer: from the stack's events to the caller's socket, at the reader's own speed."""
 
 from __future__ import annotations
 

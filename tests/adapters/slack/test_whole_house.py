@@ -1,4 +1,4 @@
-"""Slack and the whole house: a real database, the real inbox and onion, fake Slack and fake Groq, in real time."""
+"""Slack and the whole house: a real database, the real inbox and stack, fake Slack and fake Groq, in real time."""
 
 from __future__ import annotations
 

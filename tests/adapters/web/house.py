@@ -32,7 +32,7 @@ Step: TypeAlias = str | Event | Exception | asyncio.Event
 
 
 class ScriptedHandler:
-    """The onion, scripted: text to say, events to send, gates to wait at, errors to raise."""
+    """The middleware stack, scripted: text to say, events to send, gates to wait at, errors to raise."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = ["Hello", " there", "."]

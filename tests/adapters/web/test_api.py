@@ -62,7 +62,7 @@ async def post(house: House, body: object, *, path: str = "/v1/chat/completions"
     ],
 )
 async def test_a_wrong_field_is_a_400_that_names_it(house, changes, param):
-    """A known field of the wrong kind is refused with its path; nothing reaches the onion."""
+    """A known field of the wrong kind is refused with its path; nothing reaches the stack."""
     status, body, _ = await post(house, {"model": "auto", "messages": HI, **changes})
 
     assert (status, body["error"]["type"], body["error"]["param"]) == (400, "invalid_request_error", param)
@@ -100,7 +100,7 @@ async def test_unknown_fields_are_ignored(house):
     assert (status, body["choices"][0]["message"]["content"]) == (200, "Hello there.")
 
 
-async def test_every_parameter_reaches_the_onion(house):
+async def test_every_parameter_reaches_the_stack(house):
     """What a caller may set arrives in the request, under our names."""
     await post(
         house,

@@ -217,7 +217,7 @@ async def test_a_whole_conversation_becomes_turns(house, client):
 
 
 async def test_parsed_output_works(house, client):
-    """response_format json_schema reaches the onion, and openai's parse helper reads the answer."""
+    """response_format json_schema reaches the stack, and openai's parse helper reads the answer."""
     from pydantic import BaseModel
 
     class Bird(BaseModel):

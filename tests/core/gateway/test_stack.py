@@ -1,4 +1,4 @@
-"""The onion as a whole: its order, by what each order would change for somebody."""
+"""The middleware stack as a whole: its order, by what each order would change for somebody."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUESTION = a_request(temperature=0.0)
 
 
 class House:
-    """The whole onion over a scripted provider and stores in memory."""
+    """The whole stack over a scripted provider and stores in memory."""
 
     def __init__(self, clock: FakeClock, **user_ceilings: Any) -> None:
         self.clock = clock
@@ -141,7 +141,7 @@ async def test_purge_reaches_the_cache(clock: FakeClock) -> None:
 
 
 class Probe:
-    """A provider that keeps what the onion's `send` returned for its second piece."""
+    """A provider that keeps what the stack's `send` returned for its second piece."""
 
     def __init__(self) -> None:
         self.returned: Awaitable[None] | None = None
@@ -154,7 +154,7 @@ class Probe:
 
 
 @pytest.mark.parametrize("temperature", [None, 0.0], ids=["uncached", "cached"])
-async def test_text_crosses_the_onion_by_plain_calls(temperature: float | None, clock: FakeClock) -> None:
+async def test_text_crosses_the_stack_by_plain_calls(temperature: float | None, clock: FakeClock) -> None:
     """Per piece of text no stage adds a coroutine: what the provider awaits is the reader's own `send`."""
     house, probe = House(clock), Probe()
     made: list[Awaitable[None]] = []

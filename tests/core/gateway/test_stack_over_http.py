@@ -1,4 +1,4 @@
-"""The whole onion with the real registry, router, admission and providers, against strict fakes of both APIs."""
+"""The whole stack with the real registry, router, admission and providers, against strict fakes of both APIs."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ async def test_unforeseen_error_is_a_sentence_with_a_code(house: Desk) -> None:
 
 
 async def test_answer_that_takes_too_long_is_ended(folder: Path, clock: FakeClock) -> None:
-    """Past its deadline an answer is cut, with what it said, even when the onion does not notice."""
+    """Past its deadline an answer is cut, with what it said, even when the stack does not notice."""
     async with desk(folder, clock, limits=HURRIED) as house:
         house.chat.plays(["Terns are", asyncio.Event()])
         receipt = await house.say()

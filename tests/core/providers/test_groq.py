@@ -175,7 +175,7 @@ async def test_the_base_url_may_end_as_groq_documents_it(groq_api: FakeLlmApi, h
 
 
 async def test_a_provider_does_not_retry(groq: GroqProvider, groq_api: FakeLlmApi, heard: Heard) -> None:
-    """One call is one request: retrying is the onion's decision."""
+    """One call is one request: retrying is the stack's decision."""
     groq_api.plays(SMALL, over_capacity(), Say("late"))
 
     with pytest.raises(ProviderError):
