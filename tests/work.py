@@ -37,7 +37,7 @@ def steps(call: Callable[[], Any]) -> int:
 def grows_evenly(call: Callable[[str], Any], piece: str, chars: int = 4_000) -> bool:
     """Whether *call* takes about twice the steps for twice the text, at *chars* characters of *piece* repeated.
 
-    A quarter more than twice is let pass: short texts take short ways.
+    A quarter more than twice is let pass, and five steps a character: short texts take short ways.
     """
     half, whole = (steps(lambda size=size: call((piece * size)[:size])) for size in (chars // 2, chars))  # type: ignore[misc]
-    return whole <= 2.5 * half + 1_000
+    return whole <= 2.5 * half + 5 * chars

@@ -7,10 +7,15 @@ together (measured total near 13,200), 3,000 in a section, 50 blocks, 4,000 in t
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
+
+from markdown_it.token import Token
 
 from adapters.slack.ids import CONTROLS, EXTRACT, FEEDBACK
 from adapters.slack.mention_guard import disarm
+from core.base.markdown.chat_text import ChatText, TableCells, plain_text
+from core.base.markdown.parser import label_of
 from core.ports.platform import Controls, Shown
 
 Block = dict[str, Any]
@@ -67,7 +72,7 @@ def fallback_text(shown: Shown) -> str:
     chat.update refuses the whole message."""
     text = escape(disarm(shown.text.strip() or shown.status or shown.footer or "…"))
     limit = MAX_FALLBACK_CHARS if shown.final else 300
-    return text if len(text) <= limit else text[: limit - 1].rsplit("&", 1)[0] + "…"
+    return _clip(text, limit)
 
 
 def buttons(controls: Controls | None) -> list[Block]:
@@ -127,7 +132,11 @@ def heading(speaker: str, question: str) -> str:
 
 
 def _context(mrkdwn: str) -> list[Block]:
-    return [{"type": "context", "elements": [{"type": "mrkdwn", "text": mrkdwn[:2_900]}]}] if mrkdwn else []
+    return (
+        [{"type": "context", "elements": [{"type": "mrkdwn", "text": _clip(mrkdwn, MAX_SECTION_CHARS)}]}]
+        if mrkdwn
+        else []
+    )
 
 
 def _italic(status: str) -> str:
@@ -141,67 +150,91 @@ def escape(text: str) -> str:
 
 # --- Markdown to mrkdwn ----------------------------------------------------------------------------------------------
 
-_CODE = re.compile(
-    r"^(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<body>(?:.|\n)*?)^(?P=fence)[ \t]*$|`(?P<inline>[^`\n]+)`", re.MULTILINE
-)
-_TABLE = re.compile(r"(?:^\|.*\|[ \t]*$\n?){2,}", re.MULTILINE)
-_LINK = re.compile(r"!?\[([^\[\]\n]*)\]\((https?://[^\s)]+)\)")
-_HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
-_BOLD = re.compile(r"(\*\*|__)(?=\S)(.{1,1000}?)(?<=\S)\1")
-"""Bounded, so that a page of openings without an end costs no second."""
-_BULLET = re.compile(r"^([ \t]*)[-*+][ \t]+", re.MULTILINE)
 _PADDING = 3
 """A table's text may grow to this many times its length by padding. One wide cell among many rows would make it
 megabytes, and more than the 50 blocks that a message may have."""
+_TICKS = re.compile(r"`{3,}")
+_CUT_AT = re.compile(r"<[^<>\n]*>|&(?:amp|lt|gt);|\s+|[^<>&\s]+|.")
+"""What a section's end should not part: a link, an entity, a word."""
 
 
 def to_mrkdwn(markdown: str) -> str:
     """Markdown in Slack's older dialect, as near as it comes: bold, links, headings, bullets, tables as text."""
-    # CommonMark 2.3 has no zero bytes; here one marks where a link stands.
-    markdown = disarm(markdown).replace("\0", "\ufffd")  # whole: an order may reach across code and prose
-    out: list[str] = []
-    end = 0
-    for code in _CODE.finditer(markdown):
-        out.append(_tables(markdown[end : code.start()]))
-        out.append(f"`{escape(code['inline'])}`" if code["inline"] else f"```\n{escape(code['body'])}```")
-        end = code.end()
-    out.append(_tables(markdown[end:]))
-    return "".join(out)
+    return _Mrkdwn(disarm(markdown)).text()  # whole: an order may reach across code and prose
 
 
-def _tables(markdown: str) -> str:
-    out: list[str] = []
-    end = 0
-    for table in _TABLE.finditer(markdown):
-        out += [_prose(markdown[end : table.start()]), f"```\n{escape(aligned(table[0]))}\n```\n"]
-        end = table.end()
-    return "".join([*out, _prose(markdown[end:])])
+class _Mrkdwn(ChatText):
+    QUOTE = "&gt; "
+    BULLET = "• "
+    CODE_IN_QUOTES = False
+
+    def heading(self, level: int, children: Sequence[Token]) -> str:
+        return f"*{self.inline(children, bold=True)}*"
+
+    def rule(self) -> str:
+        return "─" * 20
+
+    def code(self, code: str, language: str) -> list[str]:
+        apart = _TICKS.sub(lambda run: "\u200b".join(run[0]), code)  # three of them would end the block
+        return ["```", *escape(apart).split("\n"), "```"]
+
+    def table(self, table: TableCells) -> list[str]:
+        rows = [[plain_text(cell) for cell in row] for row in (table.header, *table.rows)]
+        return self.code(aligned(rows), "")
+
+    def inline(self, children: Sequence[Token], *, bold: bool = False) -> str:
+        parts: list[str] = []
+        prose: list[str] = []
+
+        def say(text: str) -> None:
+            parts.append(escape("".join(prose)) + text)
+            prose.clear()
+
+        strong = int(bold)
+        at = 0
+        while at < len(children):
+            token = children[at]
+            match token.type:
+                case "text" | "text_special" | "mention":
+                    prose.append(token.content)
+                case "softbreak" | "hardbreak":
+                    prose.append("\n")
+                case "code_inline":
+                    say(f"`{escape(token.content)}`")
+                case "strong_open" | "strong_close":
+                    strong += token.nesting
+                    if strong == (token.nesting > 0):
+                        say("*")
+                case "em_open" | "em_close":
+                    say("_")
+                case "s_open" | "s_close":
+                    say("~")
+                case "image":
+                    say(_link(plain_text(token.children or []), str(token.attrs["src"])))
+                case "link_open":
+                    end = label_of(children, at)
+                    say(_link(plain_text(children[at + 1 : end]), str(token.attrs["href"])))
+                    at = end
+            at += 1
+        say("")
+        return "".join(parts)
 
 
-def _prose(markdown: str) -> str:
-    links: list[str] = []
-
-    def keep(found: re.Match[str]) -> str:
-        url = found[2].replace("&", "&amp;").replace("<", "%3C").replace(">", "%3E").replace("|", "%7C")
-        links.append(f"<{url}|{escape(found[1]).replace('|', '¦') or url}>")
-        return f"\x00{len(links) - 1}\x00"
-
-    text = escape(_LINK.sub(keep, markdown))
-    text = _BULLET.sub(r"\1• ", text)
-    text = _HEADING.sub(r"*\1*", text)
-    text = _BOLD.sub(r"*\2*", text).replace("~~", "~")
-    return re.sub(r"\x00(\d+)\x00", lambda found: links[int(found[1])], text)
+def _link(label: str, address: str) -> str:
+    if not re.match(r"https?://|mailto:", address, re.IGNORECASE):
+        return escape(f"{label} ({address})" if label.strip() and address else label or address)
+    url = address.replace("&", "&amp;").replace("<", "%3C").replace(">", "%3E").replace("|", "%7C").replace(" ", "%20")
+    if not label.strip() or label in (address, address.removeprefix("mailto:")):
+        return f"<{url}>"
+    return f"<{url}|{escape(label).replace('|', '¦')}>"
 
 
-def aligned(table: str) -> str:
-    """A Markdown table for a code block, its columns padded where that does not blow it up."""
-    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in table.strip().splitlines()]
-    rows = [row for row in rows if not all(re.fullmatch(r":?-+:?", cell) for cell in row)]
-    columns = max(map(len, rows), default=0)
-    widths = [max(len(row[i]) if i < len(row) else 0 for row in rows) for i in range(columns)]
-    if len(rows) * sum(widths) > _PADDING * len(table) + MAX_SECTION_CHARS:
-        widths = [0] * columns
-    return "\n".join(" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)) for row in rows)
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """A table's rows for a code block, their columns padded where that does not blow it up."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if len(rows) * sum(widths) > _PADDING * sum(len(cell) for row in rows for cell in row) + MAX_SECTION_CHARS:
+        widths = [0] * len(widths)
+    return "\n".join(" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
 def in_sections(mrkdwn: str) -> list[str]:
@@ -220,5 +253,22 @@ def in_sections(mrkdwn: str) -> list[str]:
 
 
 def _cut(line: str) -> list[str]:
+    """*line* in parts that a section holds; neither a word nor a link nor an entity is parted where that can be."""
     size = MAX_SECTION_CHARS - 100
-    return [line[at : at + size] for at in range(0, len(line), size)] or [""]
+    if len(line) <= size:
+        return [line]
+    parts = [""]
+    for piece in _CUT_AT.findall(line):
+        for at in range(0, len(piece), size):
+            if len(parts[-1]) + len(piece) - at > size:
+                parts.append("")
+            parts[-1] += piece[at : at + size]
+    return [part for part in parts if part]
+
+
+def _clip(escaped: str, limit: int) -> str:
+    """Cut to *limit* characters; an entity that the cut goes through is left out whole."""
+    return escaped if len(escaped) <= limit else _HALF_ENTITY.sub("", escaped[: limit - 1]) + "…"
+
+
+_HALF_ENTITY = re.compile(r"&[a-z]{0,3}$")

@@ -74,6 +74,8 @@ class ChatText(ABC):
 
     QUOTE = "> "
     BULLET = "- "
+    CODE_IN_QUOTES = True
+    """Whether a code block may stand in a quote."""
 
     def __init__(self, markdown: str) -> None:
         self._source = markdown = markdown.replace("\r\n", "\n").replace("\r", "\n")  # as the parser does
@@ -160,7 +162,7 @@ class ChatText(ABC):
             self._put("")
         code = token.content.removesuffix("\n")
         for line in self.code(code, token.info.strip().split(" ")[0]):
-            self._lines.append(self._quotes() + line)
+            self._lines.append((self._quotes() if self.CODE_IN_QUOTES else "") + line)
 
     def _table(self, tokens: Sequence[Token], at: int) -> int:
         rows: list[list[Sequence[Token]]] = []

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from adapters.slack.mention_guard import held_back
 from adapters.slack.mrkdwn import to_markdown
 from adapters.slack.render import (
     MAX_PAGE_CHARS,
@@ -24,6 +25,7 @@ from adapters.slack.render import (
 )
 from core.ports.platform import Controls, Shown
 from tests.fakes.slack.checks import check_blocks, parts_of, pings_in
+from tests.work import HOSTILE, grows_evenly
 
 GROWING = Controls("r-17", stop=True)
 FINISHED = Controls("r-17", finished=True)
@@ -66,6 +68,27 @@ def test_the_fallback_text_is_short_enough(shown: Shown) -> None:
     assert 0 < len(fallback_text(shown)) <= 4_000
 
 
+@pytest.mark.parametrize("place", range(296, 303))
+def test_the_fallback_text_loses_no_more_than_a_halved_entity(place: int) -> None:
+    """What screen readers and notifications say is cut at its limit, wherever an ampersand stands."""
+    text = "A & B < C " + "x" * place + "&more"
+
+    said = fallback_text(Shown(text))
+
+    assert said.startswith("A &amp; B &lt; C x")
+    assert 294 <= len(said) <= 300
+    assert re.fullmatch(r"(?:[^&]|&(?:amp|lt|gt);)*", said)
+
+
+def test_a_section_parts_no_link() -> None:
+    """A long paragraph is cut between words; a link and an entity stay whole."""
+    pieces = in_sections(to_mrkdwn("word [a b](https://a.org/x) R&D " * 400))
+
+    assert len(pieces) > 3
+    assert "".join(piece + " " for piece in pieces).split() == ("word <https://a.org/x|a b> R&amp;D " * 400).split()
+    assert all(piece.count("<") == piece.count(">") for piece in pieces)
+
+
 def test_the_fallback_text_is_never_empty() -> None:
     """Blocks without text leave the notification empty."""
     assert fallback_text(Shown("")) == "…"
@@ -84,10 +107,22 @@ def test_a_heading_cannot_break_out() -> None:
         ("- one\n  - two", "• one\n  • two"),
         ("[a|b](https://example.org/?x=1&y=2)", "<https://example.org/?x=1&amp;y=2|a¦b>"),
         ("[a [b](https://example.org)", "[a <https://example.org|b>"),
+        ("*it* and ***both***", "_it_ and _*both*_"),
+        ("[Rust](https://a.org/Rust_(x_y))", "<https://a.org/Rust_(x_y)|Rust>"),
+        ("https://a.org/__main__.html?a&b", "<https://a.org/__main__.html?a&amp;b>"),
+        ("[r](../x.md) <a@b.org>", "r (../x.md) <mailto:a@b.org>"),
+        ("> one\n> two", "&gt; one\n&gt; two"),
+        ("- [x] done\n- ```py\n  a < b\n  ```", "• ☑ done\n•\n```\na &lt; b\n```"),
+        (
+            "| a | b |\n|-|-|\n| [x](https://a.org) | `c|d` |",
+            "```\na                 | b  \nx (https://a.org) | c|d\n```",
+        ),
+        ("snake_case &amp; \\*star\\*", "snake_case &amp; *star*"),
+        ("**开源：**代码", "*开源：*代码"),
         ("~~gone~~", "~gone~"),
         ("`a < b`", "`a &lt; b`"),
         ("```py\na < b **no**\n```", "```\na &lt; b **no**\n```"),
-        ("| a | b |\n| --- | --- |\n| 1 | 22 |", "```\na | b \n1 | 22\n```\n"),
+        ("| a | b |\n| --- | --- |\n| 1 | 22 |", "```\na | b \n1 | 22\n```"),
         ("5 < 6 & 7", "5 &lt; 6 &amp; 7"),
     ],
 )
@@ -98,7 +133,7 @@ def test_mrkdwn(markdown: str, mrkdwn: str) -> None:
 
 def test_aligned_tables() -> None:
     """Columns are padded, the separator goes."""
-    assert aligned("| name | n |\n|:--|--:|\n| a | 1 |") == "name | n\na    | 1"
+    assert aligned([["name", "n"], ["a", "1"]]) == "name | n\na    | 1"
 
 
 @settings(max_examples=50, deadline=None)
@@ -182,7 +217,7 @@ PIECES = st.one_of(
 @given(st.lists(PIECES, min_size=1, max_size=8).map(" ".join))
 def test_what_was_posted_is_read_back(markdown: str) -> None:
     """The bot's own page, met again as a message of its thread, is the Markdown it was."""
-    assert to_markdown(to_mrkdwn(markdown)) == markdown
+    assert to_markdown(to_mrkdwn(markdown)).split() == markdown.split()
 
 
 def test_plain_pages_are_taken_by_slack() -> None:
@@ -201,3 +236,11 @@ def test_lengths_are_counted_as_a_pessimist_does() -> None:
     """Edited pages in UTF-16 units, streamed ones in bytes of UTF-8."""
     assert page_length("a😀") == 3
     assert stream_length("a😀é") == 7
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_work_grows_with_the_text_not_faster(piece: str) -> None:
+    """Whatever a model, or a person in Slack, repeats."""
+    assert grows_evenly(lambda text: in_sections(to_mrkdwn(text)), piece)
+    for walks in (to_markdown, held_back, lambda text: fallback_text(Shown(text))):
+        assert grows_evenly(walks, piece)
