@@ -1,32 +1,24 @@
 """Markdown that a model wrote -> HTML that is safe to put into the page. Pure.
 
 Safe by construction: raw HTML is off, so every tag in the output is one of ours; every text is escaped; links lead to
-http, https and mailto only; pictures become links, so that opening an answer never tells another host about it; and no
-style attribute is written, because the page's policy (no inline style) would refuse it.
+http, https and mailto only, others stand beside their label as text; pictures become links, so that opening an answer
+never tells another host about it; and no style attribute is written, because the page's policy (no inline style) would
+refuse it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
-from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 from adapters.web.highlight import GrowingCode, highlight, language_of
-
-MAX_INLINE_CHARS = 16_000
-"""A paragraph beyond this is shown as it was written: inline parsing is quadratic in unclosed brackets (0.3 s for
-20,000 of them, measured with markdown-it-py 4.3)."""
-
-_ADDRESS = re.compile(r"https?://[^\s<>\"'`{}|\\^\[\]]+", re.IGNORECASE)
-_TRAILING = ".,;:!?*_~'\""
+from core.base.markdown.parser import new_parser
 
 Environment: TypeAlias = dict[str, Any]
 
@@ -35,11 +27,7 @@ class Markdown:
     """One parser with its renderer. Not bound to any text; safe to share."""
 
     def __init__(self) -> None:
-        parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "typographer": False, "maxNesting": 20})
-        parser.enable(["table", "strikethrough"])
-        parser.validateLink = _leads_outside  # type: ignore[method-assign, assignment]  # the library's own way to set it
-        parser.core.ruler.before("inline", "too_long", _leave_long_text_alone)
-        parser.core.ruler.after("inline", "addresses", _link_bare_addresses)
+        parser = new_parser()
         parser.renderer = _Renderer()
         self._parser = parser
 
@@ -90,15 +78,23 @@ class _Renderer(RendererHTML):
 
     def link_open(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         address = str(tokens[index].attrs.get("href", ""))
-        return _link_open(address)
+        return _link_open(address) if _leads_outside(address) else ""
+
+    def link_close(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        opened = next(at for at in range(index, -1, -1) if tokens[at].type == "link_open")
+        address = str(tokens[opened].attrs.get("href", ""))
+        return "</a>" if _leads_outside(address) else _beside(address)
+
+    def mention(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+        return escape(tokens[index].content)
 
     def image(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         token = tokens[index]
         address = str(token.attrs.get("src", ""))
-        label = escape(self.renderInlineAsText(token.children or [], options, env) or address)
+        label = escape(self.renderInlineAsText(token.children or [], options, env))
         if not _leads_outside(address):
-            return label
-        return f"{_link_open(address, css='picture')}{label}</a>"
+            return label + _beside(address)
+        return f"{_link_open(address, css='picture')}{label or escape(address)}</a>"
 
     def table_open(self, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
         return '<div class="table"><table>\n'
@@ -146,47 +142,6 @@ def _leads_outside(address: str) -> bool:
     return parts.scheme.lower() in ("http", "https") and bool(parts.netloc)
 
 
-def _leave_long_text_alone(state: StateCore) -> None:
-    for token in state.tokens:
-        if token.type == "inline" and len(token.content) > MAX_INLINE_CHARS:
-            token.children = [Token("text", "", 0, content=token.content)]
-            token.type = "plain"
-
-
-def _link_bare_addresses(state: StateCore) -> None:
-    for block in state.tokens:
-        if block.type == "plain":
-            block.type = "inline"
-        elif block.type == "inline" and block.children and "://" in block.content:
-            block.children = list(_with_links(block.children))
-
-
-def _with_links(children: Sequence[Token]) -> Iterator[Token]:
-    depth = 0
-    for token in children:
-        depth += token.nesting if token.type in ("link_open", "link_close") else 0
-        if token.type != "text" or depth:
-            yield token
-            continue
-        end = 0
-        for found in _ADDRESS.finditer(token.content):
-            address = _without_trailing(found.group())
-            if not _leads_outside(address):
-                continue
-            yield Token("text", "", 0, content=token.content[end : found.start()])
-            yield Token("link_open", "a", 1, attrs={"href": address})
-            yield Token("text", "", 0, content=address)
-            yield Token("link_close", "a", -1)
-            end = found.start() + len(address)
-        yield Token("text", "", 0, content=token.content[end:])
-
-
-def _without_trailing(address: str) -> str:
-    """*address* without the punctuation of the sentence around it; a closing bracket stays if it was opened inside."""
-    while address:
-        last = address[-1]
-        if last in _TRAILING or (last == ")" and address.count(")") > address.count("(")):
-            address = address[:-1]
-        else:
-            break
-    return address
+def _beside(address: str) -> str:
+    """An address that the page opens for nobody, to be read."""
+    return f" ({escape(address)})" if address else ""

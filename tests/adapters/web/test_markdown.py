@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from adapters.web.growing import GrowingHtml
 from adapters.web.highlight import GrowingCode, highlight, language_of
-from adapters.web.markdown import MAX_INLINE_CHARS, Markdown
+from adapters.web.markdown import Markdown
+from tests.work import HOSTILE as REPEATED
+from tests.work import grows_evenly
 
 MARKDOWN = Markdown()
 
@@ -181,6 +183,9 @@ def test_pictures_become_links():
         ("https://en.wikipedia.org/wiki/Tern_(bird)", "https://en.wikipedia.org/wiki/Tern_(bird)"),
         ("**https://a.example**", "https://a.example"),
         ("HTTPS://A.EXAMPLE/x, and", "HTTPS://A.EXAMPLE/x"),
+        ("https://docs.python.org/3/library/__main__.html", "https://docs.python.org/3/library/__main__.html"),
+        ("[m](https://a.example/__main__/x_(y))", "https://a.example/__main__/x_(y)"),
+        ("https://a.example/a_b_c?d=_e_*f*", "https://a.example/a_b_c?d=_e_*f*"),
     ],
 )
 def test_bare_addresses_become_links(text, address):
@@ -202,19 +207,39 @@ def test_table_columns_are_aligned_by_class():
     assert "style=" not in html
 
 
+@pytest.mark.parametrize("piece", REPEATED)
+def test_work_grows_with_the_text_not_faster(piece):
+    """Whatever is repeated; what was parsed before is not counted again, so no call meets its text twice."""
+    assert grows_evenly(Markdown().html, piece)
+
+
+def test_no_paragraph_is_too_long_to_be_read():
+    """A long one keeps every character, and its links."""
+    text = "[a " * 20_000 + "[b](https://b.example)"
+
+    page = inspected(MARKDOWN.html(text))
+
+    assert page.text.strip() == "[a " * 20_000 + "b"
+    assert page.links == ["https://b.example"]
+
+
 @pytest.mark.parametrize(
-    "piece", ["[", "![", "*a ", "`a``b", "> ", "](", "**a", "<a ", "_a", "~~a", "|", "a\n", "&", "[a]: "]
+    ("text", "html"),
+    [
+        ("**开源：**代码", "<strong>开源：</strong>代码"),
+        ("含**「重点」**内容", "含<strong>「重点」</strong>内容"),
+        ("これは**「引用」**です。", "これは<strong>「引用」</strong>です。"),
+        ("**중요:**는", "<strong>중요:</strong>는"),
+        ("*强调！*的", "<em>强调！</em>的"),
+        ("~~旧：~~新", "<s>旧：</s>新"),
+        ("a<br>b", "a<br />\nb"),
+        ("[docs](../readme.md)", "docs (../readme.md)"),
+        ("snake_case and 2 * 3 * 4", "snake_case and 2 * 3 * 4"),
+    ],
 )
-def test_pathological_text_is_rendered_within_bounds(piece):
-    """Markdown that makes parsers slow is bounded: long paragraphs are shown as they were written."""
-    inspected(MARKDOWN.html(piece * 30_000))
-
-
-def test_a_paragraph_beyond_the_bound_keeps_every_character():
-    """Shown plain is not shown less."""
-    text = "[a " * MAX_INLINE_CHARS
-
-    assert inspected(MARKDOWN.html(text)).text.strip() == text.strip()
+def test_what_models_write(text, html):
+    """Emphasis beside full-width marks, line breaks in HTML, addresses that lead nowhere."""
+    assert MARKDOWN.html(text) == f"<p>{html}</p>\n"
 
 
 @pytest.mark.parametrize("language", ["python", "rust", "no-such-language", "", "html", "diff"])
