@@ -39,7 +39,9 @@ from core.chat.actions import Actions
 from core.chat.approvals import Approvals
 from core.chat.commands import ChatCommands
 from core.chat.digest import Digest
+from core.chat.memory import Remembering, wish_of
 from core.chat.prompts import system_prompt
+from core.chat.recall import Recall
 from core.chat.service import ChatService
 from core.delivery.pacing.pacer import Pacer
 from core.domain.errors import ProviderError, SettingsError
@@ -62,7 +64,7 @@ from core.gateway.registry import Registry
 from core.gateway.router import Router
 from core.gateway.stack import Parts, build_stack
 from core.gateway.tokens import TokenScale
-from core.inbox.inbox import Inbox
+from core.inbox.inbox import Inbox, new_id
 from core.inbox.runner import Runner
 from core.net.guarded_fetch import GuardedFetcher
 from core.observers.log import LogObserver
@@ -268,6 +270,7 @@ class App:
             clock,
             digest=Digest(self._stack),
             notes=storage.notes,
+            recall=Recall(storage.memories, clock),
         )
         leave_s = config.tools.confirm_minutes * 60.0
         rows = Rows(
@@ -291,6 +294,7 @@ class App:
                     "decline": approvals,
                     "expired": approvals,
                     "transcribe": Transcripts(reader),
+                    "remember": Remembering(storage.memories, clock, new_id, self._purge, self._remembers),
                     "extract": self._extracting,
                     "batch": rows,
                 },
@@ -519,7 +523,12 @@ class App:
         turns = (Turn("system", (Text(prompt),)), Turn("user", (Text(page.text),)))
         return ChatRequest("warm-up", asker, turns, max_output_tokens=1)
 
+    def _remembers(self, incoming: Incoming) -> bool:
+        return self.chat.personas.channel(incoming.conversation.channel_key).memory
+
     def _action_of(self, incoming: Incoming) -> Action:
+        if incoming.action == "ask" and wish_of(incoming.text) is not None:
+            return "remember"
         if wants_rows(incoming):
             return "batch"
         return "extract" if wanted(incoming, self._schemas) is not None else incoming.action

@@ -227,6 +227,8 @@ def notice_line(notice: Notice) -> str:
                 f"I read the last {facts.get('messages', 'few')} messages of this channel to answer; "
                 'an operator can end that (context = "thread").'
             )
+        case "memory":
+            return f"From memory: {facts.get('words', '')}."
         case "declined":
             reason = f": {_clause(facts['reason'])}" if facts.get("reason") else ""
             return f"I did not read {_quoted(facts.get('name', 'the attachment'))}{reason}."

@@ -96,7 +96,7 @@ def personas(config: Config) -> Personas:
             for name, persona in config.personas.items()
         },
         channels={
-            channel_key: Channel(channel.persona, channel.model, channel.context)
+            channel_key: Channel(channel.persona, channel.model, channel.context, channel.memory)
             for channel_key, channel in config.channels.items()
         },
         bot_name=config.bot.name,

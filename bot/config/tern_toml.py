@@ -81,6 +81,8 @@ class ChannelConfig:
     context: Reading = "mention"
     """What is read around a question: "off", "thread" (its thread or reply chain), or "mention" (also the channel's
     last messages before a mention in it)."""
+    memory: bool = True
+    """Whether things may be remembered here, and used."""
 
 
 @dataclass(frozen=True, slots=True)

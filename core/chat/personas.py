@@ -40,6 +40,7 @@ class Channel:
     persona: str = ""
     model: str = ""
     context: Reading = "mention"
+    memory: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,13 @@ from core.chat.digest import Digest, part_request
 from core.chat.personas import Persona, Personas
 from core.chat.prompts import SHORTER, question, system_prompt
 from core.chat.quoting import authors, label, noted, quoted, transcript
+from core.chat.recall import Recall, named, used_in
+from core.chat.recall import block as memory_block
 from core.domain.audience import audience_of
 from core.domain.errors import BadRequest, NoModelLeft, NothingRead, Refused
 from core.domain.events import Event, Notice, Send
 from core.domain.incoming import ConversationKey, Incoming, Quote
+from core.domain.memories import Memory
 from core.domain.model_spec import Capability
 from core.domain.requests import ChatRequest, Image, Part, Reply, Text, Turn
 from core.gateway.tokens import TokenScale
@@ -105,12 +108,14 @@ class ChatService:
         settings: ChatSettings = ChatSettings(),
         digest: Digest | None = None,
         notes: NoteStore | None = None,
+        recall: Recall | None = None,
     ) -> None:
         """*digest* reads threads that are too long for the question; None cuts them. *notes* remembers which channels
-        were told that they are read; None tells nobody."""
+        were told that they are read; None tells nobody. *recall* knows what was asked to be remembered."""
         self.personas = personas
         self._digest = digest
         self._notes = notes
+        self._recall = recall
         self._handler = handler
         self._history = history
         self._preferences = preferences
@@ -152,7 +157,9 @@ class ChatService:
         around = ""
         if far and self._digest is not None:
             around = await self._noted(self._digest, run_id, incoming, far, send, deadline_at)
-        around = "\n\n".join(block for block in (around, quoted(near, self.personas.bot_name)) if block)
+        remembered = await self._remembered(incoming)
+        blocks = (memory_block(remembered), around, quoted(near, self.personas.bot_name))
+        around = "\n\n".join(block for block in blocks if block)
         asked = await self._asked(incoming, own, send, deadline_at)
         told = self._told(incoming, persona, past, around, asked, own)
         turns = await self._with_pictures(told)
@@ -170,6 +177,7 @@ class ChatService:
             private=incoming.visibility == "private" or incoming.direct or _holds_files(incoming, turns),
             contributors=frozenset({incoming.user})
             | {stored.user for stored in past if stored.user}
+            | {memory.owner for memory in remembered}
             | authors((*far, *near), incoming.user.platform, incoming.user.workspace),
             audience=audience_of(incoming),
             channel_key=channel_key,
@@ -178,6 +186,9 @@ class ChatService:
             allow_local=allow_local,
         )
         reply = await self._handler(request, send)
+        if self._recall and (used := used_in(reply.text, incoming.text, remembered)):
+            await self._recall.note_use(used)
+            await send(Notice("memory", {"words": named(used)}))
         answer = Turn("assistant", (Text(reply.text),))
         spoken = reply.usage.output_tokens - reply.usage.reasoning_tokens
         return Answered(
@@ -206,6 +217,12 @@ class ChatService:
             recent = await self._history.recent(incoming.conversation, max_tokens=most, max_turns=20)
             own = [stored for stored in recent if stored.message_id == before]
         return self._anchors.trimmed(incoming.conversation, turns, self._settings), own
+
+    async def _remembered(self, incoming: Incoming) -> tuple[Memory, ...]:
+        """What was asked to be remembered, as far as every reader of the answer may read it."""
+        if self._recall is None or not self.personas.channel(incoming.conversation.channel_key).memory:
+            return ()
+        return await self._recall.admitted(incoming)
 
     async def _around(self, incoming: Incoming, context: Context, send: Send) -> Sequence[Quote]:
         """What the platform has before a conversation's first question, as far as the channel lets it be read."""

@@ -18,6 +18,7 @@ NoticeKind = Literal[
     "heard",  # text, language: what was heard in a voice clip
     "read",  # name, detail: how much of a file was read
     "around",  # messages: how many of the channel's last messages were read; said once a channel
+    "memory",  # words: which remembered things an answer used
     "declined",  # name, reason: an attachment that was not read
     "waiting",  # until: no model answers; tried again until then
 ]

@@ -20,6 +20,7 @@ Action = Literal[
     "explain",
     "draft_reply",
     "batch",
+    "remember",  # keep something, list what is kept, or let go of it
     "confirm",  # the next three: how a question before an acting tool was decided
     "decline",
     "expired",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from core.domain.incoming import Attachment, ConversationKey, Incoming, UserKey
+from core.domain.memories import Memory
 from core.domain.requests import (
     Effort,
     ToolCall,
@@ -307,6 +308,22 @@ class Archive(Protocol):
     async def forget(self, *, user: UserKey | None = None, conversation: ConversationKey | None = None) -> int:
         """Returns how many rows and blobs went; leaves opaque tombstones so that back-fill does not return them."""
         ...
+
+
+class MemoryStore(Protocol):
+    """What people asked to be remembered. Who may be told what is not decided here: core/domain/audience.py."""
+
+    async def add(self, memory: Memory) -> None: ...
+
+    async def known(self, user: UserKey, channel: ConversationKey) -> Sequence[Memory]:
+        """The person's own, and those that belong to the channel; oldest first."""
+        ...
+
+    async def remove(self, memory: Memory) -> None:
+        """It goes, and with it the message that asked for it and the answers that hold its words."""
+        ...
+
+    async def used(self, ids: Sequence[str], at: float) -> None: ...
 
 
 class NoteStore(Protocol):

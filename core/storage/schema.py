@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from core.domain.incoming import ConversationKey, UserKey
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a database that names a later one was written by a newer Tern."""
 
 _OPEN = "state IN ('accepted', 'running', 'waiting')"
@@ -254,6 +254,24 @@ suspensions = Table(
     Index("suspensions_state", "state", "expires_at"),
 )
 
+memories = Table(
+    "memories",
+    metadata,
+    Column("id", Text, primary_key=True),
+    *_person(),
+    Column("whose", Text, nullable=False),
+    # "person" or "channel"
+    Column("reach", Text, nullable=False),
+    Column("at_workspace", Text, nullable=False),
+    Column("at_channel", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("used_at", Float),
+    Index("memories_user", "platform", "user"),
+    Index("memories_channel", "platform", "at_channel"),
+)
+
 notes = Table(
     "notes",
     metadata,
@@ -284,7 +302,7 @@ OF_MESSAGE = (runs, turns, replies)
 OF_REPLY = (pages, capabilities, suspensions, feedback)
 """What hangs on a message, and on its reply: it goes when the message goes."""
 
-OF_PERSON = (preferences, feedback, suspensions, audit)
+OF_PERSON = (preferences, feedback, suspensions, audit, memories)
 """What is about a person beside their messages and is simply removed with them. Spending, cached answers and files have
 ways of their own (`forget_spending`, `forget_answers`, `disown`)."""
 

@@ -21,6 +21,7 @@ from core.storage.encryption import Seals, load_key
 from core.storage.failures import translated
 from core.storage.history import SqlHistory
 from core.storage.inbox import SqlInbox
+from core.storage.memories import SqlMemories
 from core.storage.opening import database_path, open_database
 from core.storage.preferences import SqlNotes, SqlPreferences
 from core.storage.retention import Retention, Sweeper
@@ -61,6 +62,7 @@ class Storage:
         self.cache = SqlCache(database, clock)
         self.archive = SqlArchive(database, self.blobs, seals, clock)
         self.notes = SqlNotes(database)
+        self.memories = SqlMemories(database, seals, clock)
         self.suspensions = SqlSuspensions(database, clock)
         self.conversations = SqlConversations(database)
         self._sweeper = Sweeper(database, self.blobs, clock, retention)

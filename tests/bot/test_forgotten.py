@@ -29,6 +29,7 @@ WORD = "xylophonist"
 """Stands in whatever people and models say here, and nowhere else."""
 
 API_KEY = "an-api-key-that-is-long-and-random"
+BEARER = {"Authorization": f"Bearer {API_KEY}"}
 SECRET_KEY = "a-secret-key-that-is-long-and-random"
 FAST = "openai/gpt-oss-20b"
 
@@ -143,7 +144,7 @@ async def over_the_api(life: Life) -> None:
     life.groq.hears(Heard(f"I am the {WORD}."))
     form = aiohttp.FormData({"model": "auto"})
     form.add_field("file", samples.tone(3.0), filename=f"{WORD}.wav", content_type="audio/wav")
-    async with aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession(headers=BEARER) as http:
         for answer in (
             await http.post(f"{url}/chat/completions", json=asked),
             await http.post(f"{url}/audio/transcriptions", data=form),
@@ -185,8 +186,10 @@ async def answered(life: Life, text: str, *attachments: Attachment, quotes: tupl
 
 async def forget_everybody(life: Life) -> None:
     """Each in the way that people have: the page's button, Slack's command, Discord's."""
-    async with aiohttp.ClientSession() as http, http.post(f"{life.box.app.url}/page/forget", json={}) as answer:
+    url = f"{life.box.app.url}/page/forget"
+    async with aiohttp.ClientSession(headers=BEARER) as http, http.post(url, json={}) as answer:
         assert answer.status == 200
+    await life.box.app.commands.forget(ANN)  # who has no key of their own: the box writes past the door
     seen = len(life.slack.whispers("U1"))
     life.slack.command("U1", "forget", channel="D1")
     await until(lambda: len(life.slack.whispers("U1")) > seen)
