@@ -48,6 +48,7 @@ from core.domain.errors import ProviderError, SettingsError
 from core.domain.incoming import Action, Attachment, ConversationKey, Incoming, UserKey
 from core.domain.model_spec import Capability, ModelSpec
 from core.domain.requests import ChatRequest, Text, Turn
+from core.domain.schema_checks import SchemaChecks
 from core.extraction.extraction import Extraction
 from core.extraction.in_chat import READ_CHARS, Extracting, wanted
 from core.extraction.rows import NAME as ROWS
@@ -55,7 +56,7 @@ from core.extraction.rows import RowLimits, Rows
 from core.extraction.rows import wanted as wants_rows
 from core.extraction.schema_keeper import SchemaKeeper
 from core.files.attachments import AttachmentLimits, Attachments
-from core.files.sandbox import Sandbox
+from core.files.sandbox import Sandbox, check_schema
 from core.files.values import ReadLimits
 from core.gateway.context_window import fit
 from core.gateway.fallback import Signals
@@ -285,7 +286,9 @@ class App:
         )
         approvals = Approvals(tools, storage.suspensions, storage.history, reader, self._scale, {ROWS: rows})
         self._schemas = mapping.schemas(config)
-        self._extracting = Extracting(Extraction(self._stack), lambda: self._schemas, self._whole_reader, self._scale)
+        self._extracting = Extracting(
+            Extraction(self._stack, self._schema_checks), lambda: self._schemas, self._whole_reader, self._scale
+        )
         runner = Runner(
             Actions(
                 self.chat,
@@ -332,6 +335,7 @@ class App:
         sandbox = partial(Sandbox, self.clock)
         self._sandbox = await self._opened.enter_async_context(sandbox(owner_budget_s=_READING_S))
         self._quick = await self._opened.enter_async_context(sandbox(fresh=False))
+        self._schema_checks = SchemaChecks(partial(check_schema, self._quick))
         engines: dict[str, SpeechToText] = dict(self._cloud)
         if self._voice:
             # A sandbox of its own: a long recording must not keep a picture waiting. What it hears was decoded and
@@ -420,7 +424,7 @@ class App:
         application = build_web_app(
             web,
             adapter=self._page,
-            handler=SchemaKeeper(self._stack),
+            handler=SchemaKeeper(self._stack, self._schema_checks),
             models=self._chat_models,
             readiness=Readiness(
                 intake_open=lambda: self.inbox.open,

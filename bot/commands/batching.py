@@ -16,6 +16,7 @@ from bot.config.loading import Loaded
 from core.base.clock import Clock, SystemClock
 from core.domain.errors import BadRequest, ProviderError, RequestError, SettingsError
 from core.domain.requests import Reply
+from core.domain.schema_checks import SchemaChecks
 from core.extraction.batch import Answers, Batch, BatchLimits, Line, read_lines
 from core.extraction.batch import Progress as Counts
 from core.extraction.schema_keeper import SchemaKeeper
@@ -86,7 +87,7 @@ async def _answer(
 ) -> int:
     stop = asyncio.Event()
     with shown(counts) as changed, interrupting(stop):
-        runner = Batch(SchemaKeeper(handler), request_of, _rendering(clock), clock, limits=limits)
+        runner = Batch(SchemaKeeper(handler, SchemaChecks()), request_of, _rendering(clock), clock, limits=limits)
         await runner.run(read_lines(source, model=model, limits=limits), answers, counts, changed=changed, stop=stop)
     return conclude(counts)
 

@@ -17,6 +17,7 @@ from bot.config.mapping import schemas
 from core.base.clock import SystemClock
 from core.domain.errors import BadRequest, SettingsError, TernError, UnknownModel, Unreadable
 from core.domain.requests import ExtractRequest, Text, Turn
+from core.domain.schema_checks import SchemaChecks
 from core.extraction.extraction import Extraction
 from core.extraction.schema import Schema, rows_of, schema_of
 from core.files.kinds import sniff
@@ -59,7 +60,7 @@ async def _extract(
     clock = SystemClock()
     room = asyncio.Semaphore(_AT_ONCE)
     async with open_workbench(loaded, clock) as bench, Sandbox(clock) as sandbox:
-        extraction = Extraction(bench.handler)
+        extraction = Extraction(bench.handler, SchemaChecks())
 
         async def one(name: str, content: bytes | None = None) -> list[dict[str, Any]]:
             async with room:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from core.base.foreign import Malformed, json_value
 from core.domain.errors import NoModelLeft, OutputMalformed, ProviderError
 from core.domain.events import Event
 from core.domain.model_spec import Capability
 from core.domain.requests import ChatRequest, ExtractRequest, OutputFormat, Text, Turn, Usage
+from core.domain.schema_checks import SchemaChecks
 from core.extraction import schema as schemas
 from core.extraction.schema_keeper import REPAIR
 from core.ports.gateway import Handler
@@ -41,8 +42,9 @@ MAX_MODELS = 3
 class Extraction:
     """Asks for schema-constrained output where a model has it, for JSON with our own validation elsewhere."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, checks: SchemaChecks) -> None:
         self._handler = handler
+        self._checks = checks
 
     async def extract(self, request: ExtractRequest) -> Extracted:
         """Return an object that validates.
@@ -53,7 +55,7 @@ class Extraction:
             BadRequest: The schema is wrong. NoModelLeft: No model answered.
             OutputMalformed: Models answered, none of them validly; `detail` names the fields.
         """
-        schemas.check(request.schema)
+        await self._checks.check(request.schema, owner=request.user)
         usage, rounds = Usage(), 0
         avoid: frozenset[str] = frozenset()
         failure: OutputMalformed | None = None
@@ -68,7 +70,7 @@ class Extraction:
                         raise failure from None
                     raise
                 usage, rounds = usage + reply.usage, rounds + 1
-                value, wrong = _read(request.schema, reply.text)
+                value, wrong = await self._read(request, reply.text)
                 if not wrong and value is not None:
                     return Extracted(value, reply.model, reply.provider, usage, rounds)
                 failure = OutputMalformed(said="; ".join(wrong), provider=reply.provider, model=reply.model)
@@ -87,6 +89,17 @@ class Extraction:
             # No model with schema mode is there: any model that writes JSON will do, we validate ourselves.
             looser = replace(request, needs=frozenset({Capability.JSON}), output_format=OutputFormat("json_object"))
             return await self._handler(looser, _discard)
+
+    async def _read(self, request: ExtractRequest, text: str) -> tuple[dict[str, Any] | None, list[str]]:
+        """The object in *text* and what is wrong with it."""
+        try:
+            value = json_value(_unfenced(text))
+        except Malformed as error:
+            return None, [f"$: not JSON ({error})"]
+        if not isinstance(value, dict):
+            return None, ["$: not an object"]
+        value = schemas.loosen(request.schema, value)
+        return value, await self._checks.problems(request.schema, value, owner=request.user, size_bytes=len(text))
 
 
 def _turns(request: ExtractRequest) -> tuple[Turn, ...]:
@@ -114,18 +127,6 @@ def _chat(request: ExtractRequest, turns: tuple[Turn, ...], avoid: frozenset[str
         avoid=avoid,
         fresh=repair,
     )
-
-
-def _read(schema: Mapping[str, Any], text: str) -> tuple[dict[str, Any] | None, list[str]]:
-    """The object in *text* and what is wrong with it."""
-    try:
-        value = msgspec.json.decode(_unfenced(text))
-    except msgspec.DecodeError as error:
-        return None, [f"$: not JSON ({error})"]
-    if not isinstance(value, dict):
-        return None, ["$: not an object"]
-    value = schemas.loosen(schema, value)
-    return value, schemas.problems(schema, value)
 
 
 def _unfenced(text: str) -> str:

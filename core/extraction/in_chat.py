@@ -20,7 +20,7 @@ from core.domain.events import Notice, Send, TextDelta
 from core.domain.incoming import WHOLE_THREAD, Incoming
 from core.domain.requests import ExtractRequest, Part, Reply, Text, Turn, Usage
 from core.extraction.extraction import Extracted, Extraction
-from core.extraction.schema import Schema, parse_short, rows_of, schema_of
+from core.extraction.schema import Schema, parse_short, read_schema, rows_of
 from core.gateway.tokens import TokenScale
 from core.ports.gateway import AttachmentReader
 from core.ports.platform import MAX_CHOICE_CHARS, MAX_CHOICES
@@ -174,7 +174,7 @@ class Extracting:
         if asked.isidentifier():  # a name that tern.toml knows no more, not a table of one column
             known = ", ".join(name for name, _ in self.choices())
             raise BadRequest(f"there is no schema {asked!r}; known: {known}; or name fields: name, price:number")
-        return schema_of(asked)
+        return read_schema(asked)
 
     async def _material(self, incoming: Incoming, context: Context, send: Send, deadline_at: float) -> tuple[Part, ...]:
         """What stands in the message, its files and what it points at; the thread where there is nothing else."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
+from core.base.foreign import Malformed, json_value
 from core.domain.errors import BadRequest
-
-if TYPE_CHECKING:
-    import jsonschema
+from core.domain.json_schema import DATE_PATTERN, TIME_PATTERN, bound, check
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -20,8 +19,8 @@ _TYPES: Mapping[str, Schema] = {
     "integer": {"type": "integer"},
     "number": {"type": "number"},
     "boolean": {"type": "boolean"},
-    "date": {"type": "string", "description": "ISO 8601 date, YYYY-MM-DD", "pattern": r"^\d{4}-\d{2}-\d{2}$"},
-    "time": {"type": "string", "description": "24-hour time, HH:MM", "pattern": r"^\d{2}:\d{2}(:\d{2})?$"},
+    "date": {"type": "string", "description": "ISO 8601 date, YYYY-MM-DD", "pattern": DATE_PATTERN},
+    "time": {"type": "string", "description": "24-hour time, HH:MM", "pattern": TIME_PATTERN},
     "list": {"type": "array", "items": {"type": "string"}},
 }
 _ALIASES = {
@@ -78,8 +77,18 @@ def parse_short(text: str) -> Schema:
 
 
 def schema_of(written: object) -> Schema:
+    """The JSON Schema that somebody wrote down, checked: as `read_schema`. For what an operator wrote.
+
+    Raises BadRequest where it is none.
+    """
+    schema = read_schema(written)
+    check(schema)
+    return schema
+
+
+def read_schema(written: object) -> Schema:
     """The JSON Schema that somebody wrote down: in the short form, as JSON text, as the schema itself, or as a type of
-    msgspec's, a dataclass, or a pydantic model.
+    msgspec's, a dataclass, or a pydantic model. It is bounded, and still to be checked.
 
     Raises BadRequest where it is none of them.
     """
@@ -89,12 +98,12 @@ def schema_of(written: object) -> Schema:
         if not written.lstrip().startswith("{"):
             return parse_short(written)
         try:
-            written = msgspec.json.decode(written)
-        except msgspec.DecodeError as error:
+            written = json_value(written)
+        except Malformed as error:
             raise BadRequest(f"the schema is not valid JSON: {error}", param="schema") from error
     if not isinstance(written, dict):
         raise BadRequest("a schema is a list of fields (name, price:number) or a JSON Schema", param="schema")
-    check(written)
+    bound(written)
     return written
 
 
@@ -122,29 +131,6 @@ def _object(properties: dict[str, Schema]) -> Schema:
 def rows_of(schema: Mapping[str, Any]) -> Schema:
     """The schema of a table whose rows follow *schema*: {"items": [row, ...]}."""
     return _object({"items": {"type": "array", "items": dict(schema)}})
-
-
-def check(schema: Mapping[str, Any], *, of_object: bool = True) -> None:
-    """Raises BadRequest when *schema* itself is no JSON Schema, or none of an object, saying where."""
-    import jsonschema  # a sixth of a start, and most houses never see a schema
-
-    try:
-        jsonschema.Draft202012Validator.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise BadRequest(f"the schema is wrong at {_path(error)}: {error.message}", param="schema") from error
-    if of_object and schema.get("type") != "object":
-        raise BadRequest("the schema must describe an object", param="schema")
-    if _has_remote_reference(schema):
-        raise BadRequest("the schema may refer to its own parts only", param="schema")
-
-
-def problems(schema: Mapping[str, Any], value: object) -> list[str]:
-    """What is wrong with *value*, one line a field ("$.items[2].price: 'x' is not of type 'number'"), at most ten."""
-    import jsonschema
-
-    validator = jsonschema.Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
-    return [f"{_path(error)}: {error.message[:200]}" for error in errors[:10]]
 
 
 def strict(schema: Mapping[str, Any]) -> Schema:
@@ -207,14 +193,3 @@ def _nullable(schema: Schema) -> Schema:
 def _may_be_null(schema: Mapping[str, Any]) -> bool:
     kind = schema.get("type")
     return kind == "null" or (isinstance(kind, list) and "null" in kind) or None in schema.get("enum", ())
-
-
-def _has_remote_reference(schema: object) -> bool:
-    if isinstance(schema, Mapping):
-        reference = schema.get("$ref", "#")
-        return not str(reference).startswith("#") or any(map(_has_remote_reference, schema.values()))
-    return isinstance(schema, list) and any(map(_has_remote_reference, schema))
-
-
-def _path(error: jsonschema.ValidationError | jsonschema.SchemaError) -> str:
-    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)

@@ -18,9 +18,10 @@ import structlog
 
 from core.base.clock import Clock
 from core.domain.errors import Unreadable
+from core.domain.incoming import UserKey
 from core.files.sandbox_worker import pack_job, unpack_result
 from core.files.turns import Turns
-from core.files.values import Failure, Job, Result
+from core.files.values import Document, Failure, Job, ReadLimits, Result
 from core.gateway.sliding_window import SlidingWindows
 
 log: Any = structlog.get_logger(__name__)
@@ -174,6 +175,12 @@ class Sandbox:
             async with self._turns.turn(None):
                 if self._clock.monotonic() - self._last_used >= self._idle_s:
                     await self._end_worker()
+
+
+async def check_schema(sandbox: Sandbox, content: bytes, owner: UserKey | None, within_s: float) -> bytes:
+    """`core.domain.schema_checks.Elsewhere` in *sandbox*."""
+    found = await sandbox.run(Job("schema", "the schema", content, ReadLimits(), owner), deadline_s=within_s)
+    return found.text.encode() if isinstance(found, Document) else b"[]"
 
 
 def _end_group(pid: int) -> None:

@@ -60,6 +60,10 @@ def run(job: Job) -> Result:
             from core.files import arithmetic
 
             return Document(arithmetic.calculate(job.content.decode()), "all", complete=True)
+        case "schema", ReadLimits():
+            from core.domain import json_schema
+
+            return Document(json_schema.answer(job.content).decode(), "all", complete=True)
         case "guards", ReadLimits():
             return Document("\n".join(_held), "all", complete=True)
         case ("text" | "pdf" | "docx" | "html") as task, ReadLimits() as limits:

@@ -18,8 +18,8 @@ import msgspec
 from core.base.clock import Clock
 from core.base.waiting import wait_for
 from core.domain.errors import BadRequest, TernError
+from core.domain.json_schema import bound, check
 from core.domain.requests import Tool
-from core.extraction.schema import check
 from core.tools.toolbox import Caller, Toolbox, ToolSpec
 
 if TYPE_CHECKING:
@@ -152,10 +152,11 @@ async def _all_tools(client: Client) -> list[mcp_types.Tool]:
 
 def _describable(tool: mcp_types.Tool) -> bool:
     """Whether the arguments' schema is one, and no longer than a model should read with every question."""
-    if len(msgspec.json.encode(tool.input_schema)) > MAX_SCHEMA_BYTES:
-        return False
     try:
-        check(tool.input_schema)
+        bound(tool.input_schema)
+        if len(msgspec.json.encode(tool.input_schema)) > MAX_SCHEMA_BYTES:
+            return False
+        check(tool.input_schema, patterns=False)
     except BadRequest:
         return False
     return True

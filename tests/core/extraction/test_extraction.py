@@ -10,6 +10,7 @@ from core.domain.errors import BadRequest, NoModelLeft, OutputMalformed
 from core.domain.events import Send
 from core.domain.model_spec import Capability
 from core.domain.requests import ChatRequest, ExtractRequest, Reply, Text, Turn, Usage
+from core.domain.schema_checks import SchemaChecks
 from core.extraction.extraction import Extraction
 from core.extraction.schema import parse_short
 from tests.core.voice.hearing import USER
@@ -44,7 +45,7 @@ async def test_schema_mode_is_used_where_it_exists() -> None:
     """A model that follows schemas is asked once, strictly."""
     models = Models(("big", True, [GOOD]))
 
-    found = await Extraction(models).extract(request())
+    found = await Extraction(models, SchemaChecks()).extract(request())
 
     assert (found.value, found.rounds) == ({"name": "tea", "price": 2}, 1)
     assert models.asked[0].output_format.strict
@@ -54,7 +55,7 @@ async def test_json_mode_stands_in() -> None:
     """Without a schema model, JSON is asked for and validated here; the prompt holds the word the API demands."""
     models = Models(("small", False, [f"Sure!\n```json\n{GOOD}\n```"]))
 
-    found = await Extraction(models).extract(request())
+    found = await Extraction(models, SchemaChecks()).extract(request())
 
     assert found.value["price"] == 2
     assert models.asked[0].output_format.kind == "json_object"
@@ -65,7 +66,7 @@ async def test_invalid_answer_is_repaired_once() -> None:
     """The model is shown what is wrong with its own answer."""
     models = Models(("big", True, [BAD, GOOD]))
 
-    found = await Extraction(models).extract(request())
+    found = await Extraction(models, SchemaChecks()).extract(request())
 
     assert (found.rounds, found.usage.output_tokens) == (2, 10)
     assert "$.price" in models.asked[1].turns[-1].text
@@ -75,7 +76,7 @@ async def test_next_model_starts_anew() -> None:
     """A model that fails twice is not asked again for this extraction."""
     models = Models(("big", True, [BAD, "nonsense"]), ("other", True, [GOOD]))
 
-    found = await Extraction(models).extract(request())
+    found = await Extraction(models, SchemaChecks()).extract(request())
 
     assert (found.model, found.rounds) == ("other", 3)
     assert len(models.asked[2].turns) == 2
@@ -86,7 +87,7 @@ async def test_error_names_the_field() -> None:
     models = Models(("big", True, [BAD, BAD]), ("other", True, [BAD, BAD]))
 
     with pytest.raises(OutputMalformed) as caught:
-        await Extraction(models).extract(request())
+        await Extraction(models, SchemaChecks()).extract(request())
 
     assert "$.price" in caught.value.said
     assert caught.value.failed_generation == BAD
@@ -97,11 +98,11 @@ async def test_wrong_schema_asks_nobody() -> None:
     models = Models(("big", True, []))
 
     with pytest.raises(BadRequest):
-        await Extraction(models).extract(request(schema={"type": "list"}))
+        await Extraction(models, SchemaChecks()).extract(request(schema={"type": "list"}))
     assert models.asked == []
 
 
 async def test_no_model_is_said_as_such() -> None:
     """Without any model the caller learns just that."""
     with pytest.raises(NoModelLeft):
-        await Extraction(Models()).extract(request())
+        await Extraction(Models(), SchemaChecks()).extract(request())

@@ -15,9 +15,11 @@ from bot.config.settings import Settings
 from bot.config.tern_toml import Config
 from core.base.clock import SystemClock
 from core.domain.errors import OutputMalformed
+from core.domain.json_schema import problems
 from core.domain.requests import ExtractRequest, Text, Turn
+from core.domain.schema_checks import SchemaChecks
 from core.extraction.extraction import Extraction
-from core.extraction.schema import Schema, parse_short, problems, rows_of
+from core.extraction.schema import Schema, parse_short, rows_of
 from core.gateway.registry import load_registry
 from tests.fakes.llm_api import KEY, FakeLlmApi, Say
 
@@ -79,7 +81,7 @@ async def test_each_is_valid_or_named(groq: FakeLlmApi) -> None:
     valid = named = 0
 
     async with open_workbench(loaded, SystemClock()) as bench:
-        extraction = Extraction(bench.handler)
+        extraction = Extraction(bench.handler, SchemaChecks())
         for number in range(COUNT):
             schema = SCHEMAS[number % len(SCHEMAS)]
             request = ExtractRequest(f"x{number}", USER, (Turn("user", (Text(f"{number} lamps"),)),), schema)

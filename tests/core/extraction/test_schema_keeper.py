@@ -10,6 +10,7 @@ import pytest
 from core.domain.errors import BadRequest, NoModelLeft, OutputMalformed
 from core.domain.events import Event, Send, Started, TextDelta
 from core.domain.requests import ChatRequest, OutputFormat, Reply, Text, Tool, Turn, Usage
+from core.domain.schema_checks import SchemaChecks
 from core.extraction.schema_keeper import SchemaKeeper
 from tests.core.voice.hearing import USER
 
@@ -40,7 +41,7 @@ async def ask(model: Model, schema: Any = SCHEMA, **changes: Any) -> tuple[Reply
 
     form = OutputFormat("json_schema", "bill", schema) if schema else OutputFormat("text")
     request = ChatRequest("r1", USER, (Turn("user", (Text("?"),)),), output_format=form, **changes)
-    return await SchemaKeeper(model)(request, send), shown
+    return await SchemaKeeper(model, SchemaChecks())(request, send), shown
 
 
 async def test_answer_that_follows_is_shown_whole() -> None:

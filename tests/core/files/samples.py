@@ -9,6 +9,8 @@ import struct
 import wave
 import zipfile
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import av
 import docx
@@ -185,3 +187,10 @@ def heic() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (64, 48), "blue").save(buffer, "HEIF")
     return buffer.getvalue()
+
+
+def nested(inner: Any, depth: int, around: Callable[[Any], Any]) -> Any:
+    """*inner* with so many layers *around* it."""
+    for _ in range(depth):
+        inner = around(inner)
+    return inner
