@@ -273,7 +273,6 @@ def may_i(calls: Sequence[tuple[str, str]]) -> str:
 NOT_YOURS_TO_STOP = "Only the person who asked, or a moderator, can do that."
 STILL_WRITING = "I am still at it; the answer appears above."
 FORGOTTEN_REPLY = "I do not remember that answer any more. Please ask again."
-WITHDRAWN = "The question was deleted, so I stopped."
 QUARANTINED = (
     "This message made me crash more than once, so I have stopped trying. "
     "Please ask in other words, or without the attachment."
@@ -284,7 +283,6 @@ UNDELIVERABLE = (
 )
 DEADLINE_PASSED = "I ran out of time for this one. Please ask again."
 SHUTTING_DOWN = "I am restarting; your message is safe and I will answer it in a moment."
-ALREADY_ANSWERED = "I have already answered that."
 EMPTY_QUESTION = "Hi! Write me a question, or send me a picture, a file or a voice clip."
 NAME_ME_ITSELF = (
     "You called my role, and Discord does not let me read such a message. Pick me from the list of members instead "

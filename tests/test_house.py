@@ -130,6 +130,37 @@ def test_the_fields_words_lead_somewhere(word: str) -> None:
     assert any(word.lower() in doc.lower() for doc in docs)
 
 
+def test_full_folders_name_their_groups() -> None:
+    """A folder with more than 20 modules says in its `__init__` what each of them belongs to."""
+    unnamed = []
+    for folder in {path.parent for package in PACKAGES for path in (ROOT / package).rglob("*.py")}:
+        modules = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
+        if len(modules) > 20:
+            doc = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+            unnamed += [f"{folder.name}/{name}" for name in modules if not re.search(rf"\b{name}\b", doc)]
+
+    assert unnamed == []
+
+
+def test_pointers_lead_to_files() -> None:
+    """A module that a docstring or comment names is there."""
+    files = [
+        path.relative_to(ROOT)
+        for package in (*PACKAGES, "tests", "benchmarks")
+        for path in (ROOT / package).rglob("*.py")
+    ]
+    others = {"/discord.py", "/tokenizer.py", "/transcribe.py", "/pypdf/filters.py"}  # libraries
+    known = others | {"/" + "/".join(path.parts[start:]) for path in files for start in range(len(path.parts))}
+    dangling = []
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            prose = re.findall(r"(?s)\"{3}.*?\"{3}|#[^\n]*", path.read_text(encoding="utf-8"))
+            names = re.findall(r"[\w/]*\w\.py\b", " ".join(prose))
+            dangling += [f"{path.relative_to(ROOT)}: {name}" for name in names if f"/{name}" not in known]
+
+    assert dangling == []
+
+
 def test_documents_name_models_that_exist() -> None:
     """Model ids in README and .env.example are in the registry."""
     registry = load_registry()

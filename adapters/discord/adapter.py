@@ -1,4 +1,5 @@
-"""Discord: connects, opens surfaces, fetches. Messages are heard in messages.py, commands and buttons in desk.py."""
+"""Discord: connects, opens surfaces, fetches. Messages are heard in messages.py, commands and buttons in
+interactions.py."""
 
 from __future__ import annotations
 

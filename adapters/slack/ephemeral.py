@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 15.0
 _MAX_PAGES = 3
-USES = 5
 LIFETIME_S = 1_800.0
 
 

@@ -61,8 +61,6 @@ AUTH = frozenset(
 )
 """The app itself was shut out: nothing it does will work until somebody mends its tokens or scopes."""
 
-NOT_A_MEMBER = frozenset({"not_in_channel", "channel_not_found", "channel_type_not_supported", "method_not_supported"})
-
 MAX_RETRY_AFTER_S = 600.0
 
 

@@ -1,4 +1,4 @@
-"""What the operator may set about Slack. Read from the environment and tern.toml in bot/config/settings.py only."""
+"""What the operator may set about Slack. bot/config/mapping.py fills it in."""
 
 from __future__ import annotations
 

@@ -1,5 +1,10 @@
 """The chat page at `/`, the OpenAI-compatible API under `/v1`, health and metrics: one aiohttp application.
 
+The page         page_routes, adapter, hub (who watches), surface, growing, turns, markdown, highlight, assets, page/
+The API          api/
+Who may          auth, keys, guessing, concurrency, idle_connections
+Beneath          app (puts it together), server, sse, health, errors, settings
+
 Wiring, for bot/app.py:
 
     settings = WebSettings(host=..., port=..., api_keys=...)

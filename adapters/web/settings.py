@@ -1,4 +1,4 @@
-"""What an operator may set about the page and the API; bot/config/settings.py maps the environment onto it."""
+"""What an operator may set about the page and the API; bot/config/mapping.py fills it in."""
 
 from __future__ import annotations
 

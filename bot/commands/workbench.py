@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from bot.config.loading import Loaded
@@ -15,9 +15,7 @@ from bot.local.model import LocalModel, usable_cores, wanted_start
 from bot.wiring.providers import CloudProvider, cloud_providers, local_server
 from core.base.clock import Clock
 from core.domain.errors import ProviderError, SettingsError
-from core.domain.events import Send
 from core.domain.incoming import UserKey
-from core.domain.requests import ChatRequest, Reply
 from core.gateway.attempts import AttemptBook
 from core.gateway.circuit_breaker import CircuitBreaker
 from core.gateway.context_window import fit
@@ -112,12 +110,3 @@ async def _local_model(
     keeping = group.create_task(model.run(), name="local model")
     opened.callback(keeping.cancel)
     return model
-
-
-def wishing(handler: Handler, requested_model: str) -> Handler:
-    """*handler* asked for one model whatever the requests ask for."""
-
-    async def ask(request: ChatRequest, send: Send) -> Reply:
-        return await handler(replace(request, requested_model=requested_model), send)
-
-    return ask

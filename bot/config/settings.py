@@ -1,7 +1,7 @@
 """What the environment says, read once: the only place in the house that looks at it.
 
 Everything here is a contract with operators (names, defaults, meaning); `.env.example` lists it and the README explains
-it. What an operator changes while the bot runs (personas, limits, models) is in tern.toml; see config.py.
+it. What an operator changes while the bot runs (personas, limits, models) is in tern.toml; see tern_toml.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The embedded default: a small model in a process of our own, so that the bot answers before anybody has a key.
 
 `LocalModel` owns the process (started on first need, stopped when idle, started again after it died); it is a Provider
-whose failures are ordinary provider failures. What runs inside the process is in local_server.py.
+whose failures are ordinary provider failures. What runs inside the process is in server.py.
 """
 
 from __future__ import annotations

@@ -56,9 +56,6 @@ class ModelSpec:
     "temperature+effort", "tools+effort", "parallel_tools", "n", "translation", "timestamps", "word_timestamps"."""
     builtin_tools: frozenset[str] = frozenset()
     max_images: int = 0
-    max_image_bytes: int = 0
-    """Bytes of one request's base64 pictures together."""
-    max_image_pixels: int = 0
     max_audio_bytes: int = 0
     min_billed_audio_s: float = 0.0
     limits: Mapping[str, int] = field(default_factory=dict)

@@ -14,9 +14,6 @@ DEFAULT_OUTPUT_TOKENS = 4_096
 """Longest answer where the request says none. Groq counts prompt plus this against the minute before it runs anything
 (facts/groq.md 2), so it must leave room for a prompt in the free plan's 8,000."""
 
-LEAST_OUTPUT_TOKENS = 256
-"""Never squeeze the answer below this to save history."""
-
 _PICTURE_LEFT_OUT = "[a picture that this model was not shown]\n"
 _GAP = "\n[... {n} characters left out ...]\n"
 _HEAD_SHARE = 0.75

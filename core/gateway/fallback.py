@@ -41,10 +41,6 @@ PATIENCE_S = 20.0
 UNSTATED_WINDOW_S = 5.0
 """Rest after a 429 without retry-after."""
 
-SEAM_PATIENCE_S = 0.5
-"""Longest time a second model's words are held back, from its first one, while the seam is unclear. Looked at when
-words come; silence is the provider's to notice."""
-
 TRIM = 0.75
 """Share of a model's context that is filled when it found the whole of it too long: our estimate was off."""
 

@@ -98,10 +98,10 @@ class RateGuard:
     used, once, also when it failed or was stopped (`book`). The daily sums come from `store`, so a restart does not
     reset them; a waiting message that is tried again is not counted as a new request.
 
-    Weaknesses: windows of a minute are kept in memory and per process, and slide by estimate (core/middleware/
-    windows.py). Requests in flight can overshoot a daily ceiling by what their estimates were short. Another process's
-    spending is seen up to half a minute late. A single request above a per-minute ceiling passes when the window is
-    empty, because no waiting would help it.
+    Weaknesses: windows of a minute are kept in memory and per process, and slide by estimate (sliding_window.py).
+    Requests in flight can overshoot a daily ceiling by what their estimates were short. Another process's spending is
+    seen up to half a minute late. A single request above a per-minute ceiling passes when the window is empty, because
+    no waiting would help it.
 
     Raises OverLimit and SpendStopped.
     """

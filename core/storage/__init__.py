@@ -1,7 +1,11 @@
 """What outlives the process, over one SQL database: open it with `open_storage`.
 
-schema.py says what there is, sqlite.py what only SQLite understands, writer.py how writes share a commit, inbox.py
-how messages and runs change hands, salvage.py what is kept of a damaged file; one file for each other store.
+What there is    schema, migrations/, migrating, statements, prepared, codec, encryption, failures
+Messages, runs   inbox (how they change hands), arrivals, claims, lookups, suspensions
+Other stores     history, memories, conversations, preferences, usage, cache, blobs, archive
+What ends        retention, removal (everything that names a message or a person)
+The database     store (all of it), opening, sqlite/
+
 core/ports/ has the protocols; only bot/ imports this package.
 """
 

@@ -1,4 +1,4 @@
-"""The tables, once. What only SQLite understands is in sqlite.py; how the tables came to be is in migrations/.
+"""The tables, once. What only SQLite understands is in sqlite/dialect.py; how the tables came to be is in migrations/.
 
 Dates are seconds since the epoch (`_at`), UTC days are ISO dates. A person is always the three columns platform,
 workspace, user of `UserKey`; where a conversation's columns stand beside them they carry a prefix.

@@ -1,4 +1,4 @@
-"""What core/streaming relies on, asked of every surface there is: core/ports/, `Surface`."""
+"""What core/delivery relies on, asked of every surface there is: core/ports/, `Surface`."""
 
 from __future__ import annotations
 

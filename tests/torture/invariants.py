@@ -394,7 +394,7 @@ _SENTENCES_BARE = {
     bare(sentence)
     for sentence in (
         wording.STOPPED, wording.STOPPED_BEFORE_TEXT, wording.QUARANTINED, wording.DEADLINE_PASSED,
-        wording.WITHDRAWN, wording.SHUTTING_DOWN,
+        wording.SHUTTING_DOWN,
     )
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Lets writes out: one `Pacer` per process and platform, shared by all its replies. The decisions are in pace.py."""
+"""Lets writes out: one `Pacer` per process and platform, shared by all its replies. Decided in schedule.py."""
 
 from __future__ import annotations
 

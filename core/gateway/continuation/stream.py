@@ -10,6 +10,10 @@ from core.domain.events import Event, Notice, Restarted, Send, Started, TextDelt
 from core.domain.model_spec import ModelSpec
 from core.gateway.continuation.seam import Join, Seam
 
+SEAM_PATIENCE_S = 0.5
+"""Longest time a second model's words are held back, from its first one, while the seam is unclear. Looked at when
+words come; silence is the provider's to notice."""
+
 
 class Visible:
     """What the reader has of one answer, over all the models that wrote it."""
@@ -39,7 +43,7 @@ class AttemptStream:
     """
 
     __slots__ = ("_anew", "_clock", "_handed", "_held_since", "_model", "_opening", "_seam", "_visible",
-                 "first_text_at", "joined", "opened", "own_from", "patience_s", "sent_calls", "started")  # fmt: skip
+                 "first_text_at", "joined", "opened", "own_from", "sent_calls", "started")  # fmt: skip
 
     def __init__(
         self,
@@ -50,7 +54,6 @@ class AttemptStream:
         opening: Sequence[Event] = (),
         seam: Seam | None = None,
         anew: bool = False,
-        patience_s: float = 0.5,
     ) -> None:
         self._visible = visible
         self._model = model
@@ -58,7 +61,6 @@ class AttemptStream:
         self._opening = opening
         self._seam = seam
         self._anew = anew
-        self.patience_s = patience_s
         self.started = False
         """The model began: from here on it costs."""
         self.opened = False
@@ -117,7 +119,7 @@ class AttemptStream:
             await self._open()
             self._visible.pieces.append(text)
             await self._visible.send(TextDelta(text))
-        elif (join := self._seam.feed(text, patient=now - self.first_text_at < self.patience_s)) is not None:
+        elif (join := self._seam.feed(text, patient=now - self.first_text_at < SEAM_PATIENCE_S)) is not None:
             await self._join(join)
 
     async def _open(self) -> None:

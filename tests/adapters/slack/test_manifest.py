@@ -15,7 +15,7 @@ from adapters.slack.settings import SlackSettings
 
 FOLDER = Path(adapters.slack.__file__).parent
 MANIFEST: dict[str, Any] = yaml.safe_load((FOLDER / "manifest.yaml").read_text())
-CODE = "\n".join(path.read_text() for path in FOLDER.glob("*.py") if path.name != "vocabulary.py")
+CODE = "\n".join(path.read_text() for path in FOLDER.glob("*.py") if path.name != "ids.py")
 
 NEEDS = {
     "agents_sessions_rename": set(),
