@@ -165,6 +165,10 @@ _SENTENCES: Mapping[type[BaseException], Callable[[Any], str]] = {
     # The platform's doing.
     e.SurfaceError: lambda _: "I have an answer but could not show it here. Please try again.",
     e.SurfaceGone: lambda _: "The place this answer was meant for is gone, so I cannot show it.",
+    e.SurfaceForbidden: lambda x: (
+        f"I am not allowed to {x.ability} here."
+        + (f" Whoever runs me can give me the right `{x.needs}`." if x.needs else " Whoever runs me can allow it.")
+    ),
     e.SurfaceBusy: lambda x: f"The chat platform is not taking my messages. {_come_back(x.retry_after_s)}",
     e.SurfaceRejected: lambda _: "The chat platform refused the answer's form. Ask for it shorter or plainer.",
     # Ours.
@@ -418,3 +422,8 @@ def _provider(error: e.ProviderError) -> str:
 
 def _key_name(error: e.ProviderError) -> str:
     return f"{error.provider.upper()}_API_KEY" if error.provider in {"groq", "openai"} else "key"
+
+
+def cannot_write_there(why: str) -> str:
+    """For the asker, elsewhere. *why* is half a sentence about the place, e.g. "it is archived"."""
+    return f"I cannot write where you just asked me: {why}. Ask me here, or in another channel."

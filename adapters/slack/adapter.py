@@ -19,7 +19,7 @@ from adapters.slack.context import read_context
 from adapters.slack.dispatcher import Dispatcher
 from adapters.slack.ephemeral import EphemeralSurface
 from adapters.slack.events import Me
-from adapters.slack.failures import AUTH, Foreign, code_of, translate
+from adapters.slack.failures import CLOSED, LACKING, REFUSED, Foreign, code_of, translate
 from adapters.slack.files import Files
 from adapters.slack.handlers import Handlers
 from adapters.slack.redelivery import Body, Redelivery
@@ -40,6 +40,7 @@ from core.domain.runs import ReplyCapability
 from core.net.guarded_fetch import GuardedFetcher
 from core.ports.platform import AdapterHealth, Commands, Intake, Surface, SurfaceObserver
 from core.ports.storage import NoteStore
+from core.wording import cannot_write_there
 
 _State = Literal["starting", "connected", "down"]
 
@@ -74,7 +75,7 @@ class SlackAdapter:
         self._notes = notes
         self._api = WebApi(settings, clock, pacer)
         self._users = Users(self._api, clock)
-        self._streaming = Streaming(clock, enabled=settings.native_streaming)
+        self._streaming = Streaming(self._api, clock, enabled=settings.native_streaming)
         self._intake: Intake | None = None
         self._me: Me | None = None
         self._dispatcher: Dispatcher | None = None
@@ -131,7 +132,7 @@ class SlackAdapter:
         try:
             return await self._api.me()
         except Foreign as error:
-            if code_of(error) in AUTH:
+            if code_of(error) in REFUSED | LACKING:  # auth.test needs no scope
                 self._detail = f"token refused ({code_of(error)})"
                 advice = "install the app again and copy the Bot User OAuth Token; see .env.example"
                 raise SettingsError([f"Slack refuses SLACK_BOT_TOKEN ({code_of(error)}): {advice}"]) from error
@@ -303,8 +304,18 @@ class SlackAdapter:
                 may_start=not again and self._streaming.take(),
                 on_user_stop=lambda: self._stopped_by_user(incoming),
                 is_ours=lambda ts: self._is_ours(target.channel, ts),
+                on_closed=lambda code: self._tell_elsewhere(incoming, code),
             )
-        return EditedSurface(self._api, target, heading=above)
+        return EditedSurface(
+            self._api, target, heading=above, on_closed=lambda code: self._tell_elsewhere(incoming, code)
+        )
+
+    def _tell_elsewhere(self, incoming: Incoming, code: str) -> None:
+        """Somebody asked where nothing of ours can stand: they hear so in their direct messages."""
+        if self._dispatcher:
+            handlers = self._dispatcher.handlers
+            said = handlers.tell_directly("closed", cannot_write_there(CLOSED[code]), incoming.user.user)
+            handlers.later(said)
 
     def _may_hold_place(self, incoming: Incoming) -> bool:
         """Whether to whisper a placeholder: to who asked just now, not again with every later attempt, and where what
@@ -344,13 +355,14 @@ class SlackAdapter:
         return await read_context(self._api, self._users, self._me, incoming, channel_messages=channel_messages)
 
     def health(self) -> AdapterHealth:
-        if self._state == "connected" and self._api.shut_out:
-            return self._health("down", f"token refused ({self._api.shut_out})")
+        able = self._api.abilities
+        if self._state == "connected" and able.shut_out:
+            return self._health("down", f"token refused ({able.shut_out})")
         if self._state == "connected" and self._settings.over_socket and not (self._socket and self._socket.alive):
             return self._health("down", "no socket")
         if self._state == "connected" and self._signatures.trouble:
             return self._health("down", self._signatures.trouble)
-        return self._health(self._state, self._detail)
+        return self._health(self._state, self._detail or (f"may not {able.off}" if able.off else ""))
 
     def _health(self, state: _State, detail: str) -> AdapterHealth:
         heartbeat = self._event_in_at

@@ -6,7 +6,7 @@ from adapters.slack.ephemeral import send_directly
 from adapters.slack.events import AboutMe, Chosen, Pressed, StopPressed
 from adapters.slack.handlers import Handlers
 from adapters.slack.home import HomeFacts, home_view
-from core.domain.errors import NotAllowed, RequestError, StorageError, SurfaceError
+from core.domain.errors import NotAllowed, RequestError, StorageError, TernError
 from core.ports.platform import Rate
 from core.wording import sentence_for
 
@@ -58,7 +58,8 @@ class ControlHandlers:
                 )
             )
 
-    async def show_home(self, user: str) -> None:
+    async def show_home(self, user: str, said: str = "") -> None:
+        """*said*: what came of something that was pressed there; a tab has no other place for it."""
         handlers, key = self._handlers, self._handlers.user_key(user)
         model, persona = await handlers.commands.choice(key)
         view = home_view(
@@ -69,6 +70,7 @@ class ControlHandlers:
                 model=model,
                 persona=persona,
                 usage=(await handlers.commands.usage(key)).text,
+                said=said,
             )
         )
         # Read client: publishing the same view twice is harmless, so it may be repeated.
@@ -84,15 +86,19 @@ class ControlHandlers:
 
     async def about_me(self, about: AboutMe) -> None:
         handlers, key = self._handlers, self._handlers.user_key(about.user)
-        if about.what == "forget":
-            said = await handlers.commands.forget(key)
-        else:
-            said = await handlers.commands.export(key)
-            await send_directly(handlers.api, about.user, said.file_name, said.file, said.text)
+        try:
+            if about.what == "forget":
+                said = (await handlers.commands.forget(key)).text
+            else:
+                export = await handlers.commands.export(key)
+                await send_directly(handlers.api, about.user, export.file_name, export.file, export.text)
+                said = export.text
+        except TernError as error:
+            said = sentence_for(error)
         if about.response_url:
-            await handlers.say(about.response_url, said.text)
+            await handlers.say(about.response_url, said)
         else:
-            await self.show_home(about.user)
+            await self.show_home(about.user, said)
 
     async def suggest(self, channel: str) -> None:
         """Prompts for an empty direct message. Without thread_ts: an agent app's call would fail in silence
@@ -108,17 +114,17 @@ class ControlHandlers:
     async def entitle(self, channel: str, thread: str, question: str) -> None:
         """Name a new conversation in the direct messages' timeline after its first words."""
         title = " ".join(question.split())[:_MAX_TITLE_CHARS] or "New conversation"
-        api, streaming = self._handlers.api, self._handlers.streaming
-        writes = api.writes
-        if streaming.sessions:
-            try:
-                async with api.take(_RENAME):  # nobody waits for a title
-                    await api.call(
-                        lambda: writes.agents_sessions_rename(channel_id=channel, thread_ts=thread, title=title)
-                    )
-            except SurfaceError as error:
-                streaming.session_refused(error)
-        if not streaming.sessions:
+        api = self._handlers.api
+        writes, lacks = api.writes, api.abilities.lacks
+        if self._handlers.streaming.sessions and not lacks("agents.sessions.rename"):
+            async with api.take(_RENAME):  # nobody waits for a title
+                named = await api.quietly(
+                    "naming a session",
+                    lambda: writes.agents_sessions_rename(channel_id=channel, thread_ts=thread, title=title),
+                )
+            if named or not lacks("agents.sessions.rename"):
+                return
+        if not lacks("assistant.threads.setTitle"):
             await api.quietly(
                 "setting a title",
                 lambda: writes.assistant_threads_setTitle(channel_id=channel, thread_ts=thread, title=title),

@@ -48,7 +48,7 @@ _READ_ON = Rate("slack:conversations.replies:read on", 20, 60.0)
 
 class Dispatcher:
     def __init__(self, handlers: Handlers) -> None:
-        self._handlers = handlers
+        self.handlers = handlers
         self._commands = CommandHandlers(handlers)
         self._controls = ControlHandlers(handlers)
         self._in_flight = InFlight(handlers.clock)
@@ -61,7 +61,7 @@ class Dispatcher:
 
         Raises StorageError and what the SDK raises: then nothing was stored, and Slack must hear no acknowledgement.
         """
-        handlers, seen = self._handlers, parse(body, self._handlers.me)
+        handlers, seen = self.handlers, parse(body, self.handlers.me)
         match seen:
             case Asked():
                 await self.asked(seen)
@@ -98,12 +98,12 @@ class Dispatcher:
 
     def tell_waiting(self, body: Mapping[str, Any], error: StorageError) -> None:
         """Say to whoever wrote to the bot that their message could not be stored yet, for their eyes only."""
-        seen = parse(body, self._handlers.me)
+        seen = parse(body, self.handlers.me)
         if isinstance(seen, Asked) and seen.addressed:
             incoming = seen.incoming
             at, thread = incoming.conversation, incoming.address["thread"]
-            self._handlers.later(
-                self._handlers.whisper("not stored", not_stored_yet(error), incoming.user.user, at.channel, thread)
+            self.handlers.later(
+                self.handlers.whisper("not stored", not_stored_yet(error), incoming.user.user, at.channel, thread)
             )
 
     async def asked(self, asked: Asked) -> bool:
@@ -116,7 +116,7 @@ class Dispatcher:
             with self._in_flight.taking(thread):
                 taken = await self._take(asked)
             if taken and self._is_late(asked):
-                self._handlers.later(self._read_on(*thread))
+                self.handlers.later(self._read_on(*thread))
             return taken
         await self._in_flight.wait(thread)
         taken = await self._take(asked)
@@ -131,14 +131,14 @@ class Dispatcher:
         return late and not asked.in_thread and not asked.incoming.direct
 
     async def _read_on(self, channel: str, root: str) -> None:
-        async with self._handlers.api.take(_READ_ON):
-            await read_missed(self._handlers, self.asked, channel, root, root)
+        async with self.handlers.api.take(_READ_ON):
+            await read_missed(self.handlers, self.asked, channel, root, root)
 
     async def _take(self, asked: Asked) -> bool:
         incoming = await self._for_us(asked)
         if incoming is None:
             return False
-        receipt = await self._handlers.intake.accept(await self._described(incoming))
+        receipt = await self.handlers.intake.accept(await self._described(incoming))
         await self._received(receipt, incoming)
         return True
 
@@ -147,7 +147,7 @@ class Dispatcher:
 
         A young one that is not known was lost on its way: it comes again, with its old words, and is a redelivery then.
         """
-        asked, handlers = edited.asked, self._handlers
+        asked, handlers = edited.asked, self.handlers
         at, message_id = asked.incoming.conversation, asked.incoming.message_id
         known = await handlers.intake.seen("slack", at.workspace, at.channel, message_id)
         if known or edited.newly_addressed or asked.incoming.direct:
@@ -168,11 +168,11 @@ class Dispatcher:
         return self._age_s(message_id) < DELIVERED_WITHIN_S
 
     def _age_s(self, message_id: str) -> float:
-        return self._handlers.clock.now() - float(message_id)
+        return self.handlers.clock.now() - float(message_id)
 
     async def _for_us(self, asked: Asked) -> Incoming | None:
         """The question in its conversation, or None where it is not for the bot or not allowed."""
-        incoming, handlers = asked.incoming, self._handlers
+        incoming, handlers = asked.incoming, self.handlers
         if not asked.addressed and not asked.in_thread:
             return None
         if asked.in_thread:
@@ -190,19 +190,19 @@ class Dispatcher:
 
     async def _is_follow_up(self, asked: Asked, incoming: Incoming) -> bool:
         """Whether a message in a thread goes on with the bot although it does not name it."""
-        policy = self._handlers.settings.thread_follow_ups
+        policy = self.handlers.settings.thread_follow_ups
         if policy == "mention" or asked.to_other:
             return False
-        asker = await self._handlers.intake.takes_part(incoming.conversation)
+        asker = await self.handlers.intake.takes_part(incoming.conversation)
         return asker is not None and (policy == "all" or asker == incoming.user)
 
     async def _described(self, incoming: Incoming) -> Incoming:
-        return await self._handlers.users.described(incoming)
+        return await self.handlers.users.described(incoming)
 
     async def _received(self, receipt: Receipt, incoming: Incoming) -> None:
         at, thread = incoming.conversation, incoming.address["thread"]
         if receipt.state == "refused" and receipt.sentence:
-            said = self._handlers.whisper("refused", receipt.sentence, incoming.user.user, at.channel, thread)
-            self._handlers.later(said)
+            said = self.handlers.whisper("refused", receipt.sentence, incoming.user.user, at.channel, thread)
+            self.handlers.later(said)
         if receipt.state == "accepted" and incoming.direct and thread == incoming.message_id:
-            self._handlers.later(self._controls.entitle(at.channel, thread, incoming.text))
+            self.handlers.later(self._controls.entitle(at.channel, thread, incoming.text))

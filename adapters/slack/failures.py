@@ -40,33 +40,51 @@ LATER = frozenset(
         "fatal_error",
         "service_unavailable",
         "team_added_to_org",
+        "org_login_required",
         "request_timeout",
         "messaging_processing_failed",
     }
 )
 """facts/slack.md 2, "Retry"; everything unlisted is final: repeating it cannot help."""
 
-AUTH = frozenset(
+REFUSED = frozenset({"not_authed", "invalid_auth", "account_inactive", "token_revoked", "token_expired"})
+"""The token itself: nothing the app does will work until somebody mends it."""
+
+LACKING = frozenset(
     {
-        "not_authed",
-        "invalid_auth",
-        "account_inactive",
-        "token_revoked",
-        "token_expired",
-        "not_allowed_token_type",
-        "no_permission",
-        "org_login_required",
         "missing_scope",
+        "no_permission",
+        "not_allowed_token_type",
+        "access_denied",
+        "ekm_access_denied",
+        "enterprise_is_restricted",
+        "team_access_not_granted",
     }
 )
-"""The app itself was shut out: nothing it does will work until somebody mends its tokens or scopes."""
+"""A right for this method: everything else goes on (facts/slack-2.md 1.6, 1.7)."""
+
+_ONLY_SOME = "only some people may write there"
+CLOSED: Mapping[str, str] = {
+    "is_archived": "it is archived",
+    "not_in_channel": "I am not a member",
+    "channel_not_found": "I cannot see it any more",
+    "thread_locked": "the thread is locked",
+    "restricted_action": _ONLY_SOME,
+    "restricted_action_read_only_channel": _ONLY_SOME,
+    "restricted_action_thread_only_channel": "it takes replies in threads only",
+    "restricted_action_non_threadable_channel": "it takes no threads",
+    "restricted_action_thread_locked": "the thread is locked",
+}
+"""The place takes no message of ours, while direct messages may (facts/slack.md 2)."""
 
 MAX_RETRY_AFTER_S = 600.0
+_MAY_PASS = frozenset({401, 403, 404, 407, 408, 423, 425, 451})
+"""Statuses without a word of Slack's that speak of whoever stands between, not of the request."""
 
 
 def code_of(error: BaseException) -> str:
     """Slack's own `error`, "" where the call did not get that far."""
-    answer = _answer_of(error)
+    answer = answer_of(error)
     return str(answer.get("error") or "")
 
 
@@ -80,7 +98,7 @@ def status_of(error: BaseException) -> int:
     return int(getattr(response, "status_code", 0) or getattr(response, "status", 0) or 0)
 
 
-def _answer_of(error: BaseException) -> Mapping[str, Any]:
+def answer_of(error: BaseException) -> Mapping[str, Any]:
     data = getattr(getattr(error, "response", None), "data", None)
     return data if isinstance(data, Mapping) else {}
 
@@ -105,6 +123,11 @@ def translate(error: BaseException) -> SurfaceError:
     code, status = code_of(error), status_of(error)
     if is_rate_limit(error):
         return SurfaceBusy("Slack is rate limiting us", retry_after_s=retry_after_s(error), too_many=True)
+    if not code and 400 <= status < 500:
+        # Refused before Slack read it, by a proxy for one: nothing was done, and it need not be looked for.
+        if status in _MAY_PASS:
+            return SurfaceBusy(f"Slack answered with status {status}", retry_after_s=5.0)
+        return SurfaceRejected(f"Slack answered with status {status}", too_long=status == 413)
     if status >= 500 or not code:
         return SurfaceBusy(f"Slack answered with status {status}", unsure=True)
     if code in LATER:
@@ -118,6 +141,6 @@ def translate(error: BaseException) -> SurfaceError:
 
 def _scopes(error: BaseException) -> str:
     """missing_scope says which: log it (facts/slack.md 2)."""
-    answer = _answer_of(error)
+    answer = answer_of(error)
     needed = answer.get("needed")
     return f" (needs {needed}, has {answer.get('provided')})" if needed else ""

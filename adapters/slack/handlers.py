@@ -16,6 +16,7 @@ from adapters.slack.mention_guard import disarm
 from adapters.slack.render import to_mrkdwn
 from adapters.slack.settings import SlackSettings
 from adapters.slack.stream import Streaming
+from adapters.slack.surface import post_rate
 from adapters.slack.users import NAME_WITHIN_S, Person, Users
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
@@ -91,6 +92,21 @@ class Handlers:
                 )
 
         await self.side_notices.say((about, user, channel), say, again_after_s=again_after_s)
+
+    async def tell_directly(self, about: str, sentence: str, user: str) -> None:
+        """Say something in somebody's direct messages with the bot, and not again and again. Raises SurfaceError."""
+
+        async def say() -> None:
+            opened = await self.api.call(lambda: self.api.writes.conversations_open(users=user))
+            channel = str(opened["channel"]["id"])
+            async with self.api.take(post_rate(self.me.workspace, channel)):
+                await self.api.call(
+                    lambda: self.api.writes.chat_postMessage(
+                        channel=channel, text=to_mrkdwn(sentence), unfurl_links=False, unfurl_media=False
+                    )
+                )
+
+        await self.side_notices.say((about, user), say, again_after_s=AGAIN_AFTER_S)
 
     async def say(self, response_url: Secret, markdown: str, *, blocks: list[dict[str, Any]] | None = None) -> None:
         """Answer a command or a press, for its sender's eyes."""

@@ -24,6 +24,8 @@ class HomeFacts:
     persona: str
     usage: str
     """Markdown."""
+    said: str = ""
+    """What came of the last press; Markdown."""
 
 
 def home_view(facts: HomeFacts) -> Block:
@@ -47,6 +49,8 @@ def home_view(facts: HomeFacts) -> Block:
         _section(f"*Your usage*\n{to_mrkdwn(facts.usage)}"),
         {"type": "actions", "elements": about_me_buttons()},
     ]
+    if facts.said:
+        blocks.append(_section(to_mrkdwn(facts.said)))
     return {"type": "home", "blocks": blocks}
 
 

@@ -10,7 +10,7 @@ from typing import Self
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 
-from adapters.slack.failures import AUTH, Foreign, code_of, translate
+from adapters.slack.failures import LACKING, REFUSED, Foreign, code_of, translate
 from adapters.slack.settings import SlackSettings
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
@@ -119,7 +119,7 @@ class Socket:
 
 
 def _raise_if_refused(error: BaseException) -> None:
-    if code_of(error) in AUTH:
+    if code_of(error) in REFUSED | LACKING:
         raise SettingsError(
             [
                 f"Slack refuses SLACK_APP_TOKEN ({code_of(error)}): make a new app-level token with connections:write "

@@ -18,7 +18,7 @@ from adapters.slack.failures import code_behind
 from adapters.slack.ids import METADATA_EVENT
 from adapters.slack.mention_guard import disarm, held_back
 from adapters.slack.render import MAX_STREAM_BYTES, around, stream_length
-from adapters.slack.surface import EditedSurface, post_rate, update_rate
+from adapters.slack.surface import EditedSurface, update_rate
 from adapters.slack.target import Target
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
@@ -32,21 +32,24 @@ STARTS_PER_MINUTE = 20
 _KEPT_FOR_PAGES = 4
 """Starts left for the further pages of answers that stream already."""
 
-_UNAVAILABLE = frozenset(
-    {"unknown_method", "not_authorized", "feature_disabled", "missing_scope", "not_allowed_token_type", "not_agent_app"}
-)
-"""Streaming will not work in this workspace at all, GovSlack for one (facts/slack.md 1.2)."""
-
 
 class Streaming:
     """What all streams of a workspace share: whether the methods exist, and how many streams a minute still has."""
 
-    def __init__(self, clock: Clock, *, enabled: bool) -> None:
+    def __init__(self, api: WebApi, clock: Clock, *, enabled: bool) -> None:
+        self._api = api
         self._clock = clock
         self._taken: deque[float] = deque()
-        self.enabled = enabled
-        self.sessions = enabled
+        self._wished = enabled
+
+    @property
+    def enabled(self) -> bool:
+        return self._wished and not self._api.abilities.lacks("chat.startStream")
+
+    @property
+    def sessions(self) -> bool:
         """Whether agents.sessions.* work; where they do not, the older status line does."""
+        return self._wished and not self._api.abilities.lacks("agents.sessions.setStatus")
 
     def take(self) -> bool:
         """Whether another answer may stream; if so, its start is counted from now on.
@@ -60,16 +63,6 @@ class Streaming:
             return False
         self._taken.append(now)
         return True
-
-    def session_refused(self, error: SurfaceError) -> None:
-        """A call of agents.sessions.* failed; where they can never work they are not called again."""
-        if code_behind(error) in _UNAVAILABLE:
-            self.sessions = False
-
-    def gone(self, why: str) -> None:
-        if self.enabled:
-            logger.warning("Slack refuses native streaming here (%s); answers are edited from now on", why)
-        self.enabled = False
 
 
 @dataclass(slots=True)
@@ -93,6 +86,7 @@ class StreamedSurface(EditedSurface):
         may_start: bool,
         on_user_stop: Callable[[], Awaitable[Any]],
         is_ours: Callable[[str], Awaitable[bool]],
+        on_closed: Callable[[str], None] | None = None,
     ) -> None:
         """
         Args:
@@ -100,7 +94,7 @@ class StreamedSurface(EditedSurface):
             on_user_stop: Called when Slack says that the person pressed its own Stop.
             is_ours: Whether a ts is already known as a page of some reply; see `find`.
         """
-        super().__init__(api, target)
+        super().__init__(api, target, on_closed=on_closed)
         self._streaming = streaming
         self._on_user_stop = on_user_stop
         self._is_ours = is_ours
@@ -127,7 +121,11 @@ class StreamedSurface(EditedSurface):
             finish=(self._stop,),
         )
         broken = replace(streamed, edit=(update_rate(target.workspace),), finish=None)
-        self._streamed, self._broken, self._fallen_back = streamed, broken, replace(broken, post=(post_rate(target),))
+        self._streamed, self._broken, self._fallen_back = (
+            streamed,
+            broken,
+            replace(broken, post=(self._post_rate,)),
+        )
 
     @property
     def limits(self) -> SurfaceLimits:
@@ -152,15 +150,12 @@ class StreamedSurface(EditedSurface):
             return await self._edit_from_now_on(page, shown, nonce, error)
 
     async def _edit_from_now_on(self, page: int, shown: Shown, nonce: str, error: SurfaceError) -> str:
-        code = code_behind(error)
-        if code in _UNAVAILABLE:
-            self._streaming.gone(code)
         logger.info("no stream for this answer (%s), it is edited", error)
         self._edited, self._appends = True, False
         return await self._post_message(page, shown, nonce, has_slot=False)
 
     async def _post_message(self, page: int, shown: Shown, nonce: str, *, has_slot: bool) -> str:
-        async with nullcontext() if has_slot else self._api.take(post_rate(self._target)):
+        async with nullcontext() if has_slot else self._api.take(self._post_rate):
             ref = await super().post(page, shown, nonce)
         self._known[ref] = nonce
         return ref
@@ -341,7 +336,7 @@ class StreamedSurface(EditedSurface):
                 )
             )
         except SurfaceError as error:
-            self._streaming.session_refused(error)
+            logger.info("no agent session is shown: %s", error)
             await self._set_status("is thinking..." if on else "")
 
     async def _show_status(self, status: str) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
+from adapters.slack.failures import CLOSED, code_behind
 from adapters.slack.ids import METADATA_EVENT
 from adapters.slack.render import MAX_PAGE_CHARS, blocks, fallback_text, page_length, plainer
 from adapters.slack.target import Target
@@ -22,9 +23,9 @@ _FIND_PAGES = 5
 _FIND_PAGE_SIZE = 100
 
 
-def post_rate(target: Target) -> Rate:
+def post_rate(workspace: str, channel: str) -> Rate:
     """About one message a second in a channel (facts/slack.md 1.3)."""
-    return Rate(f"slack:{target.workspace}:chat.postMessage:{target.channel}", 1, 1.0)
+    return Rate(f"slack:{workspace}:chat.postMessage:{channel}", 1, 1.0)
 
 
 def update_rate(workspace: str) -> Rate:
@@ -36,15 +37,23 @@ class EditedSurface:
     """Posts with chat.postMessage, grows with chat.update. Everybody in the channel sees it grow, which a native stream
     would not give them (facts/slack.md 1.2)."""
 
-    def __init__(self, api: WebApi, target: Target, *, heading: str = "") -> None:
-        """*heading* stands above the first page, as mrkdwn."""
+    def __init__(
+        self, api: WebApi, target: Target, *, heading: str = "", on_closed: Callable[[str], None] | None = None
+    ) -> None:
+        """
+        Args:
+            heading: Stands above the first page, as mrkdwn.
+            on_closed: Told Slack's word for it where the place takes no message of ours.
+        """
         self._api = api
+        self._on_closed = on_closed
         self._target = target
         self._heading = heading
         self._plain: set[int] = set()
         """Pages whose layout Slack refused; they stay in their plainer form."""
         self._busy = False
-        post, update = post_rate(target), update_rate(target.workspace)
+        post, update = post_rate(target.workspace, target.channel), update_rate(target.workspace)
+        self._post_rate = post
         self._limits = SurfaceLimits(max_chars=MAX_PAGE_CHARS, measure=page_length, post=(post,), edit=(update,))
 
     @property
@@ -52,7 +61,7 @@ class EditedSurface:
         return self._limits
 
     async def post(self, page: int, shown: Shown, nonce: str) -> str:
-        rate = post_rate(self._target)
+        rate = self._post_rate
         metadata = {"event_type": METADATA_EVENT, "event_payload": {"nonce": nonce, "page": page}}
 
         async def send(content: Mapping[str, Any]) -> str:
@@ -69,7 +78,12 @@ class EditedSurface:
             )
             return str(answer["ts"])
 
-        return await self._in_a_form_it_takes(page, shown, send)
+        try:
+            return await self._in_a_form_it_takes(page, shown, send)
+        except SurfaceGone as error:
+            if self._on_closed and code_behind(error) in CLOSED:
+                self._on_closed(code_behind(error))
+            raise
 
     async def edit(self, ref: str, page: int, shown: Shown) -> None:
         rate = update_rate(self._target.workspace)
@@ -161,6 +175,8 @@ class EditedSurface:
         await self._set_status("is thinking..." if on else "")
 
     async def _set_status(self, status: str) -> None:
+        if self._api.abilities.lacks("assistant.threads.setStatus"):
+            return
         await self._api.quietly(
             "setting the status",
             lambda: self._api.writes.assistant_threads_setStatus(

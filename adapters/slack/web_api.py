@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any
 
 import aiohttp
+from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import (
     AsyncConnectionErrorRetryHandler,
     AsyncRateLimitErrorRetryHandler,
@@ -16,12 +17,13 @@ from slack_sdk.http_retry.builtin_async_handlers import (
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from adapters.slack.abilities import Abilities, lacking
 from adapters.slack.events import Me
-from adapters.slack.failures import AUTH, Foreign, code_of, is_rate_limit, retry_after_s, translate
+from adapters.slack.failures import Foreign, is_rate_limit, retry_after_s, translate
 from adapters.slack.ids import SCOPES
 from adapters.slack.settings import SlackSettings
 from core.base.clock import Clock
-from core.domain.errors import SurfaceBusy, SurfaceError
+from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceForbidden
 from core.ports.platform import Rate, SurfaceObserver
 
 _TIMEOUT_S = 15
@@ -33,6 +35,23 @@ _sdk_logger.setLevel(logging.INFO)
 """Below that the SDK logs every message it sends."""
 
 
+class _Client(AsyncWebClient):
+    """Tells of every call what Slack answered."""
+
+    abilities: Abilities | None = None
+
+    async def api_call(self, api_method: str, **options: Any) -> AsyncSlackResponse:
+        try:
+            answer = await super().api_call(api_method, **options)
+        except SlackApiError as error:
+            if self.abilities:
+                self.abilities.failed(api_method, error)
+            raise
+        if self.abilities:
+            self.abilities.worked(api_method)
+        return answer
+
+
 class WebApi:
     """Lives as long as the adapter; its session is opened and closed by the adapter's `run`.
 
@@ -41,8 +60,10 @@ class WebApi:
     """
 
     def __init__(self, settings: SlackSettings, clock: Clock, pacer: SurfaceObserver) -> None:
+        self.abilities = Abilities(clock)
+
         def client(token: str | None, *handlers: Any) -> AsyncWebClient:
-            return AsyncWebClient(
+            made = _Client(
                 token=token,
                 base_url=settings.api_url,
                 proxy=settings.proxy or None,
@@ -50,6 +71,8 @@ class WebApi:
                 retry_handlers=list(handlers),
                 logger=_sdk_logger,
             )
+            made.abilities = self.abilities if token else None
+            return made
 
         self.reads = client(
             settings.bot_token,
@@ -66,8 +89,6 @@ class WebApi:
         self._pacer = pacer
         self.delivered_at: float | None = None
         """When Slack last took a write."""
-        self.shut_out = ""
-        """Slack's verdict on our token, "" while it is good."""
 
     def use(self, session: aiohttp.ClientSession | None) -> None:
         """Every call goes through *session* from now on; None: we are not connected."""
@@ -100,7 +121,7 @@ class WebApi:
         try:
             return await call()
         except Foreign as error:
-            raise translate(error) from error
+            raise _meaning(error) from error
 
     async def write(self, bucket: str, call: Callable[[], Awaitable[AsyncSlackResponse]]) -> AsyncSlackResponse:
         """Make one call that shows something; *bucket* is the key of its rate. Raises SurfaceError only."""
@@ -113,10 +134,7 @@ class WebApi:
                 # Retry-After says when one call may follow, not that the whole minute is free again: the pacer's own
                 # count stays, and the caller's slot is refused.
                 logger.info("Slack refuses %s for %.0f s", bucket, retry_after_s(error))
-            if code_of(error) in AUTH:
-                self.shut_out = code_of(error)
-                logger.error("Slack shut us out: %s", translate(error))
-            raise translate(error) from error
+            raise _meaning(error) from error
         self.delivered_at = self._clock.now()
         return answer
 
@@ -136,3 +154,8 @@ class WebApi:
             logger.info("%s failed: %s", what, error)
             return False
         return True
+
+
+def _meaning(error: BaseException) -> SurfaceError:
+    what, scope = lacking(error)
+    return SurfaceForbidden(what, needs=scope) if what else translate(error)

@@ -32,6 +32,7 @@
     ├── NoModelLeft               every model on the route failed; carries their errors
     ├── SurfaceError              the platform's doing
     │   ├── SurfaceGone           the place, message or right to post is gone for good
+    │   │   └── SurfaceForbidden  the place is there, but one of the bot's own rights is not
     │   ├── SurfaceBusy           429 or 5xx: not now; says when
     │   └── SurfaceRejected       this text or layout was refused: show it plainer or shorter
     ├── StorageError
@@ -284,6 +285,15 @@ class SurfaceError(TernError):
 
 
 class SurfaceGone(SurfaceError): ...
+
+
+class SurfaceForbidden(SurfaceGone):
+    """`ability` is what is not allowed, after "I am not allowed to"; `needs` the right's own name, "" where unknown."""
+
+    def __init__(self, ability: str, *, needs: str = "") -> None:
+        super().__init__(f"not allowed to {ability}" + (f" (needs {needs})" if needs else ""))
+        self.ability = ability
+        self.needs = needs
 
 
 class SurfaceBusy(SurfaceError):

@@ -28,7 +28,11 @@ _KNOWN = {
 
 
 class Refused(Exception):
-    """Slack's `error`."""
+    """Slack's `error`, and what else its answer says."""
+
+    def __init__(self, error: str, **more: Any) -> None:
+        super().__init__(error)
+        self.more = more
 
 
 def pings_in(text: str) -> list[str]:

@@ -48,6 +48,25 @@ ARGUMENTS: dict[str, set[str]] = {
 }  # fmt: skip
 """What each method may be given. Slack ignores the rest in silence; here it is a violation."""
 
+_READ = {"channel": "channels", "group": "groups", "im": "im", "mpim": "mpim"}
+_SCOPES: dict[str, str] = {
+    "chat.": "chat:write",
+    "conversations.info": "KIND:read",
+    "conversations.members": "KIND:read",
+    "conversations.replies": "KIND:history",
+    "conversations.history": "KIND:history",
+    "conversations.open": "im:write",
+    "users.": "users:read",
+    "files.info": "files:read",
+    "files.": "files:write",
+    "reactions.": "reactions:write",
+    "assistant.threads.setStatus": "chat:write",
+    "assistant.": "assistant:write",
+    "canvases.": "canvases:write",
+    "conversations.canvases.": "canvases:write",
+}
+"""Beginning of a method's name -> the scope it needs (facts/slack.md 1.1, 1.12, facts/slack-2.md 5.3)."""
+
 MAX_TEXT = 40_000
 MAX_UPDATE_TEXT = 4_000
 MAX_MARKDOWN = 12_000
@@ -66,14 +85,26 @@ class Methods:
             self._slack.violations.append(f"{method} was given {', '.join(sorted(unknown))}")
         if given.get("link_names") or given.get("parse") == "full":
             self._slack.violations.append(f"{method} lets bare @names ping")
+        self._needs_scope(method, given)
         act: Callable[[JSON], JSON] = getattr(self, "_" + method.replace(".", "_"))
         return {"ok": True, **act(given)}
+
+    def _needs_scope(self, method: str, given: JSON) -> None:
+        """Granted at the installation, not declared: an app may have fewer than its manifest (facts/slack-2.md 6.1)."""
+        found = sorted((start for start in _SCOPES if method.startswith(start)), key=len)
+        if not found:
+            return
+        place = self._world.places.get(given.get("channel", ""))
+        needed = _SCOPES[found[-1]].replace("KIND", _READ[place.kind] if place else "channels")
+        if needed not in self._slack.scopes:
+            raise Refused("missing_scope", needed=needed, provided=",".join(sorted(self._slack.scopes)))
 
     # --- messages ---
 
     def _chat_postMessage(self, given: JSON) -> JSON:  # noqa: N802
         place = self._place(given)
         self._needs_membership(place)
+        self._needs_leave(place)
         self._check_content(given, MAX_TEXT)
         if given.get("unfurl_links") is not False or given.get("unfurl_media") is not False:
             self._slack.violations.append("chat.postMessage lets link previews unfold")
@@ -101,6 +132,7 @@ class Methods:
     def _chat_postEphemeral(self, given: JSON) -> JSON:  # noqa: N802
         place = self._place(given)
         self._needs_membership(place)
+        self._needs_leave(place)
         if given["user"] not in self._world.people:
             raise Refused("user_not_in_channel")
         self._check_content(given, MAX_TEXT)
@@ -355,6 +387,10 @@ class Methods:
             raise Refused("not_in_channel" if place.kind == "channel" else "channel_not_found")
         if place.archived:
             raise Refused("is_archived")
+
+    def _needs_leave(self, place: Place) -> None:
+        if place.read_only:  # facts/slack.md 2: restricted_action*
+            raise Refused("restricted_action_read_only_channel")
 
     def _own(self, given: JSON) -> tuple[Place, Message]:
         place = self._place(given)

@@ -438,11 +438,11 @@ class FakeSlack:
             return web.json_response(
                 {"ok": False, "error": "ratelimited"}, status=429, headers={"Retry-After": str(wait_s)}
             )
+        headers = {"X-OAuth-Scopes": ",".join(sorted(self.scopes))}
         try:
-            headers = {"X-OAuth-Scopes": ",".join(sorted(self.scopes))}
             return web.json_response(self._methods.call(method, given), headers=headers)
         except Refused as refused:
-            return _error(str(refused))
+            return web.json_response({"ok": False, "error": str(refused), **refused.more}, headers=headers)
         except (KeyError, TypeError) as error:
             self.violations.append(f"{method}: {error!r}")
             return _error("invalid_arguments")

@@ -31,6 +31,8 @@ class Place:
     kind: Literal["channel", "group", "im", "mpim"]
     bot_is_member: bool = True
     archived: bool = False
+    read_only: bool = False
+    """Only some members may write there, and the bot is not one of them."""
     name: str = "general"
 
 
