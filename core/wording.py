@@ -287,7 +287,12 @@ UNDELIVERABLE = (
 )
 DEADLINE_PASSED = "I ran out of time for this one. Please ask again."
 SHUTTING_DOWN = "I am restarting; your message is safe and I will answer it in a moment."
-EMPTY_QUESTION = "Hi! Write me a question, or send me a picture, a file or a voice clip."
+EMPTY_QUESTION = (
+    'Hi! Ask me something, for example "what is 15 % of 240?" or, in a thread, "summarise this". '
+    "A picture, a file or a voice clip will do too."
+)
+STOPPING = "I stop."
+NOTHING_RUNS = "Nothing that you asked for here is being answered."
 NAME_ME_ITSELF = (
     "You called my role, and Discord does not let me read such a message. Pick me from the list of members instead "
     "and send it again."

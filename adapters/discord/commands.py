@@ -121,6 +121,10 @@ def build(tree: app_commands.CommandTree[Any], interactions: Interactions) -> No
     async def forget(interaction: discord.Interaction[Any], what: str) -> None:
         await interactions.said(interaction, "forget", what)
 
+    @tree.command(name="stop", description="End the answers you are being given here")
+    async def stop(interaction: discord.Interaction[Any]) -> None:
+        await interactions.said(interaction, "stop")
+
     @tree.command(name="export", description="Get everything that is stored about you, as a file")
     async def export(interaction: discord.Interaction[Any]) -> None:
         await interactions.said(interaction, "export")
@@ -157,7 +161,11 @@ def build(tree: app_commands.CommandTree[Any], interactions: Interactions) -> No
         command.allowed_contexts = contexts
 
 
-async def carry_out(commands: Commands, name: str, argument: str, user: UserKey, here: Any) -> Said:
+ORDERS = ("ask", "model", "persona", "usage", "stop", "forget", "export", "help")
+"""The slash commands, in the order of the help; `build` registers the same."""
+
+
+async def carry_out(commands: Commands, name: str, argument: str, user: UserKey, here: Any, channel: str) -> Said:
     """Do what a private command says. Raises RequestError and StorageError."""
     match name:
         case "model" if argument:
@@ -177,7 +185,9 @@ async def carry_out(commands: Commands, name: str, argument: str, user: UserKey,
             return await commands.forget(user, here if argument == FORGET_HERE else None)
         case "export":
             return await commands.export(user)
-    return commands.help("discord")
+        case "stop":
+            return await commands.stop(user, channel=channel)
+    return commands.help("discord", ORDERS)
 
 
 def _list(chosen: str, offered: dict[str, str]) -> str:

@@ -142,7 +142,8 @@ class Interactions:
         here = _here(interaction)
         if self.commands is None or (name == "forget" and argument == commands.FORGET_HERE and here is None):
             return Said(wording.FORGOTTEN_NOTHING)
-        return await commands.carry_out(self.commands, name, argument, user_key(interaction.user.id), here)
+        by, channel = user_key(interaction.user.id), str(interaction.channel_id or "")
+        return await commands.carry_out(self.commands, name, argument, by, here, channel)
 
     async def _show(self, interaction: Used, answer: Said) -> None:
         """Put the answer in the place of "thinking": with its file, packed where it is too large as it is, else with

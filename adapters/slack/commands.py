@@ -11,6 +11,7 @@ from adapters.slack.events import CommandGiven, Secret, ShortcutUsed
 from adapters.slack.failures import Foreign
 from adapters.slack.handlers import Handlers
 from adapters.slack.home import about_me_buttons
+from adapters.slack.ids import SUBCOMMANDS
 from adapters.slack.interactions import MessageLink, message_link
 from adapters.slack.message import attachments_of, quote_of
 from core.domain.errors import BadRequest, NotAllowed, RequestError, StorageError, TernError
@@ -142,7 +143,7 @@ class CommandHandlers:
         handlers, user = self._handlers, given.incoming.user
         blocks: list[dict[str, Any]] | None = None
         try:
-            said = await self._said(given.verb, given.argument, user)
+            said = await self._said(given.verb, given.argument, user, given.incoming.conversation.channel)
             if given.verb == "forget" and not given.argument:
                 blocks = [{"type": "actions", "elements": about_me_buttons()}]
             if said.file:
@@ -154,7 +155,7 @@ class CommandHandlers:
             said = Said(sentence_for(error, given.incoming.message_id))
         await handlers.say(given.response_url, said.text, blocks=blocks)
 
-    async def _said(self, verb: str, argument: str, user: UserKey) -> Said:
+    async def _said(self, verb: str, argument: str, user: UserKey, channel: str) -> Said:
         commands = self._handlers.commands
         match verb:
             case "model":
@@ -163,6 +164,9 @@ class CommandHandlers:
                 return await commands.set_persona(user, argument) if argument else await self._personas(user)
             case "usage":
                 return await commands.usage(user)
+            case "stop":
+                link = await self._linked(argument) if argument else None
+                return await commands.stop(user, channel=channel, conversation=link)
             case "forget" if not argument:
                 return Said("This deletes your messages to me, my answers, your files and choices.")
             case "forget":
@@ -170,7 +174,7 @@ class CommandHandlers:
             case "export":
                 return await commands.export(user, await self._linked(argument) if argument else None)
             case _:
-                return commands.help("slack")
+                return commands.help("slack", SUBCOMMANDS)
 
     async def _linked(self, argument: str) -> ConversationKey:
         link = message_link(argument)

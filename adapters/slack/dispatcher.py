@@ -36,7 +36,7 @@ from adapters.slack.parse import parse
 from core.domain.errors import StorageBusy, StorageError
 from core.domain.incoming import Incoming
 from core.ports.platform import Rate, Receipt
-from core.wording import not_stored_yet
+from core.wording import EMPTY_QUESTION, not_stored_yet
 
 logger = logging.getLogger(__name__)
 
@@ -182,6 +182,9 @@ class Dispatcher:
             return None
         at, user = incoming.conversation, incoming.user.user
         why = await handlers.refusal(user, channel=at.channel, direct=incoming.direct, team=asked.team)
+        if not why and asked.addressed and asked.bare and not asked.in_thread:
+            handlers.later(handlers.whisper("empty", EMPTY_QUESTION, user, at.channel, ""))
+            return None
         if not why:
             return incoming
         if asked.addressed:

@@ -50,6 +50,11 @@ class Asked:
     team: str = ""
     """The author's own team; differs from ours for Slack Connect strangers."""
 
+    @property
+    def bare(self) -> bool:
+        """A mention and nothing else: under something it is about that, alone it is worth a line of help."""
+        return not (self.incoming.text or self.incoming.attachments or self.incoming.quotes)
+
 
 @dataclass(frozen=True, slots=True)
 class Edited:

@@ -11,7 +11,7 @@ from core.domain.incoming import Action
 from core.ports.platform import ControlAction
 
 COMMAND: Final = "/tern"
-SUBCOMMANDS: Final = ("ask", "model", "persona", "usage", "forget", "export", "transcribe", "extract", "help")
+SUBCOMMANDS: Final = ("ask", "model", "persona", "usage", "forget", "export", "transcribe", "extract", "stop", "help")
 
 SHORTCUTS: Final[dict[str, Action]] = {
     "tern_summarise": "summarise",

@@ -19,6 +19,20 @@ _DAY_S = 86_400.0
 _SPEAKS = {"slack": "/tern ", "discord": "/", "terminal": "/", "web": "/"}
 """How a command begins on each platform."""
 
+_HELP = {
+    "ask": "asks a question",
+    "model": "chooses which model answers you",
+    "persona": "chooses how I talk",
+    "transcribe": "writes down the voice clip of a message, by its link",
+    "extract": "makes a table of a message, by its link and the fields you want",
+    "usage": "shows what you have used",
+    "stop": "ends the answers you are being given here",
+    "forget": "deletes what I have stored of a conversation, or everything about you",
+    "export": "hands it to you as a file",
+    "help": "shows this",
+}
+"""What each command does, whatever it is written with."""
+
 _TIERS = (
     ("auto", "Chooses for each question"),
     ("speed", "The fastest"),
@@ -30,6 +44,10 @@ class Conversations(Protocol):
     """What the inbox does for the commands (core/inbox/inbox.py)."""
 
     async def takes_part(self, conversation: ConversationKey) -> UserKey | None: ...
+
+    async def stop(self, conversation: ConversationKey, by: UserKey) -> bool: ...
+
+    async def stop_here(self, channel: str, by: UserKey) -> bool: ...
 
     async def stop_all(self, *, user: UserKey | None = None, conversation: ConversationKey | None = None) -> None: ...
 
@@ -139,21 +157,24 @@ class ChatCommands:
         began = await self._conversations.takes_part(conversation)
         return None if began == user else user
 
+    # --- ending an answer ---
+
+    async def stop(self, user: UserKey, *, channel: str = "", conversation: ConversationKey | None = None) -> Said:
+        if conversation:
+            ran = await self._conversations.stop(conversation, user)
+        else:
+            ran = await self._conversations.stop_here(channel, user)
+        return Said(wording.STOPPING if ran else wording.NOTHING_RUNS)
+
     # --- help ---
 
-    def help(self, platform: str) -> Said:
+    def help(self, platform: str, orders: Sequence[str]) -> Said:
         sign = _SPEAKS.get(platform, "/")
         lines = [
-            "Ask me anything: mention me, reply to me, or write to me directly. Pictures, files and voice clips too.",
+            "Ask me anything: mention me, reply to me, or write to me directly. Pictures, files and voice clips too. "
+            "`extract name, price:number` in a reply to a message, or beside a file, makes a table of it.",
             "",
-            f"- `{sign}model` chooses which model answers you",
-            f"- `{sign}persona` chooses how I talk",
-            "- `extract name, price:number` in a reply to a message, or beside a file, makes a table of it",
-            f"- `{sign}usage` shows what you have used",
-            f"- `{sign}stop` ends an answer",
-            f"- `{sign}forget` deletes what I have stored of a conversation, or everything about you",
-            f"- `{sign}export` hands it to you as a file",
-            f"- `{sign}help` shows this",
+            *(f"- `{sign}{name}` {_HELP[name]}" for name in orders),
         ]
         return Said("\n".join(lines))
 

@@ -54,6 +54,11 @@ _INSTRUCTIONS: Final[dict[Action, str]] = {
     ),
 }
 
+FROM_HERE = (
+    "(I mentioned you without a word of my own: answer what was asked last above, or help with what is talked about "
+    "there.)"
+)
+
 SHORTER = (
     "Say your last answer again, at most a third as long. Keep what matters most; do not mention that it is shorter."
 )

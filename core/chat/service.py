@@ -10,7 +10,7 @@ from typing import Protocol
 from core.base.clock import Clock
 from core.chat.digest import Digest, part_request
 from core.chat.personas import Persona, Personas
-from core.chat.prompts import SHORTER, question, system_prompt
+from core.chat.prompts import FROM_HERE, SHORTER, question, system_prompt
 from core.chat.quoting import authors, label, noted, quoted, transcript
 from core.chat.recall import Recall, named, used_in
 from core.chat.recall import block as memory_block
@@ -158,9 +158,10 @@ class ChatService:
         if far and self._digest is not None:
             around = await self._noted(self._digest, run_id, incoming, far, send, deadline_at)
         remembered = await self._remembered(incoming)
-        blocks = (memory_block(remembered), around, quoted(near, self.personas.bot_name))
+        quotes = quoted(near, self.personas.bot_name)
+        blocks = (memory_block(remembered), around, quotes)
         around = "\n\n".join(block for block in blocks if block)
-        asked = await self._asked(incoming, own, send, deadline_at)
+        asked = await self._asked(incoming, own, send, deadline_at, amid=bool(quotes or past))
         told = self._told(incoming, persona, past, around, asked, own)
         turns = await self._with_pictures(told)
         request = ChatRequest(
@@ -290,8 +291,10 @@ class ChatService:
         await send(Notice("read", {"name": _THREAD, "detail": f"all of it, {len(far):,} messages as notes"}))
         return noted(notes.text)
 
-    async def _asked(self, incoming: Incoming, own: Sequence[StoredTurn], send: Send, deadline_at: float) -> Turn:
-        """The question's own turn."""
+    async def _asked(
+        self, incoming: Incoming, own: Sequence[StoredTurn], send: Send, deadline_at: float, *, amid: bool
+    ) -> Turn:
+        """The question's own turn. *amid*: something stands before it that it may be about."""
         if stored := next((turn.turn for turn in own if turn.turn.role == "user"), None):
             return stored
         text = incoming.text.strip()
@@ -303,6 +306,8 @@ class ChatService:
         parts: list[Part] = [Text(asked)] if asked else []
         if incoming.attachments or any(quote.attachments for quote in incoming.quotes):
             parts += await self._read(incoming, send, deadline_at)
+        if not parts and amid and not incoming.quotes:
+            parts = [Text(FROM_HERE)]
         if not parts and not incoming.quotes:
             raise BadRequest("the message is empty")
         return Turn("user", tuple(parts))

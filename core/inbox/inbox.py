@@ -251,6 +251,9 @@ class Inbox:
         found = await self._store.open_runs(conversation=conversation)
         return await self._stop([run_id for run_id, asker in found if asker == by])
 
+    async def stop_here(self, channel: str, by: UserKey) -> bool:
+        return await self._stop([run_id for run_id, _ in await self._store.open_runs(user=by, channel=channel)])
+
     async def stop_all(self, *, user: UserKey | None = None, conversation: ConversationKey | None = None) -> None:
         """Stop every run of a person or conversation and wait, for seconds at most, until those in our hands have
         ended: before everything about them is forgotten."""

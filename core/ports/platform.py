@@ -201,6 +201,10 @@ class Intake(Protocol):
         """Stop what runs in a conversation; False when nothing did."""
         ...
 
+    async def stop_here(self, channel: str, by: UserKey) -> bool:
+        """Stop what *by* asked for in a channel or direct message, its threads included; False when nothing ran."""
+        ...
+
     async def conversation_of(self, platform: str, channel: str, ref: str) -> ConversationKey | None:
         """The conversation that a message belongs to: one of ours (any page of any reply) or a question to us."""
         ...
@@ -260,7 +264,13 @@ class Commands(Protocol):
 
     async def export(self, user: UserKey, conversation: ConversationKey | None = None) -> Said: ...
 
-    def help(self, platform: str) -> Said: ...
+    async def stop(self, user: UserKey, *, channel: str = "", conversation: ConversationKey | None = None) -> Said:
+        """End what runs for *user* in one conversation, or anywhere in a channel."""
+        ...
+
+    def help(self, platform: str, orders: Sequence[str]) -> Said:
+        """*orders*: the names of the commands that the platform has registered."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

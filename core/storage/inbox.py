@@ -145,9 +145,11 @@ class SqlInbox:
         return await self._database.read(lookups.open_count)
 
     async def open_runs(
-        self, *, user: UserKey | None = None, conversation: ConversationKey | None = None
+        self, *, user: UserKey | None = None, conversation: ConversationKey | None = None, channel: str = ""
     ) -> Sequence[tuple[str, UserKey]]:
-        return await self._database.read(lambda c: lookups.open_runs(c, user=user, conversation=conversation))
+        return await self._database.read(
+            lambda c: lookups.open_runs(c, user=user, conversation=conversation, channel=channel)
+        )
 
     async def reply(self, reply_id: str) -> KnownReply | None:
         return await self._database.read(lambda c: lookups.reply(c, reply_id))

@@ -45,15 +45,23 @@ def open_count(c: Connection) -> int:
 
 
 def open_runs(
-    c: Connection, *, user: UserKey | None = None, conversation: ConversationKey | None = None
+    c: Connection,
+    *,
+    user: UserKey | None = None,
+    conversation: ConversationKey | None = None,
+    channel: str = "",
 ) -> list[tuple[str, UserKey]]:
-    """Unsettled runs of one person, or in one conversation, or both, with their askers."""
+    """Unsettled runs with their askers: of one person, in one conversation, in a channel of that person's platform."""
     query = select(runs.c.run_id, runs.c.asker_platform, runs.c.asker_workspace, runs.c.asker_user).where(is_open(runs))
     if user:
         query = query.where(is_who(runs, user, "asker_"))
     if conversation:
         ours = select(conversations.c.id).where(is_conversation(conversation)).scalar_subquery()
         query = query.where(runs.c.conversation_id == ours)
+    if user and channel:
+        at = conversations.c
+        there = select(at.id).where(at.platform == user.platform, at.channel == channel)
+        query = query.where(runs.c.conversation_id.in_(there))
     return [(row.run_id, user_of(row, "asker_")) for row in c.execute(query.order_by(runs.c.seq))]
 
 

@@ -136,6 +136,14 @@ class FakeIntake:
         self.running.discard(conversation)
         return True
 
+    async def stop_here(self, channel: str, by: UserKey) -> bool:
+        self._break_if_told()
+        mine = {one.conversation for one in self.accepted if one.user == by and one.conversation.channel == channel}
+        found = mine & self.running
+        self.stopped += [(conversation, by) for conversation in sorted(found, key=str)]
+        self.running -= found
+        return bool(found)
+
     async def conversation_of(self, platform: str, channel: str, ref: str) -> ConversationKey | None:
         self._break_if_told()
         for message in self.accepted:
@@ -250,8 +258,12 @@ class FakeCommands:
         self._note("export", user, conversation)
         return Said("Here is what is stored.", "tern-export.json", self.export_file)
 
-    def help(self, platform: str) -> Said:
-        return Said(f"Ask me anything on {platform}. /model, /persona, /usage, /forget, /export, /help.")
+    async def stop(self, user: UserKey, *, channel: str = "", conversation: ConversationKey | None = None) -> Said:
+        self._note("stop", user, conversation or channel)
+        return Said("I stop.")
+
+    def help(self, platform: str, orders: Sequence[str]) -> Said:
+        return Said(f"Ask me anything on {platform}. {', '.join(orders)}.")
 
     def _note(self, command: str, user: UserKey, given: object) -> None:
         self._break_if_told()

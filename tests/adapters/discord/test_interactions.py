@@ -528,7 +528,7 @@ async def test_commands_are_registered_once_and_only_on_change(bot: Bot, start: 
     assert bot.discord.syncs == 1
     assert names == [
         "Explain this", "Extract ...", "Summarise from here", "Transcribe", "Transcribe with times",
-        "ask", "export", "forget", "help", "model", "persona", "usage",
+        "ask", "export", "forget", "help", "model", "persona", "stop", "usage",
     ]  # fmt: skip
     assert all(command["integration_types"] == [0, 1] for command in bot.discord.commands)
     assert all(command["contexts"] == [0, 1, 2] for command in bot.discord.commands)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.slack.ids import SUBCOMMANDS
+from core.chat.commands import ChatCommands
 from core.domain.errors import StorageFull, SurfaceGone
 from core.domain.incoming import UserKey
 from tests.adapters.slack.conftest import House, in_pieces, open_house, squeezed
@@ -133,6 +135,31 @@ async def test_what_is_no_question_is_answered_privately(house: House, text: str
     assert said in await whispered(house)
     assert delivery.acked
     assert house.intake.accepted == []
+
+
+async def test_every_order_of_the_help_is_one(house: House) -> None:
+    """What the help names is what is registered: none of it becomes a question to the model."""
+    for name in SUBCOMMANDS:
+        await house.slack.command("U1", name).over()
+    text = await whispered(house)
+
+    assert ", ".join(SUBCOMMANDS) in text
+    assert house.intake.accepted == []
+    help_text = ChatCommands.help(None, "slack", SUBCOMMANDS).text  # type: ignore[arg-type]  # it needs nothing else
+    assert [name for name in SUBCOMMANDS if f"`/tern {name}`" not in help_text] == []
+
+
+async def test_stop_ends_what_runs_in_the_channel(house: House) -> None:
+    """`/tern stop` ends the asker's own answers there, `/tern stop LINK` those of one thread."""
+    asked = await house.asked()
+
+    await house.slack.command("U1", "stop").over()
+    await house.slack.command("U1", f"stop {link('C1', asked.message_id)}").over()
+    text = await whispered(house)
+
+    assert house.commands.calls == [("stop", ADA, "C1"), ("stop", ADA, asked.conversation)]
+    assert "I stop." in text
+    assert len(house.intake.accepted) == 1
 
 
 async def test_choices_are_set_for_the_person(house: House) -> None:

@@ -533,3 +533,28 @@ async def test_own_answers_are_not_questions(house: House) -> None:
     await house.settle()
 
     assert house.intake.accepted == []
+
+
+# --- a mention without a word ---
+
+
+@pytest.mark.parametrize("text", ["<@U0TERN>", "  <@U0TERN>  ", "<@U0TERN|tern>,", "<@U0TERN> <@U0TERN>:"])
+async def test_a_bare_mention_gets_a_friendly_sentence(house: House, text: str) -> None:
+    """A mention without a word, alone in a channel, is told what one can ask; no model is bothered."""
+    house.slack.say("U1", text)
+    await house.settle()
+
+    (said,) = house.slack.whispers("U1")
+    assert "for example" in said.text
+    assert house.intake.accepted == []
+
+
+async def test_a_bare_mention_in_a_thread_is_about_the_thread(house: House) -> None:
+    """Under somebody's question it is taken: the thread says what is meant."""
+    root = house.slack.say("U2", "Why is the sky blue?")
+    house.slack.say("U1", "<@U0TERN>", thread=root.ts)
+    await house.settle()
+
+    (incoming,) = house.intake.accepted
+    assert [quote.text for quote in await house.adapter.context(incoming)] == ["Why is the sky blue?"]
+    assert house.slack.whispers("U1") == []

@@ -189,7 +189,8 @@ async def test_a_place_that_is_gone_ends_the_reply(house: House, error: str) -> 
     record = await house.answer(incoming, HELLO)
 
     assert record.outcome == "SurfaceGone"
-    assert house.slack.count("chat.postMessage") == 1
+    posts = [given["channel"] for method, given, _ in house.slack.calls if method == "chat.postMessage"]
+    assert posts.count("C1") == 1
 
 
 async def test_a_revoked_token_shows_in_the_health(house: House) -> None:

@@ -180,4 +180,21 @@ async def test_export_is_a_dated_file(office: Office) -> None:
 @pytest.mark.parametrize(("platform", "sign"), [("slack", "/tern forget"), ("discord", "/forget"), ("web", "/forget")])
 def test_help_names_the_commands_as_the_platform_writes_them(office: Office, platform: str, sign: str) -> None:
     """Each command as one would type it there."""
-    assert f"`{sign}`" in office.commands.help(platform).text
+    assert f"`{sign}`" in office.commands.help(platform, ["forget"]).text
+
+
+async def test_stop_ends_what_one_asked_for_in_a_channel(office: Office) -> None:
+    """`stop` ends one's own answers there, threads included, and nobody else's; where nothing runs it says so."""
+    house = office.house
+    never = asyncio.Event()
+    house.chat.plays(["Words", never], ["Words", never])
+    mine = await house.say("a", user=ANN)
+    other = await house.say("b", user=BOB, root="other")
+    await house.until_state(other, "running")
+
+    elsewhere = await office.commands.stop(ANN, channel="another channel")
+    said = await office.commands.stop(ANN, channel=conversation().channel)
+
+    await house.until_state(mine, "stopped")
+    assert (elsewhere.text, said.text) == (wording.NOTHING_RUNS, wording.STOPPING)
+    assert await house.state(other) == "running"

@@ -464,6 +464,15 @@ async def test_shortcuts_bring_their_own_instruction(desk: Desk, action: str, wo
     assert "Deploy at 5" in desk.told[0]
 
 
+async def test_a_mention_without_words_is_about_what_stands_there(desk: Desk):
+    """A bare mention under other people's messages is answered from them."""
+    desk.context = [Quote("1", "U2", "Bob", "Why is the sky blue?")]
+    await desk.answer(asks(""))
+
+    assert "Why is the sky blue?" in desk.told[-1]
+    assert "without a word" in desk.told[-1]
+
+
 async def test_an_empty_message_is_the_askers_mistake(desk: Desk):
     """No text, no file, no quote: there is nothing to answer."""
     with pytest.raises(BadRequest, match="empty"):
