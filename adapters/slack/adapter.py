@@ -18,7 +18,7 @@ from adapters.slack.backfill import backfill
 from adapters.slack.context import read_context
 from adapters.slack.dispatcher import Dispatcher
 from adapters.slack.ephemeral import EphemeralSurface
-from adapters.slack.events import Me
+from adapters.slack.events import Me, Secret
 from adapters.slack.failures import CLOSED, LACKING, REFUSED, Foreign, code_of, translate
 from adapters.slack.files import Files
 from adapters.slack.handlers import Handlers
@@ -29,18 +29,18 @@ from adapters.slack.signed_http import Nonsense, Signatures, bolt_request, read_
 from adapters.slack.socket_mode import Socket
 from adapters.slack.stream import StreamedSurface, Streaming
 from adapters.slack.surface import EditedSurface
-from adapters.slack.target import target_of
+from adapters.slack.target import target_of, unchecked_team
 from adapters.slack.users import Users
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
 from core.delivery.side_notices import SideNotices
-from core.domain.errors import SettingsError, StorageError, SurfaceBusy, SurfaceGone
+from core.domain.errors import NotAllowed, SettingsError, StorageError, SurfaceBusy, SurfaceError, SurfaceGone
 from core.domain.incoming import Attachment, Incoming, Quote
 from core.domain.runs import ReplyCapability
 from core.net.guarded_fetch import GuardedFetcher
 from core.ports.platform import AdapterHealth, Commands, Intake, Surface, SurfaceObserver
 from core.ports.storage import NoteStore
-from core.wording import cannot_write_there
+from core.wording import cannot_write_there, sentence_for
 
 _State = Literal["starting", "connected", "down"]
 
@@ -183,8 +183,8 @@ class SlackAdapter:
         except StorageError as error:
             self._redelivery.note(body)
             return _not_taken(f"it could not be stored: {error}")
-        except Foreign as error:
-            return _not_taken(f"Slack did not tell in time what it takes ({code_of(error) or type(error).__name__})")
+        except SurfaceError as error:
+            return _not_taken(str(error))
         except Exception:
             logger.exception("a delivery broke its handler")
             return BoltResponse(status=500)
@@ -287,6 +287,8 @@ class SlackAdapter:
     async def surface(self, incoming: Incoming, reply_id: str, capability: ReplyCapability | None) -> Surface:
         """Raises SurfaceGone where a private answer's right to be shown has expired: it is never made public."""
         target = target_of(incoming)
+        if (team := unchecked_team(incoming)) is not None:
+            await self._check(incoming, team, capability)
         if incoming.visibility == "private":
             if capability is None or capability.expires_at <= self._clock.now():
                 raise SurfaceGone("the right to answer privately has expired")
@@ -309,6 +311,22 @@ class SlackAdapter:
         return EditedSurface(
             self._api, target, heading=above, on_closed=lambda code: self._tell_elsewhere(incoming, code)
         )
+
+    async def _check(self, incoming: Incoming, team: str, capability: ReplyCapability | None) -> None:
+        """Decide what could not be decided when it was asked. Raises SurfaceBusy, or SurfaceGone where it is no."""
+        if self._dispatcher is None:
+            raise SurfaceBusy("Slack is not connected", retry_after_s=2.0)
+        handlers, user, channel = self._dispatcher.handlers, incoming.user.user, incoming.conversation.channel
+        why = await handlers.refusal(user, channel=channel, direct=incoming.direct, team=team)
+        if why is None:
+            raise SurfaceBusy("Slack does not say yet who asks", retry_after_s=5.0)
+        if not why:
+            return
+        if capability:
+            handlers.later(handlers.say(Secret(capability.secret), sentence_for(NotAllowed(why))))
+        else:
+            handlers.later(handlers.explain(why, user, channel, incoming.address.get("thread", "")))
+        raise SurfaceGone("whoever asks may not ask here")
 
     def _tell_elsewhere(self, incoming: Incoming, code: str) -> None:
         """Somebody asked where nothing of ours can stand: they hear so in their direct messages."""

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
 from adapters.slack.ephemeral import send_directly
 from adapters.slack.events import CommandGiven, Secret, ShortcutUsed
-from adapters.slack.failures import Foreign
 from adapters.slack.handlers import Handlers
 from adapters.slack.home import about_me_buttons
 from adapters.slack.ids import SUBCOMMANDS
 from adapters.slack.interactions import MessageLink, message_link
 from adapters.slack.message import attachments_of, quote_of
-from core.domain.errors import BadRequest, NotAllowed, RequestError, StorageError, TernError
-from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
+from adapters.slack.reading_rights import may_read
+from adapters.slack.target import unchecked
+from core.domain.errors import BadRequest, NotAllowed, RequestError, StorageError, SurfaceError, TernError
+from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.ports.platform import Said
 from core.wording import sentence_for
 
-_READ_WITHIN_S = 1.0
+_UNREADABLE = "that message is not there, or not for both of us to read"
 
 
 class CommandHandlers:
@@ -34,14 +34,32 @@ class CommandHandlers:
         why = await handlers.refusal(user, channel=at.channel, direct=given.incoming.direct, team=given.team)
         if why:
             handlers.later(handlers.say(given.response_url, sentence_for(NotAllowed(why))))
-            return
+        elif given.verb == "ask":
+            incoming = given.incoming if why == "" else unchecked(given.incoming, given.team)
+            await self._accept(await self._in_public(incoming), given.response_url)
+        elif why is None:
+            handlers.later(self._once_known(given))
+        else:
+            await self._carry_out(given)
+
+    async def _once_known(self, given: CommandGiven) -> None:
+        handlers, at = self._handlers, given.incoming.conversation
+        why = await handlers.refusal_at_last(
+            given.incoming.user.user, channel=at.channel, direct=given.incoming.direct, team=given.team
+        )
+        if why:
+            await handlers.say(given.response_url, sentence_for(NotAllowed(why)))
+        else:
+            await self._carry_out(given)
+
+    async def _carry_out(self, given: CommandGiven) -> None:
+        """Everything but "ask"."""
+        handlers = self._handlers
         match given.verb:
-            case "ask":
-                await self._accept(await self._in_public(given.incoming), given.response_url)
             case "transcribe":
-                await self._transcribe(given)
+                await handlers.soon(self._transcribe(given))
             case "extract":
-                await self._extract(given)
+                await handlers.soon(self._extract(given))
             case _:
                 handlers.later(self._tell(given))
 
@@ -57,6 +75,8 @@ class CommandHandlers:
         why = await handlers.refusal(
             incoming.user.user, channel=at.channel, direct=at.channel.startswith("D"), team=used.team
         )
+        if why is None:
+            incoming = unchecked(incoming, used.team)
         if why:
             handlers.later(handlers.say(used.response_url, sentence_for(NotAllowed(why))))
         elif incoming.action == "summarise" and not await handlers.is_member(at.channel):
@@ -88,12 +108,13 @@ class CommandHandlers:
 
     async def _transcribe(self, given: CommandGiven) -> None:
         link = message_link(given.argument)
-        files = await self._files_at(link) if link else ()
+        found = await self._message_at(link, given) if link else None
+        files = attachments_of(found) if found else ()
         if not files:
-            problem = (
-                "that message has no voice clip I can read" if link else "give me the link of a message with a clip"
-            )
-            self._handlers.later(self._handlers.say(given.response_url, sentence_for(BadRequest(problem))))
+            problem = "give me the link of a message with a clip"
+            if link:
+                problem = "that message has no voice clip I can read" if found else _UNREADABLE
+            await self._handlers.say(given.response_url, sentence_for(BadRequest(problem)))
             return
         verbose = {"verbose": "on"} if "verbose" in given.argument.lower().split() else {}
         options = given.incoming.options | verbose
@@ -103,10 +124,10 @@ class CommandHandlers:
     async def _extract(self, given: CommandGiven) -> None:
         """`/tern extract LINK name, price:number`: from the linked message, with its files."""
         link = message_link(given.argument)
-        quote = await self._quote_at(link) if link else None
-        if link is None or quote is None:
-            problem = "I cannot read that message" if link else "give me the link of a message, then the fields"
-            self._handlers.later(self._handlers.say(given.response_url, sentence_for(BadRequest(problem))))
+        found = await self._message_at(link, given) if link else None
+        if found is None:
+            problem = _UNREADABLE if link else "give me the link of a message, then the fields"
+            await self._handlers.say(given.response_url, sentence_for(BadRequest(problem)))
             return
         schema = " ".join(word for word in given.argument.split() if message_link(word) is None).strip("<> ")
         incoming = replace(
@@ -114,27 +135,23 @@ class CommandHandlers:
             text=f"extract {schema}".strip(),
             action="extract",
             options={"schema": schema} if schema else {},
-            quotes=(quote,),
+            quotes=(quote_of(found, self._handlers.me),),
         )
         await self._accept(incoming, given.response_url)
 
-    async def _quote_at(self, link: MessageLink) -> Quote | None:
-        found = await self._message_at(link)
-        return quote_of(found, self._handlers.me) if found else None
-
-    async def _files_at(self, link: MessageLink) -> tuple[Attachment, ...]:
-        """The files of a linked message; none where the bot cannot read it."""
-        found = await self._message_at(link)
-        return attachments_of(found) if found else ()
-
-    async def _message_at(self, link: MessageLink) -> dict[str, Any] | None:
-        reads = self._handlers.api.writes
+    async def _message_at(self, link: MessageLink, given: CommandGiven) -> dict[str, Any] | None:
+        """The linked message; None where it cannot be read, by the bot or by whoever asks."""
+        handlers, asker = self._handlers, given.incoming
+        if not await may_read(handlers, asker.user.user, link.channel, asked_in=asker.conversation.channel):
+            return None
+        reads = handlers.api.reads
         try:
-            async with asyncio.timeout(_READ_WITHIN_S):
-                answer = await reads.conversations_replies(
+            answer = await handlers.api.call(
+                lambda: reads.conversations_replies(
                     channel=link.channel, ts=link.thread, oldest=link.ts, latest=link.ts, inclusive=True, limit=5
                 )
-        except Foreign:
+            )
+        except SurfaceError:
             return None
         return next((message for message in answer.get("messages") or () if message.get("ts") == link.ts), None)
 

@@ -23,8 +23,20 @@ class ControlHandlers:
 
     async def pressed(self, pressed: Pressed) -> None:
         """Carry out a press; durable when it returns. Slack delivers no press twice, so a failure is told at once."""
+        handlers, direct = self._handlers, pressed.channel.startswith("D")
+        why = await handlers.refusal(pressed.user, channel=pressed.channel, direct=direct)
+        if why is None:
+            handlers.later(self._press_once_known(pressed))
+        else:
+            await self._press(pressed, why)
+
+    async def _press_once_known(self, pressed: Pressed) -> None:
+        direct = pressed.channel.startswith("D")
+        why = await self._handlers.refusal_at_last(pressed.user, channel=pressed.channel, direct=direct)
+        await self._press(pressed, why)
+
+    async def _press(self, pressed: Pressed, why: str) -> None:
         handlers, by = self._handlers, self._handlers.user_key(pressed.user)
-        why = await handlers.refusal(pressed.user, channel=pressed.channel, direct=pressed.channel.startswith("D"))
         if why:
             handlers.later(handlers.say(pressed.response_url, sentence_for(NotAllowed(why))))
             return

@@ -33,7 +33,7 @@ from adapters.slack.events import (
 from adapters.slack.handlers import Handlers
 from adapters.slack.in_flight import DELIVERED_WITHIN_S, InFlight
 from adapters.slack.parse import parse
-from core.domain.errors import StorageBusy, StorageError
+from core.domain.errors import StorageBusy, StorageError, SurfaceBusy
 from core.domain.incoming import Incoming
 from core.ports.platform import Rate, Receipt
 from core.wording import EMPTY_QUESTION, not_stored_yet
@@ -59,7 +59,7 @@ class Dispatcher:
     async def deliver(self, body: Mapping[str, Any]) -> None:
         """Take one delivery; durable when it returns.
 
-        Raises StorageError and what the SDK raises: then nothing was stored, and Slack must hear no acknowledgement.
+        Raises StorageError and SurfaceError: then nothing was stored, and Slack must hear no acknowledgement.
         """
         handlers, seen = self.handlers, parse(body, self.handlers.me)
         match seen:
@@ -182,6 +182,8 @@ class Dispatcher:
             return None
         at, user = incoming.conversation, incoming.user.user
         why = await handlers.refusal(user, channel=at.channel, direct=incoming.direct, team=asked.team)
+        if why is None:
+            raise SurfaceBusy("Slack does not say yet who asks")  # it delivers messages again
         if not why and asked.addressed and asked.bare and not asked.in_thread:
             handlers.later(handlers.whisper("empty", EMPTY_QUESTION, user, at.channel, ""))
             return None

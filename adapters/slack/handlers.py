@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters.slack.allow import needs_person, refusal
@@ -29,6 +29,11 @@ from core.wording import sentence_for
 
 logger = logging.getLogger(__name__)
 
+_KNOWN_WITHIN_S = 90.0
+"""A crowd of newcomers waits for the next minute's look-ups."""
+_ASKED_AGAIN_S = 5.0
+_ACKNOWLEDGED_WITHIN_S = 2.0
+"""Slack gives three seconds (facts/slack.md 1.6)."""
 _NOT_ALLOWED_AGAIN_AFTER_S = 600.0
 
 _EPHEMERAL = Rate("slack:chat.postEphemeral", 100, 60.0)
@@ -57,21 +62,33 @@ class Handlers:
         known = await self.intake.conversation_of("slack", channel, thread) if thread else None
         return known or ConversationKey("slack", self.me.workspace, channel, thread)
 
-    async def refusal(self, user: str, *, channel: str, direct: bool, team: str = "") -> str:
-        """Why *user* may not ask here, as half a sentence; "" where they may.
-
-        Raises what the SDK raises where the decision needs Slack and Slack does not answer.
-        """
+    async def refusal(
+        self, user: str, *, channel: str, direct: bool, team: str = "", within_s: float = NAME_WITHIN_S
+    ) -> str | None:
+        """Why *user* may not ask here, as half a sentence; "" where they may, None where that cannot be told yet: the
+        decision needs Slack, and Slack does not answer."""
         person = self.users.remembered(user)
         if person is None:
             try:
-                async with asyncio.timeout(NAME_WITHIN_S):
+                async with asyncio.timeout(within_s):
                     person = await self.users.get(user)
             except Foreign:
-                if needs_person(self.settings):
-                    raise
                 person = Person(user, known=False)
+                if needs_person(self.settings):
+                    # What ids alone forbid is forbidden already.
+                    known = replace(self.settings, allow_external=True, allow_guests=True)
+                    return refusal(known, self.me, person, channel=channel, direct=direct, team=team) or None
         return refusal(self.settings, self.me, person, channel=channel, direct=direct, team=team)
+
+    async def refusal_at_last(self, user: str, *, channel: str, direct: bool, team: str = "") -> str:
+        """As `refusal`, with all the patience there is; who is not known by then is refused."""
+        until = self.clock.monotonic() + _KNOWN_WITHIN_S
+        while (left_s := until - self.clock.monotonic()) > 0:
+            why = await self.refusal(user, channel=channel, direct=direct, team=team, within_s=left_s)
+            if why is not None:
+                return why
+            await self.clock.sleep(_ASKED_AGAIN_S)
+        return "Slack does not tell me who you are"
 
     async def explain(self, why: str, user: str, channel: str, thread: str) -> None:
         """Tell somebody why they get no answer at all."""
@@ -130,6 +147,11 @@ class Handlers:
             return False
         info = answer["channel"]
         return bool(info.get("is_member") or info.get("is_im"))
+
+    async def soon(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something that Slack delivers once and that should be done before it is acknowledged; what takes longer
+        than Slack waits goes on afterwards."""
+        await asyncio.wait({self.tasks.create_task(_logged(work))}, timeout=_ACKNOWLEDGED_WITHIN_S)
 
     def later(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do something after Slack was acknowledged. What fails is logged; a Home tab must not end the adapter."""

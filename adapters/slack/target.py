@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.domain.incoming import Incoming
 
@@ -33,6 +33,18 @@ def target_of(incoming: Incoming) -> Target:
         user=incoming.user.user,
         team=incoming.address.get("team", ""),
     )
+
+
+def unchecked(incoming: Incoming, team: str) -> Incoming:
+    """*incoming* with a mark: whether its asker may ask is decided when it is answered. Slack did not say in time who
+    they are, and what it delivers must be kept first: commands come only once."""
+    return replace(incoming, address={**incoming.address, "unchecked": team or "-"})
+
+
+def unchecked_team(incoming: Incoming) -> str | None:
+    """The asker's team as the delivery said, None where they were looked at already."""
+    mark = incoming.address.get("unchecked")
+    return None if mark is None else mark.strip("-")
 
 
 def is_ts(message_id: str) -> bool:

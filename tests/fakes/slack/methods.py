@@ -29,6 +29,7 @@ ARGUMENTS: dict[str, set[str]] = {
     "chat.appendStream": {"channel", "ts", "markdown_text", "chunks"},
     "chat.stopStream": {"channel", "ts", "markdown_text", "chunks", "blocks", "metadata", "session_status"},
     "conversations.info": {"channel"},
+    "conversations.members": {"channel", "limit", "cursor"},
     "conversations.open": {"users"},
     "conversations.replies": {
         "channel", "ts", "oldest", "latest", "inclusive", "limit", "cursor", "include_all_metadata",
@@ -223,9 +224,27 @@ class Methods:
             raise Refused("channel_not_found")
         kinds = {"is_im": "im", "is_mpim": "mpim", "is_group": "group", "is_channel": "channel"}
         info = {"id": place.id, "name": place.name, **{flag: place.kind == kind for flag, kind in kinds.items()}}
-        if place.kind != "im":  # a direct message has no such field
-            info["is_member"] = place.bot_is_member
+        if place.kind == "im":  # a direct message has no is_member
+            info["user"] = next(iter(place.members or ()), "")
+        else:
+            info |= {"is_member": place.bot_is_member, "is_private": place.kind != "channel"}
         return {"channel": info}
+
+    def _conversations_members(self, given: JSON) -> JSON:
+        """Pages of at most 1,000, of conversations that the app is in (docs.slack.dev/reference/methods
+        /conversations.members)."""
+        place = self._place(given)
+        self._needs_membership(place)
+        members = sorted(self._world.people if place.members is None else place.members)
+        start, limit = int(given.get("cursor") or 0), int(given.get("limit") or 100)
+        if not 0 < limit <= 1_000:
+            raise Refused("invalid_limit")
+        limit = min(limit, self._slack.page_size)
+        more = start + limit < len(members)
+        return {
+            "members": members[start : start + limit],
+            "response_metadata": {"next_cursor": str(start + limit) if more else ""},
+        }
 
     def _conversations_open(self, given: JSON) -> JSON:
         return {"channel": {"id": self._slack.dm_of(given["users"]).id}}

@@ -16,6 +16,7 @@ PER_MINUTE = {
     "conversations.replies": 50,
     "conversations.history": 50,
     "conversations.info": 50,
+    "conversations.members": 100,
     "conversations.open": 50,
     "users.info": 100,
     "users.list": 20,

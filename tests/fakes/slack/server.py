@@ -149,7 +149,7 @@ class FakeSlack:
         self.person(Person("U9", "Eve", team="T9"))
         self.person(Person("U0TERN", "tern", bot=True))
         self.place(Place("C1", "channel"))
-        self.place(Place("D1", "im"))
+        self.place(Place("D1", "im", members=frozenset({"U1"})))
 
     # --- life ---
 
@@ -198,7 +198,7 @@ class FakeSlack:
 
     def dm_of(self, user: str) -> Place:
         place = self.world.places.get(f"D{user}")
-        return place or self.place(Place(f"D{user}", "im"))
+        return place or self.place(Place(f"D{user}", "im", members=frozenset({user})))
 
     def fault(self, method: str, *faults: Fault) -> None:
         """The next calls of *method* go wrong, one fault each."""

@@ -30,6 +30,8 @@ class Place:
     id: str
     kind: Literal["channel", "group", "im", "mpim"]
     bot_is_member: bool = True
+    members: frozenset[str] | None = None
+    """People who are in it; None: everybody."""
     archived: bool = False
     read_only: bool = False
     """Only some members may write there, and the bot is not one of them."""
