@@ -1,9 +1,10 @@
 """Slack, on slack-bolt. The library's types end here.
 
 What comes in    socket_mode, signed_http (the two ways), dispatcher (says what is what), parse and events (as values),
-                 message and mrkdwn (its words), allow, users, in_flight, redelivery, backfill,
-                 context, files
+                 message and mrkdwn (its words), allow, users, reading_rights, in_flight, redelivery,
+                 backfill, context, files
 What people do   handlers (what they share), commands, interactions, controls, home
 What goes out    target (where), surface (edited), stream (streamed), ephemeral (private), render, mention_guard
-Beneath          adapter (its life), web_api (every call), failures, ids, settings; manifest.yaml is the app
+Beneath          adapter (its life), web_api (every call), abilities (what Slack lets us), failures, ids, settings;
+                 manifest.yaml is the app
 """

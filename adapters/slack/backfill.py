@@ -38,22 +38,18 @@ async def backfill(handlers: Handlers, take: Take, *, listened_until: float = 0.
     if settings.backfill_hours <= 0:
         return 0
     heard = max(since, listened_until - _REDELIVERED_FOR_S)
-    active = await handlers.intake.active_conversations("slack", since)
-    places: dict[tuple[str, str], str] = {}
-    for at, newest in active:
-        if at.workspace != handlers.me.workspace:
-            continue
-        after = f"{max(heard, float(newest) if is_ts(newest) else 0.0):.6f}"
-        # A command is no message: the threads under its answer are where people go on.
-        roots = [at.root] if is_ts(at.root) else await handlers.intake.pages_of("slack", at.channel, at.root)
-        for root in filter(is_ts, roots):
-            places[at.channel, root] = after
-        if at.channel.startswith("D"):  # a new question there is a new root, seen only from above
-            places[at.channel, ""] = max(after, places.get((at.channel, ""), ""))
-    taken = 0
-    for number, ((channel, root), after) in enumerate(list(places.items())[: settings.backfill_conversations]):
-        if number:
+    threads = await _threads(handlers, since, heard)
+    if handlers.clock.now() - listened_until > _REDELIVERED_FOR_S:
+        # Slack has given up on what was written then; a new mention stands in no thread that is known.
+        channels = dict.fromkeys(channel for channel, _ in threads if not channel.startswith("D"))
+        threads = {(channel, ""): f"{heard:.6f}" for channel in channels} | threads
+    taken, reads = 0, 0
+    while threads and reads < settings.backfill_conversations:
+        (channel, root), after = next(iter(threads.items()))
+        del threads[channel, root]
+        if reads:
             await handlers.clock.sleep(_GAP_S)
+        reads += 1
         try:
             taken += await read_missed(handlers, take, channel, root, after)
         except SurfaceError as error:
@@ -64,12 +60,30 @@ async def backfill(handlers: Handlers, take: Take, *, listened_until: float = 0.
     return taken
 
 
+async def _threads(handlers: Handlers, since: float, heard: float) -> dict[tuple[str, str], str]:
+    """(channel, root) of what is known -> the ts after which messages may be missing; root "" is above all threads."""
+    found: dict[tuple[str, str], str] = {}
+    for at, newest in await handlers.intake.active_conversations("slack", since):
+        if at.workspace != handlers.me.workspace:
+            continue
+        after = f"{max(heard, float(newest) if is_ts(newest) else 0.0):.6f}"
+        # A command is no message: the threads under its answer are where people go on.
+        roots = [at.root] if is_ts(at.root) else await handlers.intake.pages_of("slack", at.channel, at.root)
+        for root in filter(is_ts, roots):
+            found[at.channel, root] = after
+        if at.channel.startswith("D"):  # a new question there is a new root, seen only from above
+            found[at.channel, ""] = max(after, found.get((at.channel, ""), ""))
+    return found
+
+
 async def read_missed(handlers: Handlers, take: Take, channel: str, root: str, after: str) -> int:
     """Accept what stands in one thread, or above all threads, after *after*. Raises SurfaceError and StorageError."""
     taken = 0
     async for message in _after(handlers, channel, root, after):
         seen = message_seen(message, channel, {}, handlers.me)
         if not isinstance(seen, Asked):
+            continue
+        if not root and not seen.addressed:
             continue
         at = seen.incoming.conversation
         if not await handlers.intake.seen("slack", at.workspace, at.channel, seen.incoming.message_id):

@@ -14,6 +14,7 @@ from core.domain.events import Notice, NoticeKind
 from core.wording import notice_line, reference, sentence_for
 
 SAMPLES: dict[type[e.TernError], e.TernError] = {
+    e.SurfaceForbidden: e.SurfaceForbidden("send files", needs="files:write"),
     e.BadRequest: e.BadRequest("temperature must be between 0 and 2", param="temperature"),
     e.UnknownModel: e.UnknownModel("llama", known=("auto", "speed")),
     e.TooLarge: e.TooLarge("the message", limit=100_000, unit="characters"),

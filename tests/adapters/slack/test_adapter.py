@@ -297,6 +297,24 @@ async def test_missed_direct_messages_are_answered(slack: FakeSlack) -> None:
     assert [incoming.text for incoming in intake.accepted] == ["hello", "are you there?"]
 
 
+async def test_new_mentions_of_a_long_downtime_are_found(slack: FakeSlack) -> None:
+    """A mention above all threads, in a channel where it was asked lately, is read after Slack has given up on it; what
+    does not name the bot is not, and neither is what it was told in time."""
+    async with open_house(slack) as house:
+        await house.asked()
+        intake, until = house.intake, house.clock.now()
+    for text in ("<@U0TERN> are you back?", "just talking", "<@U2> and you?", "<@U0TERN> second"):
+        slack.say("U1", text, silently=True)
+
+    notes = Notes()
+    notes.kept["slack:listening_at"] = f"{until - 3_600:.0f}"
+    for _ in range(2):
+        async with open_house(slack, intake=recent(intake), notes=notes) as house:
+            await house.clock.sleep(60)
+
+    assert [incoming.text for incoming in intake.accepted] == ["hello", "are you back?", "second"]
+
+
 async def test_back_fill_can_be_off(slack: FakeSlack) -> None:
     """With 0 hours nothing is read."""
     async with open_house(slack) as house:
@@ -319,7 +337,7 @@ async def test_back_fill_keeps_to_its_bound_and_the_rates(slack: FakeSlack) -> N
     async with open_house(slack, intake=recent(intake), backfill_conversations=70) as house:
         await house.clock.sleep(600)
 
-    assert slack.count("conversations.replies") == 70
+    assert slack.count("conversations.replies") + slack.count("conversations.history") == 70
     assert slack.rates.refused == []
 
 
