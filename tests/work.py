@@ -39,5 +39,6 @@ def grows_evenly(call: Callable[[str], Any], piece: str, chars: int = 4_000) -> 
 
     A quarter more than twice is let pass, and five steps a character: short texts take short ways.
     """
-    half, whole = (steps(lambda size=size: call((piece * size)[:size])) for size in (chars // 2, chars))  # type: ignore[misc]
+    times = chars // len(piece) // 2
+    half, whole = (steps(lambda text=piece * count: call(text)) for count in (times, 2 * times))  # type: ignore[misc]
     return whole <= 2.5 * half + 5 * chars

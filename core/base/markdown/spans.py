@@ -59,6 +59,8 @@ class Spans:
     by_start: Mapping[int, Span]
     half: int | None
     """Where a link begins whose address has not come to its end with the text."""
+    begun: int | None
+    """Where the label of a link may have begun that has not come to its end."""
 
     @cached_property
     def outer(self) -> list[Span]:
@@ -105,7 +107,12 @@ class _Walk:
         at = 0
         while mark := _NEXT.search(self._text, at):
             at = self._take(mark.group(), mark.start(), mark.end())
-        return Spans(self._found, self._half)
+        begun = None
+        for bracket in reversed(self._open):
+            if len(self._text) - bracket.at > _MAX_LABEL:
+                break
+            begun = bracket.at
+        return Spans(self._found, self._half, begun)
 
     def _take(self, mark: str, start: int, end: int) -> int:
         """Deal with *mark*; where to go on."""

@@ -74,19 +74,25 @@ def after(state: State, line: str) -> State:
     if (fence := _FENCE.match(line)) and not (fence["marker"][0] == "`" and "`" in fence["info"]):
         prefix = re.sub(r"[^\s>]", " ", fence["prefix"])
         opened = Fence(prefix, fence["marker"], fence["info"].rstrip())
-        return State(fence=opened, items=_items_around(state, line))
+        return State(
+            fence=opened, items=_with_item(state, item) if (item := _ITEM.match(line)) else _items_around(state, line)
+        )
     if state.table and "|" in line:
         return replace(state, blank=False)
     if state.header and "|" in line + state.header and _SEPARATOR.fullmatch(line):
         return State(items=state.items, table=f"{state.header}\n{line}\n", blank=False)
     if item := _ITEM.match(line):
-        outer = tuple(open_item for open_item in state.items if len(open_item.indent) < len(item["indent"]))
-        return State(items=(*outer, Item(item["indent"], item["marker"])), blank=False)
+        return State(items=_with_item(state, item), blank=False)
     return State(
         items=_items_around(state, line),
         header=line if "|" in line else "",
         blank=bool(_HEADING.match(line)),
     )
+
+
+def _with_item(state: State, item: re.Match[str]) -> tuple[Item, ...]:
+    outer = tuple(open_item for open_item in state.items if len(open_item.indent) < len(item["indent"]))
+    return (*outer, Item(item["indent"], item["marker"]))
 
 
 def _items_around(state: State, line: str) -> tuple[Item, ...]:

@@ -6,16 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from core.base.markdown.spans import find_spans
 from core.delivery.pages.blocks import Line, is_heading, is_item, is_separator, line_at
 from core.delivery.pages.graphemes import breaks_before
 from core.delivery.pages.tail import Opening, Tail
 
 _SENTENCE_END = re.compile(r"(?:[.!?…][\"'”’)\]]*(?=\s)|[。！？])\s*")
 _WORD_END = re.compile(r"\s+(?=\S)")
-_UNCUTTABLE = re.compile(r"!?\[[^\]\n]*\]\([^)\n]*\)|(`+)[^`\n]*\1")
-"""Links and code spans."""
-_HALF_LINK = re.compile(r"!?\[[^\]\n]{0,200}(?:\]\([^)\n]{0,500})?$")
-_BLOCK_MARK = re.compile(r"[ \t>]*(?:[-*+]|\d{1,9}[.)]|#{1,6}|```|~~~|\||>)")
+_BLOCK_MARK = re.compile(r"[ \t>]{0,16}(?:[-*+]|\d{1,9}[.)]|#{1,6}|```|~~~|\||>)")
 _HALF_ITEM = re.compile(r"[ \t]*(?:[-*+]|\d{1,9}[.)]?)?[ \t]*$")
 _TELLING_CHARS = 12
 """So much of a line tells whether it is a table's."""
@@ -135,13 +133,13 @@ def _inside(tail: Tail, line: Line, pattern: re.Pattern[str], least: int, reach:
     at the next page's start."""
     start = max(line.start, tail.begin)
     content = tail.text[start : reach + 1]
-    whole = [found.span() for found in _UNCUTTABLE.finditer(content)]
+    spans = find_spans(content)
+    whole_to = min(place for place in (spans.half, spans.begun, len(content)) if place is not None)
     for found in reversed(list(pattern.finditer(content))):
         end = found.end()
-        parts_something = any(low < end < high for low, high in whole) or _HALF_LINK.search(content, 0, end)
         if (
-            max(least - start, 1) <= end <= reach - start
-            and not parts_something
+            max(least - start, 1) <= end <= min(reach - start, whole_to)
+            and spans.around(end) is None
             and not _BLOCK_MARK.match(content, end)
         ):
             yield start + end

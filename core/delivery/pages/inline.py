@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import re
 
+from core.base.markdown.flanking import flanks
+from core.base.markdown.spans import find_spans
+
 _MAX_OPEN = 8
 """Deeper nesting is literal text in practice."""
 
@@ -16,42 +19,32 @@ _MARK = re.compile(r"\\.|`+|\*+|_+|~~", re.DOTALL)
 def unclosed(paragraph: str) -> tuple[str, ...]:
     """Markers open at the end of *paragraph*, outermost first: ("**", "`") for "a **b `c"."""
     open_marks: list[str] = []
+    spans = iter(find_spans(paragraph).outer)
+    span = next(spans, None)
     at = 0
     while found := _MARK.search(paragraph, at):
+        while span and span.end <= found.start():
+            span = next(spans, None)
+        if span and span.start <= found.start():
+            at = span.end  # in code, a link or an address nothing is a mark
+            continue
         run = found.group()
         at = found.end()
         if run[0] == "\\":
             continue
         if run[0] == "`":
-            close = _closing_backticks(paragraph, run, at)
-            if close < 0:
-                # Three of them at a line's start would open a fence when they are repeated.
-                return (*open_marks, run) if len(run) < 3 else tuple(open_marks)
-            at = close
-            continue
-        before = paragraph[found.start() - 1] if found.start() else " "
-        after = paragraph[at] if at < len(paragraph) else " "
-        _emphasis(open_marks, run, before, after)
-    return tuple(open_marks[:_MAX_OPEN])
-
-
-def _closing_backticks(paragraph: str, run: str, at: int) -> int:
-    """End of the next run of exactly as many backticks, or -1."""
-    for found in re.compile("`+").finditer(paragraph, at):
-        if len(found.group()) == len(run):
-            return found.end()
-    return -1
+            # Three of them at a line's start would open a fence when they are repeated.
+            return (*open_marks, run) if len(run) < 3 else tuple(open_marks)
+        _emphasis(open_marks, run, paragraph[found.start() - 1 : found.start()], paragraph[at : at + 1])
+    return tuple(open_marks)
 
 
 def _emphasis(open_marks: list[str], run: str, before: str, after: str) -> None:
     """Let one run of `*`, `_` or `~~` close what it can and open what is left."""
     char, left = run[0], len(run)
-    can_close = not before.isspace()
-    can_open = not after.isspace()
-    if char != "~" and left < 3 and before.isalnum() and after.isalnum():
-        # snake_case and 2*3 are no emphasis; CommonMark allows the star, models mean a product.
-        can_open = can_open and left == 2 and char == "*"
-        can_close = can_close and char == "*"
+    can_open, can_close = flanks(char, before, after)
+    if char == "*" and left == 1 and before.isalnum() and after.isalnum():
+        can_open = False  # CommonMark allows it, models mean a product: 2*3
     while left and can_close:
         fitting = [mark for mark in open_marks if mark[0] == char and len(mark) <= left]
         if not fitting:
@@ -59,7 +52,7 @@ def _emphasis(open_marks: list[str], run: str, before: str, after: str) -> None:
         last = len(open_marks) - 1 - open_marks[::-1].index(fitting[-1])
         left -= len(open_marks[last])
         del open_marks[last:]
-    while left and can_open:
+    while left and can_open and len(open_marks) < _MAX_OPEN:
         width = 2 if left >= 2 else 1
         open_marks.append(char * width)
         left -= width

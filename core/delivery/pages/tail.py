@@ -7,15 +7,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from core.base.markdown.spans import find_spans
 from core.delivery.pages.blocks import Line, State, after, is_item, items_around, line_at, scan
 from core.delivery.pages.inline import unclosed
 
 Measure = Callable[[str], int]
 
-_HALF_LINK = re.compile(r"!?\[[^\]\n]{0,200}\](?:\([^)\s]{0,500})?$")
+_LOOK_CHARS = 2_000
+"""So much of the last line is looked at for a link whose end has not come."""
 _HALF_BLOCK = re.compile(r"[ \t>]*(?:-+|=+|[+*]+|\d{1,9}[.)]?|#{1,6}|>+|`+[^`\n]*|~+[^\n]*)[ \t]*$")
 _HALF_SEPARATOR = re.compile(r"[\s|:\-]*$")
 _HALF_MARK = re.compile(r"(?:[*_~`\\]+|!)$")
+_MAX_FENCE_INDENT = 3  # CommonMark 0.31, 4.5
 _BLANK_LINES = re.compile(r"(?:[ \t\r]*\n)+")
 
 
@@ -30,11 +33,11 @@ class Opening:
 
     @property
     def text(self) -> str:
-        if self.state.fence:
-            return self.state.fence.opening
         if self.state.table:
             return self.state.table
         items = "\n".join(f"{item.indent}{item.marker} …" for item in self.state.items)
+        if self.state.fence:
+            return (f"{items}\n" if items else "") + self.state.fence.opening
         return items + (" " if self.mid_line else "\n") * bool(items) + "".join(self.marks)
 
     @property
@@ -132,7 +135,9 @@ class Tail:
         following = self.text[line.start :].split("\n", 1)[0]
         state = self.state_at(end)
         if state.fence:
-            opening = Opening(State(fence=state.fence), (), mid_line)
+            # Indented deeper, it would be no fence without its list.
+            items = state.items if len(state.fence.prefix) > _MAX_FENCE_INDENT else ()
+            opening = Opening(State(fence=state.fence, items=items), (), mid_line)
         elif line.before.table and "|" in following:
             opening = Opening(State(table=line.before.table), (), mid_line)
         else:
@@ -162,5 +167,8 @@ class Tail:
             return above.start
         if last.lstrip().startswith("|") or (last and _HALF_BLOCK.match(last)):
             return line.start
-        half = _HALF_LINK.search(last) or _HALF_MARK.search(last)
-        return line.start + half.start() if half else len(self.text)
+        looked_at = last[-_LOOK_CHARS:]
+        half = find_spans(looked_at).half
+        if half is None:
+            half = found.start() if (found := _HALF_MARK.search(looked_at)) else len(looked_at)
+        return len(self.text) - len(looked_at) + half

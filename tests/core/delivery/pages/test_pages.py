@@ -8,10 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.base.markdown.parser import new_parser
 from core.delivery.pages.graphemes import breaks_before
+from core.delivery.pages.inline import unclosed
 from core.delivery.pages.pages import Pages, split
 from core.delivery.pages.tail import Measure
 from core.ports.platform import code_points
+from tests.work import HOSTILE, grows_evenly
+
+PARSER = new_parser()
 
 
 def utf16(text: str) -> int:
@@ -257,6 +262,37 @@ def test_links_are_not_parted():
     assert "[the documentation page](https://example.org/a/b/c)" in split(text, 100)[1]
 
 
+def test_an_address_is_no_emphasis_at_a_pages_end():
+    """A page that ends in mid-paragraph adds nothing for what an underscore in an address might open."""
+    text = "See https://en.wikipedia.org/wiki/Rust_(programming_language) first. " * 4
+
+    pages = split(text, 200)
+
+    assert len(pages) > 1
+    assert " ".join(pages) == text.strip()
+
+
+@pytest.mark.parametrize("lead", ["10. ", "- a\n  - b\n    - c\n\n      ", "1. a\n   1. "])
+def test_a_fence_deep_in_a_list_is_reopened_in_its_list(lead: str):
+    """Indented by four or more it would be no fence on a page of its own: its code is the same on all pages."""
+    indent = " " * len(lead.rpartition("\n")[2])
+    code = "\n".join(f"{indent}command --number {n}" for n in range(12))
+
+    pages = split(f"{lead}```sh\n{code}\n{indent}```", 160)
+
+    assert len(pages) > 2
+    blocks = [token.content for page in pages for token in PARSER.parse(page) if token.type == "fence"]
+    assert "".join(blocks) == "".join(f"command --number {n}\n" for n in range(12))
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_work_grows_with_the_text_not_faster(piece: str):
+    """However often something is repeated: on one page, over several, and what is open at its end."""
+    assert grows_evenly(lambda text: split(text, 100), piece, chars=2_400)
+    assert grows_evenly(lambda text: Pages(100).update(text, growing=True), piece, chars=2_400)
+    assert grows_evenly(unclosed, piece)
+
+
 def test_an_endless_info_string_is_not_repeated():
     """A fence whose first line would fill every page is re-opened without it."""
     pages = split("```" + "x" * 300 + "\n" + "y\n" * 100 + "```", 100)
@@ -278,6 +314,15 @@ def test_an_endless_info_string_is_not_repeated():
         ("**bold and *both", "**bold and *both***"),
         ("2 * 3 = 6 and 2*3", "2 * 3 = 6 and 2*3"),
         ("snake_case_name", "snake_case_name"),
+        ("Read https://a.org/wiki/Rust_(language) first, then", "Read https://a.org/wiki/Rust_(language) first, then"),
+        ("a_(b) then", "a_(b) then"),
+        ("see __main__ and _x", "see __main__ and _x_"),
+        ("**开源：**代", "**开源：**代"),
+        ("含**「重", "含**「重**"),
+        ("see [Rust](https://a.org/Rust_(prog", "see"),
+        ("see [Rust](https://a.org/Rust_(prog)", "see"),
+        ("see [Rust](https://a.org/Rust_(prog)) and", "see [Rust](https://a.org/Rust_(prog)) and"),
+        ("code `[a](` and", "code `[a](` and"),
         ("a \\*star", "a \\*star"),
         ("* item", "* item"),
         ("see [the docs](http://exa", "see"),
