@@ -28,6 +28,7 @@ from bot.config.settings import Settings, child_environment
 from bot.config.tern_toml import Config
 from bot.duties.housekeeping import announce_sunsets, check_catalogues, learn_local_models
 from bot.duties.limits import keep_limits, recall_limits
+from bot.duties.probing import Prober
 from bot.local.choice import LocalChoice, choice_of
 from bot.local.model import LocalModel, usable_cores, wanted_start
 from bot.startup_report import page_banner
@@ -44,7 +45,7 @@ from core.chat.prompts import system_prompt
 from core.chat.recall import Recall
 from core.chat.service import ChatService
 from core.delivery.pacing.pacer import Pacer
-from core.domain.errors import ProviderError, SettingsError
+from core.domain.errors import KeyRejected, ProviderError, SettingsError
 from core.domain.incoming import Action, Attachment, ConversationKey, Incoming, UserKey
 from core.domain.model_spec import Capability, ModelSpec
 from core.domain.requests import ChatRequest, Text, Turn
@@ -195,7 +196,7 @@ class App:
         self._cloud = cloud_providers(settings, admission.read_headers)
         for cloud in self._cloud.values():
             self._opened.push_async_callback(cloud.close)
-        providers: dict[str, Provider] = dict(self._cloud)
+        self._providers = providers = dict[str, Provider](self._cloud)
         if local := self._open_local(choice_of(settings.local_model)):
             providers["local"] = local
         self._voice = local_voice(config.voice, settings.data_dir)
@@ -289,6 +290,10 @@ class App:
         self._extracting = Extracting(
             Extraction(self._stack, self._schema_checks), lambda: self._schemas, self._whole_reader, self._scale
         )
+        prober = Prober(
+            self.registry.usable, self._providers, self._stack.breaker, lambda: self.inbox.retry_waiting(), clock
+        )
+        self._duty("prober", prober.run)
         runner = Runner(
             Actions(
                 self.chat,
@@ -308,7 +313,8 @@ class App:
             pacers,
             clock,
             self._observers,
-            mapping.answering_settings(config),
+            mapping.answering_settings(config, local_on_page=self._local_on_page()),
+            on_waiting=prober.wanted,
             voice=self._open_voice(),
         )
         self.inbox = Inbox(
@@ -434,7 +440,8 @@ class App:
             ),
             metrics=self.metrics,
             clock=self.clock,
-            banner=lambda: page_banner(self.settings),
+            banner=lambda: page_banner(self.settings, self._rejected_keys()),
+            local_stands_in=self._local_on_page(),
             extra_routes=self._slack.routes() if self._slack else (),
             listener=self.listening,
             reader=self._sandbox,
@@ -536,6 +543,17 @@ class App:
         if wants_rows(incoming):
             return "batch"
         return "extract" if wanted(incoming, self._schemas) is not None else incoming.action
+
+    def _local_on_page(self) -> bool:
+        """Whether the local model answers on the page and over the API while nobody else does."""
+        of_ones_own = self.settings.local_model not in ("", "off")
+        others = any(model.tier != "local" for model in self._chat_models())
+        return self.config.local.for_page or of_ones_own or not others
+
+    def _rejected_keys(self) -> list[KeyRejected]:
+        """One refusal for each provider that rests because of its key."""
+        why = {model.provider: self._stack.breaker.resting(model) for model in self.registry.usable()}
+        return [error for error in why.values() if isinstance(error, KeyRejected)]
 
     def _chat_models(self) -> list[ModelSpec]:
         return [model for model in self.registry.usable() if Capability.TEXT in model.capabilities]

@@ -9,7 +9,7 @@ from typing import Literal
 from bot.config.settings import Settings
 from bot.config.tern_toml import Config
 from core import wording
-from core.domain.errors import UnknownModel
+from core.domain.errors import KeyRejected, UnknownModel
 from core.gateway.registry import Registry
 
 GROQ_KEYS_URL = "https://console.groq.com/keys"
@@ -45,8 +45,10 @@ def greeting(settings: Settings, config: Config, registry: Registry, *, page_url
     ]
 
 
-def page_banner(settings: Settings) -> str:
-    """What stands on top of the page; "" where nothing needs to be said."""
+def page_banner(settings: Settings, rejected: Sequence[KeyRejected] = ()) -> str:
+    """What stands on top of the page; "" where nothing needs to be said. *rejected*: keys that a provider refuses."""
+    if rejected:
+        return " ".join(dict.fromkeys(map(wording.sentence_for, rejected)))
     if settings.has_model_key:
         return ""
     return wording.NO_MODEL if settings.local_model == "off" else "" if settings.local_model else wording.LOCAL_MODEL

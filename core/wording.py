@@ -211,6 +211,8 @@ def notice_line(notice: Notice) -> str:
             return "Your message was too long; I read only a part of it."
         case "continued":
             return f"Continued by {facts.get('model', 'another model')}: the first one broke off."
+        case "local" if facts.get("wanted"):
+            return f"A small model on this computer answers{_instead_of(facts)}; it is often wrong."
         case "fallback":
             return f"Answered by {facts.get('model', 'another model')}{_instead_of(facts)}."
         case "retired":

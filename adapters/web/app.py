@@ -75,6 +75,7 @@ def build_web_app(
     new_id: Callable[[], str] = lambda: uuid4().hex,
     listener: Listener | None = None,
     reader: Reader | None = None,
+    local_stands_in: bool = True,
 ) -> web.Application:
     """Build the application; it holds no resources of its own.
 
@@ -87,6 +88,7 @@ def build_web_app(
         new_id: Makes request ids, each different.
         listener: Hears recordings sent to the API; None leaves those routes out.
         reader: Opens pictures sent to the API; None passes them on as they are.
+        local_stands_in: Whether the local model answers the API's callers while nobody else does.
     """
     auth = Auth(settings, clock)
     slots = Concurrency(total=settings.max_streams, per_user=settings.max_streams_per_key)
@@ -96,7 +98,7 @@ def build_web_app(
     app.add_routes(HealthRoutes(auth, readiness, metrics, clock).routes())
     audio = Audio(settings, auth, slots, listener, clock) if listener else None
     pictures = Pictures(reader) if reader else None
-    app.add_routes(Api(settings, auth, slots, handler, models, clock, audio, pictures).routes())
+    app.add_routes(Api(settings, auth, slots, handler, models, clock, audio, pictures, local_stands_in).routes())
     app.add_routes(PageRoutes(settings, auth, slots, adapter, banner, clock).routes())
     app.add_routes(_Files(auth, load_assets()).routes())
     app.add_routes(extra_routes)

@@ -12,11 +12,13 @@ from typing import Any
 from core.domain.errors import (
     BadRequest,
     ContextTooLong,
+    KeyRejected,
     NoModelLeft,
     NotAllowed,
     Refused,
     RequestError,
     RequestRejected,
+    SpendLimitReached,
     SpendStopped,
     StorageError,
     TernError,
@@ -25,6 +27,9 @@ from core.domain.errors import (
     UnknownModel,
 )
 from core.wording import sentence_for
+
+RESTING_S = 2.0
+"""When to ask again while the providers are away and none said when: every request tries one of them anew."""
 
 PATIENCE_S = 30.0
 """Beyond this wait a client is told not to retry by itself: groq 1.7 ignores a retry-after above 60 s and asks again
@@ -107,7 +112,9 @@ def _no_model_left(error: NoModelLeft, sentence: str) -> ApiError:
         return ApiError(
             400, rejected[0].said or rejected[0].detail or sentence, "invalid_request_error", None, rejected[0].param
         )
-    return ApiError(503, sentence, "server_error", "no_model_left", None, error.retry_after_s)
+    lasting = bool(error.errors) and all(isinstance(one, KeyRejected | SpendLimitReached) for one in error.errors)
+    wait_s = error.retry_after_s if error.retry_after_s is not None or lasting else RESTING_S
+    return ApiError(503, sentence, "server_error", "no_model_left", None, wait_s)
 
 
 def _unknown_model(error: UnknownModel) -> str:

@@ -135,10 +135,11 @@ def inbox_limits(config: Config) -> InboxLimits:
     return limits if per_minute is None else replace(limits, messages_per_minute=per_minute or sys.maxsize)
 
 
-def answering_settings(config: Config) -> RunnerSettings:
-    defaults = RunnerSettings()
-    more = {"slack", "discord"} if config.local.for_chat_platforms else set()
-    return replace(defaults, local_platforms=defaults.local_platforms | more)
+def answering_settings(config: Config, *, local_on_page: bool) -> RunnerSettings:
+    """*local_on_page*: whether the local model may stand in on the page and in the terminal."""
+    chats = {"slack", "discord"} if config.local.for_chat_platforms else set()
+    page = RunnerSettings().local_platforms if local_on_page else frozenset()
+    return RunnerSettings(local_platforms=page | chats)
 
 
 def run_rules(config: Config) -> RunRules:

@@ -131,6 +131,9 @@ class DiscordConfig:
 class LocalConfig:
     for_chat_platforms: bool = False
     """Whether the small local model may stand in on Slack and Discord too."""
+    for_page: bool = False
+    """Whether the small local model may answer on the page, in the terminal and over the API while a provider with a
+    key is away. Without any key it always does, and so does a model of your own (LOCAL_MODEL)."""
     idle_stop_s: float = 600.0
     threads: int | None = None
 

@@ -279,7 +279,8 @@ class _Walk:
     def _introduction(self, model: ModelSpec) -> tuple[Event, ...]:
         first = self._route.models[0]
         if model.provider == "local":
-            return (Notice("local", {"model": model.id}),)
+            wanted = {} if first.provider == "local" else {"wanted": first.id}
+            return (Notice("local", {"model": model.id, **wanted}),)
         return () if model.id == first.id else (Notice("fallback", {"model": model.id, "wanted": first.id}),)
 
     def _bear(self, error: ProviderError, model: ModelSpec) -> None:

@@ -35,7 +35,7 @@ class Router:
         needs = needed(request)
         tier, reason = _tier(request, requested_model, needs)
         usable = (model for model in self._registry.usable() if model.id not in request.avoid)
-        able = [model for model in usable if _can(model, request, needs)]
+        able = [model for model in usable if _can(model, request, needs, requested_model)]
         ordered = sorted(able, key=lambda model: _rank(model, tier, request))
         if requested_model not in REQUESTABLE_TIERS:
             ordered.sort(key=lambda model: model.id != requested_model)
@@ -104,8 +104,8 @@ def _tier(request: ChatRequest, requested_model: str, needs: frozenset[Capabilit
     return "speed", "nothing special is needed"
 
 
-def _can(model: ModelSpec, request: ChatRequest, needs: frozenset[Capability]) -> bool:
-    if model.tier == "local" and not request.allow_local:
+def _can(model: ModelSpec, request: ChatRequest, needs: frozenset[Capability], requested_model: str) -> bool:
+    if model.tier == "local" and not request.allow_local and model.id != requested_model:
         return False
     if "schema+tools" in model.refuses and request.tools and request.output_format.kind == "json_schema":
         return False

@@ -127,6 +127,7 @@ class Inbox:
         self._ended = asyncio.Event()
         self._ended.set()
         self._wake = asyncio.Event()
+        self._look_at = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -384,22 +385,28 @@ class Inbox:
         self._wake.set()
         await self._ended.wait()
 
+    async def retry_waiting(self) -> None:
+        """A model answers again: whatever waits for one is tried at once, not when its own pause is over."""
+        if await self._store.retry_now():
+            self._look_at = 0.0
+            self._wake.set()
+
     async def _dispatch(self) -> None:
-        look_at = 0.0
+        self._look_at = 0.0
         while not (self._closing.is_set() and self._idle.is_set()):
             self._wake.clear()
             try:
-                if self._clock.monotonic() >= look_at:
+                if self._clock.monotonic() >= self._look_at:
                     await self._look()
-                    look_at = self._clock.monotonic() + self._limits.look_every_s
+                    self._look_at = self._clock.monotonic() + self._limits.look_every_s
                     if self.open:
                         await self._show_places()
                 if self.open:
                     await self._start_next()
             except StorageError as error:
                 log.warning("the inbox cannot use its rows just now", error=str(error))
-                look_at = self._clock.monotonic() + self._limits.look_every_s
-            await wait_for(self._wake, self._clock, max(0.0, look_at - self._clock.monotonic()))
+                self._look_at = self._clock.monotonic() + self._limits.look_every_s
+            await wait_for(self._wake, self._clock, max(0.0, self._look_at - self._clock.monotonic()))
 
     async def _look(self) -> None:
         """Bring the queue up to date with the rows, and hear what was asked of our runs elsewhere."""

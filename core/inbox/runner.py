@@ -127,6 +127,7 @@ class Runner:
         pacers: By platform; one per process, shared with its adapter.
         observers: Told of every visible answer.
         voice: Speaks the answers to voice clips; None leaves them written.
+        on_waiting: Hears that a run waits because no model answers.
     """
 
     def __init__(
@@ -139,8 +140,10 @@ class Runner:
         observers: Sequence[Observer] = (),
         settings: RunnerSettings = RunnerSettings(),
         voice: Voice | None = None,
+        on_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         self._voice = voice
+        self._on_waiting = on_waiting
         self._chat = chat
         self._store = store
         self._adapters = adapters
@@ -347,6 +350,7 @@ class Runner:
                 "waiting", "NoModelLeft", next_try_at=next_try_at, facts={"outcome": "waiting", "sentence": sentence}
             ),
         )
+        self._on_waiting()
 
     async def _give_up_waiting(self, job: _Job, error: str) -> None:
         sentence = wording.gave_up(job.claim.accepted_at, job.claim.incoming.tz)

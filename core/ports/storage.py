@@ -97,6 +97,10 @@ class InboxStore(Protocol):
         """Those of *run_ids* that nobody else has and nothing stands before; each start is counted first."""
         ...
 
+    async def retry_now(self) -> int:
+        """Let every run that waits for a model be due at once; returns how many."""
+        ...
+
     async def hold(self, run_ids: Sequence[str]) -> Sequence[Claim]:
         """Lease those of *run_ids* that are queued and free, without starting them: to show their place in the queue.
         Not where an answer ahead in the same conversation stands nowhere yet: the sign would stand above it.

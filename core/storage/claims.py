@@ -137,6 +137,11 @@ _END = Prepared(
         lease_until=null(),
     )
 )
+_RETRY_NOW = Prepared(
+    update(runs)
+    .where(_run.state == "waiting", _run.error == "NoModelLeft", _run.next_try_at > bindparam("now"))
+    .values(next_try_at=bindparam("now"))
+)
 _FORMER_TURNS = Prepared(delete(turns).where(turns.c.message_seq == bindparam("message")))
 _ADD_TURN = Prepared(
     insert(turns)
@@ -250,6 +255,11 @@ def check_held(c: Connection, claimed: Claim, owner: str) -> None:
     """Raises StaleFence when the run is no longer ours."""
     if not _HELD.value(c, held(claimed, owner)):
         raise _stale(claimed)
+
+
+def retry_now(c: Connection, now: float) -> int:
+    """Make every run that waits for a model due; returns how many."""
+    return _RETRY_NOW.count(c, {"now": now})
 
 
 def settle(c: Connection, seals: Seals, claimed: Claim, settlement: Settlement, owner: str, now: float) -> None:

@@ -118,6 +118,10 @@ class SqlInbox:
         owner = self._as_owner()
         return await self._database.write(lambda c: claims.claim(c, self._seals, run_ids, owner))
 
+    async def retry_now(self) -> int:
+        now = self._clock.now()
+        return await self._database.write(lambda c: claims.retry_now(c, now))
+
     async def hold(self, run_ids: Sequence[str]) -> Sequence[Claim]:
         owner = self._as_owner()
         return await self._database.write(lambda c: claims.hold(c, self._seals, run_ids, owner))

@@ -10,7 +10,8 @@ import pytest
 from bot.config.settings import Settings
 from bot.config.tern_toml import Config
 from bot.local.choice import EMBEDDED
-from bot.startup_report import as_text, greeting
+from bot.startup_report import as_text, greeting, page_banner
+from core.domain.errors import KeyRejected
 from core.gateway.registry import load_registry
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC).timestamp()
@@ -92,3 +93,13 @@ def test_coming_shutdown_is_announced() -> None:
     text = said('[models."openai/gpt-oss-20b"]\nshutdown_at = "2026-12-03"', GROQ_API_KEY="gsk_x")
 
     assert "warn: openai/gpt-oss-20b shuts down on 2026-12-03, in 10 days" in text
+
+
+def test_a_rejected_key_stands_on_the_page() -> None:
+    """Once for each provider, with the setting's name; a key that works puts nothing there."""
+    settings = Settings.from_env({"GROQ_API_KEY": "gsk_1", "OPENAI_API_KEY": "sk-1"})
+    groq, openai = KeyRejected("401", provider="groq"), KeyRejected("401", provider="openai")
+
+    assert page_banner(settings) == ""
+    banner = page_banner(settings, [groq, groq, openai])
+    assert banner.count("GROQ_API_KEY") == banner.count("OPENAI_API_KEY") == 1

@@ -177,9 +177,15 @@ class Desk:
             clock,
             [self.watcher],
             RunnerSettings(),
+            on_waiting=self._miss,
         )
+        self.missed = 0
+        """How often a run began to wait for a model."""
         self.inbox = Inbox(storage.inbox, self.answering, clock, limits)
         self.task: asyncio.Task[None] | None = None
+
+    def _miss(self) -> None:
+        self.missed += 1
 
     async def say(self, text: str = "What is a tern?", **more: object) -> Receipt:
         """Accept a message; it is answered in the background."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -43,6 +43,8 @@ class Api:
     """None: nobody here can hear."""
     pictures: Pictures | None = None
     """None: pictures are passed on as they came."""
+    local_stands_in: bool = True
+    """Whether the local model answers while nobody else does; who asks for it by its name gets it anyway."""
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -63,6 +65,7 @@ class Api:
         wanted = chat_request(
             body, request_id=request_id, user=user, deadline_at=self.clock.now() + self.settings.api_deadline_s
         )
+        wanted = replace(wanted, allow_local=self.local_stands_in)
         with self.slots.hold(f"api:{user.user}"):
             if self.pictures:
                 wanted = await self.pictures.prepared(wanted)

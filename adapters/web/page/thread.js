@@ -286,7 +286,7 @@ function figures(facts, state) {
   if (facts.first_text_s != null) part(`${seconds(facts.first_text_s)} to first words`, "Time to the first visible words");
   if (facts.tokens_per_s) part(`${Math.round(facts.tokens_per_s).toLocaleString()} tokens/s`, "Speed of the answer");
   if (facts.cost_usd != null) part(dollars(facts.cost_usd), "What this answer cost");
-  if (facts.provider === "local") part("small local model", "Set GROQ_API_KEY for much better answers", "badge");
+  if (facts.provider === "local") part("small local model", "A small model on the server's own machine; it is often wrong", "badge");
   if (facts.from_cache) part("from memory", "The same question was answered a moment ago", "badge");
   if (facts.continued) part("continued", "A model broke off and another one went on", "badge");
   else if (facts.fallback || facts.attempts > 1) part("fallback", "The first choice did not answer", "badge");

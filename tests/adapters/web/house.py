@@ -173,6 +173,7 @@ async def a_house(
     conversations: FakeConversations | None = None,
     clock: Clock | None = None,
     listener: Listener | None = None,
+    local_stands_in: bool = True,
 ) -> AsyncIterator[House]:
     """A running server on a free port of loopback, its adapter running, a client session."""
     settings = replace(settings or WebSettings(), port=0)
@@ -220,6 +221,7 @@ async def a_house(
             banner=lambda: house.banner,
             new_id=new_id,
             listener=listener,
+            local_stands_in=local_stands_in,
         )
         # the socket is always on loopback; what the settings say decides who may come in
         async with WebServer(app, replace(settings, host="127.0.0.1"), LoopClock()) as server:

@@ -9,7 +9,10 @@ import pytest
 
 from adapters.web import WebSettings
 from core.domain.errors import (
+    ConnectionFailed,
     ContextTooLong,
+    KeyRejected,
+    LimitReached,
     NoModelLeft,
     NotAllowed,
     Overloaded,
@@ -155,6 +158,34 @@ async def test_each_error_has_its_status_and_code(house, error, status, code):
         got, body, _ = await post(house, {"model": "auto", "messages": HI, "stream": stream})
 
         assert (got, body["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("errors", "retry_after"),
+    [
+        ([Overloaded()], "2"),
+        ([ConnectionFailed(), Overloaded()], "2"),
+        ([LimitReached("minute", retry_after_s=17.0)], "17"),
+        ([KeyRejected("401")], None),
+        ([], "2"),
+    ],
+)
+async def test_while_nobody_answers_clients_are_told_when_to_come_back(house, errors, retry_after):
+    """A provider that rests is tried by the next request, so a retry soon is worth it; a rejected key is not."""
+    house.handler.steps = [NoModelLeft(errors)]
+
+    status, _, headers = await post(house, {"model": "auto", "messages": HI})
+
+    assert (status, headers.get("Retry-After")) == (503, retry_after)
+
+
+@pytest.mark.parametrize("stands_in", [True, False])
+async def test_the_local_model_stands_in_over_the_api_only_where_it_may(stands_in):
+    """With a provider's key set, a caller gets a 503 and may try again, not the words of a toy."""
+    async with a_house(local_stands_in=stands_in) as house:
+        await post(house, {"model": "auto", "messages": HI})
+
+        assert house.handler.last.allow_local is stands_in
 
 
 async def test_what_every_model_rejects_is_the_callers_400(house):

@@ -99,11 +99,16 @@ def test_defaults_agree_with_the_adapters() -> None:
 
 
 def test_local_model_may_be_let_into_chat_platforms() -> None:
-    """Without the setting the small model stands in on the page and the terminal only."""
-    allowed = mapping.answering_settings(Config.read("[local]\nfor_chat_platforms = true\n")).local_platforms
+    """Without the setting the small model stands in on the page and the terminal only, where it may at all."""
 
-    assert {"slack", "discord"}.isdisjoint(mapping.answering_settings(Config()).local_platforms)
-    assert {"slack", "discord", "web"} <= allowed
+    def allowed(config: str, *, local_on_page: bool) -> frozenset[str]:
+        return mapping.answering_settings(Config.read(config), local_on_page=local_on_page).local_platforms
+
+    chats = "[local]\nfor_chat_platforms = true\n"
+    assert allowed("", local_on_page=True) == {"web", "terminal"}
+    assert allowed("", local_on_page=False) == set()
+    assert allowed(chats, local_on_page=True) == {"web", "terminal", "slack", "discord"}
+    assert allowed(chats, local_on_page=False) == {"slack", "discord"}
 
 
 def test_personas_and_channels_arrive() -> None:

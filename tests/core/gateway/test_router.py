@@ -74,6 +74,7 @@ def ids(registry: Registry, request: ChatRequest) -> list[str]:
         (ask(requested_model=SMALL, turns=(PICTURE,)), [EYES, LUNA]),
         (ask(requested_model="llama-3.3-70b-versatile"), QUALITY),
         (ask(allow_local=False), SPEED[:-1]),
+        (ask(allow_local=False, requested_model="local-model"), ["local-model", *SPEED[:-1]]),
         (ask(avoid=frozenset({SMALL, EYES})), [BIG, LUNA, "local-model"]),
         (ask(needs=frozenset({Capability.AUDIO})), ["whisper-large-v3-turbo", "whisper-large-v3", "gpt-transcribe"]),
     ],

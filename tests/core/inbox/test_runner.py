@@ -102,6 +102,30 @@ async def test_message_waits_for_a_model_and_is_answered_in_place(house: Desk) -
     assert house.chat.deadlines == [deadline] * 3
 
 
+async def test_what_waits_for_a_model_is_tried_when_one_answers_again(house: Desk) -> None:
+    """Whoever notices that a model is back wakes all that wait, however long their own pauses; nothing else."""
+    house.chat.plays([busy(600)], [busy(600)], ["one"], ["two"])
+    receipts = [await house.say("1"), await house.say("2")]
+    for receipt in receipts:
+        await house.until_state(receipt, "waiting")
+
+    await house.inbox.retry_waiting()
+    await house.passes(0.1)
+
+    for receipt in receipts:
+        await house.until_state(receipt, "answered")
+
+
+async def test_who_keeps_an_eye_on_the_models_hears_that_one_is_missed(house: Desk) -> None:
+    """Each run that begins to wait says so."""
+    house.chat.plays([busy(600)], ["fine"])
+
+    await house.until_state(await house.say("1"), "waiting")
+    await house.until_state(await house.say("2"), "answered")
+
+    assert house.missed == 1
+
+
 async def test_later_messages_pass_a_waiting_one(house: Desk) -> None:
     """A message that waits for a model does not hold up its conversation."""
     house.chat.plays([busy(600)], ["two"])
