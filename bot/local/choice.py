@@ -16,7 +16,7 @@ EMBEDDED = ModelSpec(
     provider="local",
     tier="local",
     context_window=8_192,  # facts: local, 2026-11-22: longer prompts get 400 exceed_context_size_error
-    max_output=1_024,  # it may fall into a loop; this ends it after a quarter of a minute
+    max_output=256,  # what is longer is rarely better; it ends after some four seconds
     # No tools: it makes no tool calls. Pictures end in a 500.
     capabilities=frozenset({Capability.TEXT, Capability.JSON, Capability.JSON_SCHEMA}),
     speed=60,  # tokens/s on one core of two, measured 2026-11-23

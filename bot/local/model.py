@@ -21,13 +21,15 @@ from typing import Any, Protocol
 import structlog
 
 from bot.local.choice import EMBEDDED
+from bot.local.loops import goes_round
 from bot.local.server import Start, as_json, threads_for
 from bot.supervise import Backoff
 from core.base.clock import Clock
-from core.domain.errors import Overloaded, ProviderError
-from core.domain.events import Event, Send
+from core.domain.errors import Overloaded, ProviderError, TernError
+from core.domain.events import Event, Send, TextDelta
 from core.domain.model_spec import ModelSpec
-from core.domain.requests import ChatRequest, Reply
+from core.domain.requests import ChatRequest, Reply, Usage
+from core.gateway.tokens import estimate_tokens
 from core.ports.gateway import Provider
 
 log: Any = structlog.get_logger(__name__)
@@ -47,6 +49,25 @@ class Endpoint:
 
     base_url: str
     api_key: str
+
+
+class _Round(TernError):
+    """The model repeats itself; what it would go on to say is what it has said."""
+
+
+class _Said:
+    """Hands on what a model says, and ends it where it goes round in circles."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.text = ""
+
+    async def __call__(self, event: Event) -> None:
+        await self._send(event)
+        if isinstance(event, TextDelta):
+            self.text += event.text
+            if goes_round(self.text):
+                raise _Round
 
 
 class ClosableProvider(Provider, Protocol):
@@ -103,7 +124,12 @@ class LocalModel:
 
     async def __call__(self, request: ChatRequest, model: ModelSpec, send: Send) -> Reply:
         async with self._using() as client:
-            return await client(request, model, send)
+            said = _Said(send)
+            try:
+                return await client(request, model, said)
+            except _Round:
+                usage = Usage(output_tokens=estimate_tokens(said.text), estimated=True)
+                return Reply(said.text, model.id, model.provider, usage, "stop")
 
     async def run(self) -> None:
         """Stop the process when idle, or keep it warm; until cancelled."""

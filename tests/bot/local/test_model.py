@@ -22,7 +22,7 @@ from bot.local import server as local_server
 from bot.local.choice import EMBEDDED
 from bot.local.model import Endpoint, LocalModel, wanted_start
 from core.domain.errors import Overloaded
-from core.domain.events import Send
+from core.domain.events import Send, TextDelta
 from core.domain.incoming import UserKey
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Reply, Text, Turn, Usage
@@ -60,6 +60,14 @@ class Client:
         self.closed = True
 
 
+class Circling(Client):
+    """Says one thing for ever."""
+
+    async def __call__(self, request: ChatRequest, model: ModelSpec, send: Send) -> Reply:
+        while True:
+            await send(TextDelta("Terns nest on gravel.\n"))
+
+
 async def unheard(event: object) -> None:
     """Nobody reads these events."""
 
@@ -71,12 +79,11 @@ class House:
         self.clients: list[Client] = []
         self.model = LocalModel(
             wanted_start("", threads=None, cores=2),
-            connect=self.connect,
             clock=clock,
             random=Random(1),
             environ={"PATH": os.environ["PATH"]},
             command=(sys.executable, "-S", "-c", FAKE_CHILD.format(mode=mode)),
-            **({"keep_warm": False} | kwargs),
+            **({"keep_warm": False, "connect": self.connect} | kwargs),
         )
 
     def connect(self, endpoint: Endpoint) -> Client:
@@ -111,6 +118,22 @@ async def test_process_starts_on_first_need(clock: FakeClock) -> None:
 
         assert [reply.text for reply in replies] == ["http://127.0.0.1:4242/v1"] * 2
         assert len(house.clients) == 1
+
+
+async def test_a_model_that_goes_round_is_ended(clock: FakeClock) -> None:
+    """What stands stays, as a whole answer; the model is not listened to any longer."""
+    heard: list[str] = []
+
+    async def hear(event: object) -> None:
+        if isinstance(event, TextDelta):
+            heard.append(event.text)
+
+    async with House(clock, connect=Circling).open() as house:
+        reply = await house.model(REQUEST, EMBEDDED, hear)
+
+    assert (reply.text, reply.finish) == ("Terns nest on gravel.\n" * 3, "stop")
+    assert "".join(heard) == reply.text
+    assert reply.usage.output_tokens > 0
 
 
 async def test_requests_at_once_share_one_start(clock: FakeClock) -> None:
