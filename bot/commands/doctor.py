@@ -215,6 +215,8 @@ def check_database(path: Path) -> Finding:
         return Finding(
             "bad", "database", f"{path} is damaged: {verdict}", "restore a backup: python -m bot restore PATH"
         )
+    if path.stat().st_mode & 0o077:
+        return Finding("warn", "database", f"other users of this machine may read {path}", f"chmod 600 {path}")
     return Finding("ok", "database", f"{path}, {path.stat().st_size / 2**20:.1f} MB")
 
 

@@ -40,6 +40,7 @@
     │   ├── StorageFull           disk full or read-only
     │   ├── StorageCorrupt        the file is damaged
     │   ├── StorageTooNew         written by a newer version of the program
+    │   ├── StorageUnreadable     one stored row is not what the program writes
     │   └── StaleFence            another process owns the run now: stop writing at once
     └── SettingsError             settings or tern.toml cannot be used; lists every problem
 
@@ -328,6 +329,9 @@ class StorageCorrupt(StorageError): ...
 
 
 class StorageTooNew(StorageError): ...
+
+
+class StorageUnreadable(StorageError): ...
 
 
 class StaleFence(StorageError): ...

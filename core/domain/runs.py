@@ -128,6 +128,8 @@ class KnownReply:
     run_id: str
     """The newest run into this reply."""
     state: RunState
+    private: bool = False
+    """Only its asker can see it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,8 @@ class Inbox:
         if known is None:
             return wording.FORGOTTEN_REPLY
         match action:
+            case "thumbs_up" | "thumbs_down" if by != known.asker and known.private:
+                return wording.FORGOTTEN_REPLY  # whoever guessed its id learns nothing, not even that it is there
             case "thumbs_up" | "thumbs_down":
                 await self._store.save_feedback(reply_id, by, action)
                 return wording.THANKS

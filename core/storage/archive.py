@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, delete, exists, select, true, update
 
 from core.base.clock import Clock
-from core.domain.errors import StorageBusy
+from core.domain.errors import StorageBusy, StorageUnreadable
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.ports.storage import Archive
 from core.storage.blobs import PREFIX, SqlBlobs, disown
@@ -41,6 +42,8 @@ from core.storage.schema import (
 from core.storage.sqlite import dialect
 from core.storage.sqlite.database import Database
 from core.storage.usage import forget_spending
+
+T = TypeVar("T")
 
 _WIPE_TRIES = 40
 _WIPE_PAUSE_S = 0.05
@@ -119,12 +122,16 @@ def _export(
         facts = c.execute(select(replies.c.facts).where(replies.c.reply_id == row.reply_id)).scalar()
         bodies.append(
             {
-                "message": msgspec.to_builtins(decode_incoming(row.body)),
+                "message": _legible(partial(_message, row), row),
                 "turns": _turns(c, row.seq),
-                "reply": None if facts is None else decode_facts(facts),
+                "reply": None if facts is None else _legible(partial(decode_facts, facts), row),
                 "feedback": _rows(c, opinions.where(feedback.c.reply_id == row.reply_id)),
                 "questions": [
-                    {"state": asked.state, "expires_at": asked.expires_at, "about": decode_facts(asked.body)}
+                    {
+                        "state": asked.state,
+                        "expires_at": asked.expires_at,
+                        "about": _legible(partial(decode_facts, asked.body), row),
+                    }
                     for asked in c.execute(select(suspensions).where(suspensions.c.reply_id == row.reply_id))
                 ],
             }
@@ -149,12 +156,25 @@ def _export(
     return content
 
 
+def _legible(read: Callable[[], T], row: Any) -> T | dict[str, str]:
+    """What *read* gives, or the name of the row that cannot be read: an export hides no gap."""
+    try:
+        return read()
+    except StorageUnreadable as error:
+        return {"unreadable": str(error), "message_id": row.message_id}
+
+
 def _turns(c: Connection, message_seq: int) -> list[dict[str, Any]]:
     rows = c.execute(select(turns).where(turns.c.message_seq == message_seq).order_by(turns.c.position))
     return [
-        {"role": row.role, "text": row.words, "at": row.at} | ({} if row.parts is None else {"parts": _parts(row)})
+        {"role": row.role, "text": row.words, "at": row.at}
+        | ({} if row.parts is None else {"parts": _legible(partial(_parts, row), row)})
         for row in rows
     ]
+
+
+def _message(row: Any) -> Any:
+    return msgspec.to_builtins(decode_incoming(row.body))
 
 
 def _parts(row: Any) -> list[Any]:
@@ -202,15 +222,20 @@ def _forget(
 
 
 def _forget_person(c: Connection, seals: Seals, user: UserKey, now: float) -> int:
-    return forget_spending(c, user, seals, now) + _forget_quotes(c, user) + remove_person(c, user)
+    return forget_spending(c, user, seals, now) + _forget_quotes(c, user, seals, now) + remove_person(c, user)
 
 
-def _forget_quotes(c: Connection, user: UserKey) -> int:
+def _forget_quotes(c: Connection, user: UserKey, seals: Seals, now: float) -> int:
     """Take the person's words out of what other people's messages quoted."""
     changed = 0
     mentions = dialect.holds(messages.c.body, b'"speaker_id":' + encode(user.user))
     for row in c.execute(select(messages).where(messages.c.platform == user.platform, mentions)).all():
-        incoming = decode_incoming(row.body)
+        try:
+            incoming = decode_incoming(row.body)
+        except StorageUnreadable:
+            # Their words may stand in it, and nobody can take out only those. It is of no use to anybody any more.
+            changed += erase_messages(c, seals, messages.c.seq == row.seq, now)
+            continue
         without = _without_quotes(incoming, user)
         if without != incoming:
             c.execute(update(messages).where(messages.c.seq == row.seq).values(body=encode(without)))

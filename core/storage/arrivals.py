@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
 
+from core.domain.errors import StorageUnreadable
 from core.domain.incoming import Incoming
 from core.domain.runs import Claim, Pending, ReplyCapability, RunAction, RunRules, StopReason, Taken
 from core.storage.codec import decode_incoming, storable
@@ -151,8 +152,8 @@ def revise(c: Connection, seals: Seals, incoming: Incoming, arrival: Arrival) ->
     row = c.execute(_MESSAGE, _key(incoming)).one_or_none()
     if row is None:
         return accept(c, seals, incoming, None, arrival)
-    former = decode_incoming(row.body)
-    if (former.text, former.attachments) == (incoming.text, incoming.attachments):
+    former = _readable(row)
+    if former and (former.text, former.attachments) == (incoming.text, incoming.attachments):
         return _duplicate(c, _key(incoming))
     revision = row.revision + 1
     c.execute(update(messages).where(messages.c.seq == row.seq).values(body=body, revision=revision))
@@ -173,7 +174,8 @@ def revise(c: Connection, seals: Seals, incoming: Incoming, arrival: Arrival) ->
 def withdraw(c: Connection, seals: Seals, key: dict[str, str], arrival: Arrival, *, may_come: bool) -> Taken:
     """A deleted question: its turns go at once, its pages by a run of their own, then the message itself.
 
-    A message that left nothing on the platform goes at once; one that never came but may still leaves a tombstone.
+    A message that left nothing on the platform, or cannot be read, goes at once; one that never came but may still
+    leaves a tombstone.
     """
     row = c.execute(_MESSAGE, key).one_or_none()
     if row is None:
@@ -182,13 +184,15 @@ def withdraw(c: Connection, seals: Seals, key: dict[str, str], arrival: Arrival,
         return Taken("unknown")
     c.execute(delete(turns).where(turns.c.message_seq == row.seq))
     running = _end_runs(c, row.seq, "deleted", arrival.now)
-    if not running and not c.execute(select(exists().where(pages.c.reply_id == row.reply_id))).scalar():
+    withdrawn = _readable(row)
+    shown = running or c.execute(select(exists().where(pages.c.reply_id == row.reply_id))).scalar()
+    if withdrawn is None or not shown:
         erase_messages(c, seals, messages.c.seq == row.seq, arrival.now)
         return Taken("accepted", reply_id=row.reply_id)
     taken = _add_run(
         c,
         replace(arrival, reply_id=row.reply_id),
-        decode_incoming(row.body),
+        withdrawn,
         conversation_id=row.conversation_id,
         message_seq=row.seq,
         revision=row.revision + 1,
@@ -212,6 +216,9 @@ def repeat(
     row = c.execute(select(messages).where(messages.c.reply_id == reply_id)).one_or_none()
     if row is None:
         return Taken("unknown")
+    incoming = _readable(row)
+    if incoming is None:
+        return Taken("unknown")
     newest = c.execute(_NEWEST_RUN, {"reply_id": reply_id, "message_seq": row.seq}).one()
     if newest.state == "quarantined":
         return Taken("quarantined", newest.run_id, reply_id)
@@ -220,7 +227,6 @@ def repeat(
         c.execute(update(runs).where(runs.c.run_id == newest.run_id).values(next_try_at=arrival.now))
     if newest.state in ("accepted", "running", "waiting"):
         return Taken("busy", newest.run_id, reply_id)
-    incoming = decode_incoming(row.body)
     if options:
         incoming, body = storable(replace(incoming, options={**incoming.options, **options}))
         c.execute(update(messages).where(messages.c.seq == row.seq).values(body=body))
@@ -256,6 +262,14 @@ def save_capability(c: Connection, seals: Seals, reply_id: str, capability: Repl
             _SAVE_CAPABILITY,
             {"reply_id": reply_id, "sealed": seals.seal(capability.secret), "expires_at": capability.expires_at},
         )
+
+
+def _readable(row: Any) -> Incoming | None:
+    """The message in a row of `messages`; None where damage left something else there."""
+    try:
+        return decode_incoming(row.body)
+    except StorageUnreadable:
+        return None
 
 
 def _key(incoming: Incoming) -> dict[str, str]:

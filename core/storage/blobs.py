@@ -42,6 +42,8 @@ class SqlBlobs:
         self.folder = folder
         self._clock = clock
         self._quota = quota
+        if folder.exists():
+            folder.chmod(0o700)  # other users of the machine get no farther, whatever the rights within
 
     async def put(self, content: bytes, *, mime: str, owner: UserKey) -> str:
         name = await asyncio.to_thread(lambda: hashlib.sha256(content).hexdigest())
@@ -102,7 +104,8 @@ def _write(path: Path, content: bytes) -> None:
     """Write through to the disk under another name, then rename: a crash leaves the whole file or none."""
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.mkdir(exist_ok=True, mode=0o700)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with unfinished.open("wb") as file:

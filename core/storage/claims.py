@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
 import structlog
 from sqlalchemy import (
     Connection,
@@ -29,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import NoResultFound
 
 from core.base.text import well_formed
-from core.domain.errors import StaleFence
+from core.domain.errors import StaleFence, StorageUnreadable
 from core.domain.runs import Claim, Duty, Pending, RunRules, Settlement, StopReason
 from core.storage.arrivals import wanting
 from core.storage.codec import decode_incoming, encode, turn_columns
@@ -54,10 +53,17 @@ class Owner:
 
 _run = runs.c
 _is_mine = _run.owner == bindparam("me")
-_lease_is_over = _run.lease_until < bindparam("now")
+_lease_is_over = or_(
+    _run.lease_until < bindparam("now"),
+    # No living process leases for so long: it was written before the clock was set back.
+    _run.lease_until > bindparam("impossible"),
+)
 _is_claimable = or_(
     and_(_run.state == "accepted", or_(_run.owner == "", _is_mine, _lease_is_over)),
-    and_(_run.state == "waiting", _run.next_try_at <= bindparam("now")),
+    and_(
+        _run.state == "waiting",
+        or_(_run.next_try_at <= bindparam("now"), _run.next_try_at > bindparam("too_late")),  # likewise
+    ),
     and_(_run.state == "running", _lease_is_over),
 )
 _other = runs.alias("other")
@@ -157,7 +163,7 @@ _SAVE_FACTS = Prepared(
 
 def pending(c: Connection, owner: Owner, limit: int) -> list[Pending]:
     """Runs that could be worked on now, oldest first: queued, due again, or left behind by a dead process."""
-    rows = c.execute(_PENDING, {"now": owner.now, "me": owner.name, "limit": limit})
+    rows = c.execute(_PENDING, {**_when(owner), "me": owner.name, "limit": limit})
     return [Pending(row.run_id, row.seq, row.conversation_id, user_of(row, "asker_"), row.starts) for row in rows]
 
 
@@ -176,14 +182,24 @@ def hold(c: Connection, seals: Seals, run_ids: Sequence[str], owner: Owner) -> l
 
 
 def _taking(run_id: str, owner: Owner) -> dict[str, Any]:
-    return {"id": run_id, "now": owner.now, "me": owner.name, "until": owner.now + owner.rules.lease_s}
+    return {**_when(owner), "id": run_id, "me": owner.name, "until": owner.now + owner.rules.lease_s}
+
+
+def _when(owner: Owner) -> dict[str, float]:
+    """The moments that `_is_claimable` compares with."""
+    rules = owner.rules
+    return {
+        "now": owner.now,
+        "impossible": owner.now + 2 * rules.lease_s,
+        "too_late": owner.now + 2 * rules.reply_deadline_s,
+    }
 
 
 def _readable(c: Connection, seals: Seals, row: Any, owner: Owner) -> Claim | None:
     """The claim, or None where its message cannot be read or is gone: one such row must not keep all others waiting."""
     try:
         return _claim_of(c, seals, row, owner)
-    except (msgspec.MsgspecError, NoResultFound) as error:
+    except (StorageUnreadable, NoResultFound) as error:
         log.error("a stored message cannot be read; it is left alone", run_id=row.run_id, error=type(error).__name__)
         ended = {"state": "quarantined", "error": "unreadable", "ended_at": owner.now, "owner": "", "lease_until": None}
         c.execute(update(runs).where(_run.run_id == row.run_id).values(**ended))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
 import msgspec
 
 from core.base.text import well_formed
-from core.domain.errors import StorageTooNew
+from core.domain.errors import StorageTooNew, StorageUnreadable
 from core.domain.incoming import FORMAT, Incoming
 from core.domain.requests import Image, Part, Reasoning, Role, Text, ToolCall, ToolResult, Turn
 
@@ -57,15 +58,18 @@ def storable(incoming: Incoming) -> tuple[Incoming, bytes]:
 
 
 def decode_incoming(body: bytes) -> Incoming:
-    """Raises StorageTooNew for a form that a later version of the program wrote."""
-    incoming = _incoming.decode(body)
+    """Raises StorageUnreadable; StorageTooNew for a form that a later version of the program wrote."""
+    with readable("message"):
+        incoming = _incoming.decode(body)
     if incoming.version > FORMAT:
         raise StorageTooNew(f"a stored message has form {incoming.version}, this program knows {FORMAT}")
     return incoming
 
 
 def decode_facts(body: bytes) -> dict[str, Any]:
-    return _facts.decode(body)
+    """Raises StorageUnreadable."""
+    with readable("reply"):
+        return _facts.decode(body)
 
 
 def turn_columns(turn: Turn) -> dict[str, Any]:
@@ -80,6 +84,18 @@ def turn_columns(turn: Turn) -> dict[str, Any]:
 
 
 def turn_from(role: str, words: str, parts: bytes | None) -> Turn:
+    """Raises StorageUnreadable."""
     if parts is None:
         return Turn(cast(Role, role), (Text(words),))
-    return Turn(cast(Role, role), tuple(msgspec.convert(fields, _PARTS[name]) for name, fields in _parts.decode(parts)))
+    with readable("turn"):
+        stored = tuple(msgspec.convert(fields, _PARTS[name]) for name, fields in _parts.decode(parts))
+    return Turn(cast(Role, role), stored)
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """One bad row that the database finds sound is that row's trouble. The error holds none of its content."""
+    try:
+        yield
+    except (msgspec.MsgspecError, ValueError, KeyError, TypeError, RecursionError):
+        raise StorageUnreadable(f"a stored {what} cannot be read") from None

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from core.domain.errors import StorageUnreadable
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.ports.storage import ConversationSummary, ShownTurn
 from core.storage.codec import decode_facts, decode_incoming
@@ -50,15 +51,23 @@ class SqlConversations:
 
         def work(c: Connection) -> list[ConversationSummary]:
             return [
-                ConversationSummary(conversation_of(row), title_of(decode_incoming(row.body)), row.updated_at)
+                ConversationSummary(conversation_of(row), title, row.updated_at)
                 for row in c.execute(query)
-                if row.body is not None
+                if row.body is not None and (title := _title(row.body)) is not None
             ]
 
         return await self._database.read(work)
 
     async def messages(self, conversation: ConversationKey, *, limit: int = 200) -> Sequence[ShownTurn]:
         return await self._database.read(lambda c: _messages(c, conversation, limit))
+
+
+def _title(body: bytes) -> str | None:
+    """None where the question cannot be read: one such row must not hide all other conversations."""
+    try:
+        return title_of(decode_incoming(body))
+    except StorageUnreadable:
+        return None
 
 
 def title_of(question: Incoming) -> str:
@@ -105,8 +114,11 @@ def _answers(c: Connection, message_seqs: Sequence[int]) -> dict[int, str]:
 
 
 def _question_and_answer(row: Row[Any], answer: str | None) -> list[ShownTurn]:
-    incoming = decode_incoming(row.body)
-    facts = decode_facts(row.facts) if row.facts is not None else {}
+    try:
+        incoming = decode_incoming(row.body)
+        facts = decode_facts(row.facts) if row.facts is not None else {}
+    except StorageUnreadable:
+        return []
     question = ShownTurn(
         row.message_id, row.reply_id, "user", incoming.text, incoming.received_at, row.state, incoming.attachments
     )

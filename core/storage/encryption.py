@@ -7,10 +7,12 @@ import hmac
 import os
 import secrets
 from base64 import urlsafe_b64encode
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.domain.errors import StorageError
 from core.domain.incoming import UserKey
 
 if TYPE_CHECKING:
@@ -23,21 +25,36 @@ _KEY_BYTES = 32
 def load_key(data_dir: Path, given: bytes) -> bytes:
     """The key that everything here derives from: SECRET_KEY where it is set, else one kept in *data_dir*.
 
-    The file is made on first need, readable by its owner alone. Raises OSError.
+    The file is made on first need, readable by its owner alone; it is there whole or not at all. Raises OSError, and
+    StorageError where it holds less than a key: everybody could guess what such a key opens.
     """
     if given:
         return given
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = data_dir / _KEY_FILE
+    if not path.exists():
+        _make_key(path)
+    key = path.read_bytes()
+    if len(key) < _KEY_BYTES:
+        raise StorageError(
+            f"{path} is cut off ({len(key)} of {_KEY_BYTES} bytes); put its copy back, or delete it: buttons under old "
+            "answers to commands then no longer work"
+        )
+    return key
+
+
+def _make_key(path: Path) -> None:
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(_KEY_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
-    return path.read_bytes()
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        # Not renamed: of two processes that start at once the second must not replace the key that the first one uses.
+        with suppress(FileExistsError):
+            os.link(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 class Seals:

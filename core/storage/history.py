@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from itertools import groupby
 from operator import itemgetter
@@ -10,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, or_, select
 
+from core.domain.errors import StorageUnreadable
 from core.domain.incoming import ConversationKey, UserKey
 from core.ports.storage import StoredTurn
 from core.storage.codec import turn_from
@@ -74,7 +76,7 @@ class SqlHistory:
             .order_by(turns.c.id.desc())
             .limit(limit)
         )
-        return await self._database.read(lambda c: [_stored(row) for row in c.execute(query)])
+        return await self._database.read(lambda c: list(_readable(c.execute(query))))
 
 
 def _ids(keys: Sequence[ConversationKey]) -> Any:
@@ -86,13 +88,22 @@ def _that_fit(rows: Iterable[Sequence[Any]], *, max_tokens: int, max_turns: int)
     fitting: list[StoredTurn] = []
     tokens = 0
     for _, group in groupby(rows, key=itemgetter(0)):
-        answer = [_stored(row) for row in group]
+        try:
+            answer = [_stored(row) for row in group]
+        except StorageUnreadable:
+            continue  # the model is told the rest of the conversation
         tokens += sum(turn.tokens for turn in answer)
         if tokens > max_tokens or len(fitting) + len(answer) > max_turns:
             break
         fitting += answer
     fitting.reverse()
     return fitting
+
+
+def _readable(rows: Iterable[Sequence[Any]]) -> Iterator[StoredTurn]:
+    for row in rows:
+        with suppress(StorageUnreadable):
+            yield _stored(row)
 
 
 def _stored(row: Sequence[Any]) -> StoredTurn:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, exists, func, select
 
+from core.domain.errors import StorageError
 from core.domain.incoming import ConversationKey, UserKey
 from core.domain.runs import KnownReply, ReplyCapability, StopReason
 from core.ports.storage import PostedPage
+from core.storage.codec import decode_incoming
 from core.storage.encryption import Seals
 from core.storage.prepared import Prepared
 from core.storage.schema import (
@@ -76,7 +78,16 @@ def reply(c: Connection, reply_id: str) -> KnownReply | None:
     ).one_or_none()
     if row is None:
         return None
-    return KnownReply(user_of(row, "asker_"), conversation_of(row), row.run_id, row.state)
+    return KnownReply(user_of(row, "asker_"), conversation_of(row), row.run_id, row.state, _is_private(row.body))
+
+
+def _is_private(body: bytes) -> bool:
+    """Also where nobody can tell any more."""
+    try:
+        incoming = decode_incoming(body)
+    except StorageError:
+        return True
+    return incoming.direct or incoming.visibility == "private"
 
 
 def capability(c: Connection, seals: Seals, reply_id: str) -> ReplyCapability | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Table, delete, exists, select
+from sqlalchemy import Connection, Table, delete, exists, func, select
 
 from core.base.clock import Clock
 from core.storage.blobs import SqlBlobs, drop_unused
@@ -36,6 +36,13 @@ _UNCLAIMED_FILE_S = 3600.0
 """A blob's file without a row is younger than this while its hand-over is under way, and rubbish when older."""
 
 
+_SILENCE_S = 3 * DAY_S
+"""A weekend without a message is nothing strange."""
+
+_CONFIRMED_AFTER_S = 1_800.0
+"""A clock that is wrong for a moment at start (no battery, NTP not there yet) is right by then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Retention:
     """How long each kind is kept, in days; 0 keeps it for ever."""
@@ -59,6 +66,33 @@ class Sweeper:
         self._blobs = blobs
         self._clock = clock
         self._retention = retention
+        self._doubted_at: tuple[float, float] | None = None
+        """Wall and monotonic clock when the date was first doubted."""
+
+    async def sweep_if_sure(self) -> int:
+        """As `sweep`, unless the clock may have jumped; then nothing goes."""
+        return await self.sweep() if await self._is_time_sure() else 0
+
+    async def _is_time_sure(self) -> bool:
+        """Whether the clock may be believed with what cannot be undone.
+
+        Far beyond the newest thing that was stored either nothing happened for long, or the clock jumped. Then a later
+        look decides: where wall and monotonic clock agree on the time between the two, it was no jump that ended.
+        """
+        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        newest = await self._database.read(_newest)
+        if newest is None or wall - newest < _SILENCE_S:
+            self._doubted_at = None
+            return True
+        if self._doubted_at is None:
+            self._doubted_at = wall, monotonic
+            return False
+        former_wall, former_monotonic = self._doubted_at
+        if monotonic - former_monotonic < _CONFIRMED_AFTER_S:
+            return False
+        agrees = abs((wall - former_wall) - (monotonic - former_monotonic)) < _CONFIRMED_AFTER_S
+        self._doubted_at = wall, monotonic
+        return agrees
 
     async def sweep(self) -> int:
         """Returns how many rows and files went."""
@@ -96,6 +130,14 @@ class Sweeper:
         for path in gone:
             path.unlink(missing_ok=True)
         return len(gone)
+
+
+def _newest(c: Connection) -> float | None:
+    """When anything was stored last."""
+    return max(
+        (at for column in (messages.c.accepted_at, usage.c.at) if (at := c.execute(select(func.max(column))).scalar())),
+        default=None,
+    )
 
 
 def _older(paths: Iterable[Path], before: float) -> list[Path]:

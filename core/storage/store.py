@@ -33,6 +33,7 @@ from core.storage.usage import SqlUsage
 log: Any = structlog.get_logger(__name__)
 
 _SWEEP_EVERY_S = 3600.0
+_FIRST_SWEEP_S = 300.0
 BLOBS = "blobs"
 
 
@@ -81,10 +82,12 @@ class Storage:
         return await self._sweeper.sweep()
 
     async def keep_swept(self) -> None:
-        """Sweep now and every hour until cancelled. A sweep that fails is logged and tried again an hour later."""
+        """Sweep every hour until cancelled, first after some minutes: a machine's clock may be wrong when it starts. A
+        sweep that fails is logged and tried again an hour later."""
+        await self._clock.sleep(_FIRST_SWEEP_S)
         while True:
             try:
-                gone = await self.sweep()
+                gone = await self._sweeper.sweep_if_sure()
             except StorageError as error:
                 log.warning("sweeping old data failed", error=str(error))
             else:
@@ -152,15 +155,19 @@ def back_up(path: Path, blobs: Path, folder: Path) -> None:
     """Copy the database at *path*, in use or not, and then the blobs: those are never changed, only added and removed,
     so every blob that the copied database names is there unless it was removed meanwhile. Raises StorageError.
 
-    The key in `secret.key` is not copied: without it a stolen backup gives no capability away.
+    Only this user of the machine can read the copy. A backup that is there already is not replaced. The key in
+    `secret.key` is not copied: without it a stolen backup gives no capability away.
     """
     if not path.exists():
         raise StorageError(f"there is no database at {path}")
+    if (folder / "tern.db").exists():
+        raise StorageError(f"{folder} holds a backup already; name another folder, or move that one away")
     with translated():
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         dialect.copy(path, folder / "tern.db")
         if blobs.exists():
             shutil.copytree(blobs, folder / BLOBS, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.part"))
+            (folder / BLOBS).chmod(0o700)
 
 
 def restore(folder: Path, url: str, data_dir: Path) -> Path:
@@ -187,4 +194,5 @@ def restore(folder: Path, url: str, data_dir: Path) -> Path:
         dialect.copy(source, path)
         if (folder / BLOBS).exists():
             shutil.copytree(folder / BLOBS, data_dir / BLOBS, dirs_exist_ok=True)
+            (data_dir / BLOBS).chmod(0o700)
     return path

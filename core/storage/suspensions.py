@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from core.base.clock import Clock
+from core.domain.errors import StorageUnreadable
 from core.domain.incoming import UserKey
 from core.domain.requests import Effort, ToolCall
 from core.domain.runs import ReplyCapability, Taken
@@ -16,7 +17,7 @@ from core.ports.platform import Decision
 from core.ports.storage import Suspended
 from core.storage import arrivals
 from core.storage.arrivals import Arrival
-from core.storage.codec import encode, turn_columns, turn_from
+from core.storage.codec import encode, readable, turn_columns, turn_from
 from core.storage.encryption import Seals
 from core.storage.schema import audit, runs, suspensions, user_of, who
 from core.storage.sqlite.database import Database
@@ -100,12 +101,17 @@ def decide(
     if c.execute(newest).scalar() != row.run_id:  # the question was edited or answered anew meanwhile
         c.execute(update(suspensions).where(_at.run_id == row.run_id).values(state="void"))
         return Taken("unknown")
+    try:
+        stored = _stored(row)
+    except StorageUnreadable:
+        c.execute(update(suspensions).where(_at.run_id == row.run_id).values(state="void"))
+        return Taken("unknown")
     if row.expires_at <= arrival.now:
         decision = "expired"
     taken = arrivals.repeat(c, seals, arrival.reply_id, decision, capability, arrival)
     if taken.state == "accepted":
         c.execute(update(suspensions).where(_at.run_id == row.run_id).values(state=decision))
-        _note(c, by, row.run_id, decision, _decoder.decode(row.body), arrival.now)
+        _note(c, by, row.run_id, decision, stored, arrival.now)
     return taken
 
 
@@ -122,7 +128,7 @@ def _resume(c: Connection, run_id: str) -> Suspended | None:
     ).one_or_none()
     if row is None:
         return None
-    stored = _decoder.decode(row.body)
+    stored = _stored(row)
     return Suspended(
         run_id=row.run_id,
         asker=user_of(row),
@@ -136,6 +142,11 @@ def _resume(c: Connection, run_id: str) -> Suspended | None:
         temperature=stored.temperature,
         effort=stored.effort,
     )
+
+
+def _stored(row: Any) -> _Stored:
+    with readable("question"):
+        return _decoder.decode(row.body)
 
 
 def _note(c: Connection, by: UserKey, run_id: str, action: str, stored: _Stored, now: float) -> None:

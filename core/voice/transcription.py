@@ -362,8 +362,13 @@ def _cost(spec: ModelSpec, sound: Sound) -> float:
 
 
 def _cache_key(request: TranscribeRequest) -> str:
-    asked = (request.language or "", request.translate, request.prompt, request.requested_model, request.times, "")
-    return "transcript:" + hashlib.sha256("|".join(map(str, asked)).encode() + request.audio).hexdigest()
+    """Within one person: else a hit would tell one holder of a key what another one had transcribed."""
+    who, wished = (
+        request.user,
+        (request.language, request.translate, request.prompt, request.requested_model, request.times),
+    )
+    task = repr((who.platform, who.workspace, who.user, *wished)).encode("utf-8", "backslashreplace")
+    return "transcript:" + hashlib.sha256(task + b"\0" + request.audio).hexdigest()
 
 
 def _first_provider_error(failures: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -57,6 +57,7 @@ class Database:
         """Set a damaged file aside, connect, bring the tables up to date. Raises StorageError."""
         self.replace_if_damaged()
         with translated():
+            dialect.keep_private(self.path)
             for carrier in (self._carrier, *self._readers):
                 await carrier
         await self.write(migrate)
@@ -190,10 +191,12 @@ def _rescued(damaged: Path) -> tuple[Path, int]:
     fresh = damaged.with_name(f"{damaged.name}.new")
     for left_over in dialect.companions(fresh):
         left_over.unlink(missing_ok=True)
+    dialect.keep_private(fresh)
     engine = dialect.engine_on(partial(dialect.connect, fresh, writer=True), writer=True)
     try:
         with engine.begin() as connection:
             migrate(connection)
-            return fresh, salvage(damaged, connection)
+            with dialect.whole_pages(damaged):
+                return fresh, salvage(damaged, connection)
     finally:
         engine.dispose()  # the last connection takes the write-ahead log along

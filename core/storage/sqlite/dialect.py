@@ -5,9 +5,11 @@ A server database would bring a file like this one; the other files speak plain 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,11 @@ from core.storage import schema
 
 BUSY_S = 5.0
 """How long a statement waits for another process's write before it gives up with StorageBusy."""
+
+_HEAD_BYTES = 100
+
+_PADDED_AT_MOST = 1_000
+"""A head that says more is damaged itself."""
 
 CHECK_S = 5.0
 """How long the check at start may take; a database too large for it is opened unchecked."""
@@ -146,6 +153,25 @@ def set_aside(path: Path, at: float) -> Path:
     return aside
 
 
+@contextmanager
+def whole_pages(path: Path) -> Iterator[None]:
+    """Meanwhile the file is as long as its head says: SQLite reads nothing at all of one that was cut, though every
+    page before the cut is whole. The padding is holes and goes again. Raises OSError."""
+    length = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    page_bytes, pages = int.from_bytes(head[16:18], "big"), int.from_bytes(head[28:32], "big")
+    whole = pages * (65_536 if page_bytes == 1 else page_bytes)  # https://www.sqlite.org/fileformat2.html 1.3
+    cut = len(head) == _HEAD_BYTES and length < whole <= _PADDED_AT_MOST * length
+    if cut:
+        os.truncate(path, whole)
+    try:
+        yield
+    finally:
+        if cut:
+            os.truncate(path, length)
+
+
 def require_sound(path: Path) -> None:
     """Raises StorageCorrupt for a damaged file."""
     if not is_sound(path, within_s=60.0):
@@ -184,6 +210,7 @@ def copy(source: Path, target: Path) -> None:
     unfinished = target.with_name(target.name + ".part")
     unfinished.unlink(missing_ok=True)
     try:
+        keep_private(unfinished)
         reading, writing = sqlite3.connect(source, timeout=BUSY_S), sqlite3.connect(unfinished)
         try:
             reading.backup(writing)
@@ -194,6 +221,16 @@ def copy(source: Path, target: Path) -> None:
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def keep_private(path: Path) -> None:
+    """See to it that no other user of the machine can read the database, made here where it is not there yet. SQLite
+    gives the two files beside it the same rights. Raises OSError."""
+    if not path.exists():
+        path.touch(mode=0o600)
+    for file in companions(path):
+        if file.exists() and (mode := file.stat().st_mode) & 0o077:
+            file.chmod(mode & 0o700)
 
 
 def companions(path: Path) -> tuple[Path, ...]:

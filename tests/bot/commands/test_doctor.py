@@ -136,6 +136,7 @@ def test_looking_at_a_database_changes_nothing(tmp_path: Path) -> None:
     """The doctor reads; it makes no file beside the database and leaves its bytes alone."""
     path = tmp_path / "tern.db"
     sqlite3.connect(path).execute("CREATE TABLE t (x)").connection.close()
+    path.chmod(0o600)
     before = path.read_bytes()
 
     assert check_database(path).level == "ok"
@@ -200,3 +201,14 @@ async def test_mcp_servers_are_tried() -> None:
     assert (time.level, time.text) == ("warn", "it offers 2 tools")
     assert "it has no fly" in time.advice
     assert gone.level == "bad"
+
+
+def test_database_that_others_can_read_is_named(tmp_path: Path) -> None:
+    """Everybody's messages stand in it."""
+    path = tmp_path / "tern.db"
+    sqlite3.connect(path).execute("CREATE TABLE t (x)").connection.close()
+    path.chmod(0o644)
+
+    finding = check_database(path)
+
+    assert (finding.level, finding.advice) == ("warn", f"chmod 600 {path}")

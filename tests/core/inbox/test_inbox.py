@@ -464,6 +464,19 @@ async def test_thumbs_are_kept(house: Desk) -> None:
     assert (kept["reply_id"], kept["verdict"]) == (receipt.reply_id, "thumbs_up")
 
 
+@pytest.mark.parametrize("alone", [{"direct": True}, {"visibility": "private"}])
+async def test_thumbs_under_what_only_its_asker_sees_are_the_askers(house: Desk, alone: dict[str, object]) -> None:
+    """Whoever presses under somebody else's private reply has guessed its id: they learn nothing and leave nothing."""
+    receipt = await house.say(**alone)
+    await house.until_state(receipt, "answered")
+
+    said = await house.inbox.press(receipt.reply_id, "thumbs_down", BOB)
+
+    assert said == await house.inbox.press("no such reply", "thumbs_down", BOB) == wording.FORGOTTEN_REPLY
+    assert (await house.storage.archive.export(user=BOB))["feedback"] == []
+    assert await house.inbox.press(receipt.reply_id, "thumbs_down", ANN) == wording.THANKS
+
+
 async def test_button_of_a_forgotten_reply_says_so(house: Desk) -> None:
     """A press on a reply that is no longer known gets a sentence."""
     assert await house.inbox.press("nosuchreply", "regenerate", ANN) == wording.FORGOTTEN_REPLY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from core.domain.errors import (
     StorageFull,
     StorageTooNew,
 )
+from core.domain.runs import Settlement
 from core.ports.storage import Preferences
 from core.storage import Storage, open_storage, restore, schema
 from core.storage.failures import as_ours
@@ -380,3 +382,120 @@ async def test_ids_that_are_no_text_are_no_obstacle(storage: Storage) -> None:
     assert claim.incoming.message_id == "m?"
     with pytest.raises(BadRequest):
         await storage.inbox.seen("discord", "guild", "channel", "m\ud800")
+
+
+# --- who may read the files ---
+
+
+async def test_files_are_their_owners_alone(folder: Path, tmp_path: Path, clock: FakeClock) -> None:
+    """A database and files that other users could read are closed to them at the next start, and a copy is so from the
+    beginning, whatever the umask."""
+    (folder / "blobs" / "ab").mkdir(parents=True)
+    (folder / "tern.db").chmod(0o644)
+    former = os.umask(0o022)
+    try:
+        async with await open_storage("", folder, clock, b"key", "me") as storage:
+            await storage.blobs.put(b"content", mime="text/plain", owner=ANN)
+            await storage.backup(tmp_path / "copy")
+            made = [*folder.glob("tern.db*"), folder / "blobs", tmp_path / "copy", *(tmp_path / "copy").iterdir()]
+
+            assert [path for path in made if path.stat().st_mode & 0o077] == []
+    finally:
+        os.umask(former)
+
+
+async def test_backup_replaces_none(storage: Storage, tmp_path: Path) -> None:
+    """The copy of yesterday is not lost in silence to that of today."""
+    await storage.backup(tmp_path / "copy")
+    before = (tmp_path / "copy" / "tern.db").read_bytes()
+    await storage.notes.set("later", "word")
+
+    with pytest.raises(StorageError, match="holds a backup already; name another folder"):
+        await storage.backup(tmp_path / "copy")
+
+    assert (tmp_path / "copy" / "tern.db").read_bytes() == before
+
+
+# --- a file that was cut ---
+
+
+@pytest.mark.parametrize("pages_lost", [1, 2, 5])
+async def test_file_that_was_cut_gives_what_is_whole(folder: Path, clock: FakeClock, pages_lost: int) -> None:
+    """A copy that ended early, at a page's end or within one: every page before the cut is read."""
+    async with await open_storage("", folder, clock, b"key", "me") as storage:
+        for number in range(40):
+            await said(storage, f"question {number} " + "x" * 300, "answer", root=str(number))
+        await storage._database.outside(lambda c: c.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+    whole = (folder / "tern.db").read_bytes()
+    (folder / "tern.db").write_bytes(whole[: -4_096 * pages_lost])
+
+    async with await open_storage("", folder, clock, b"key", "me") as storage:
+        saved = await storage._database.read(lambda c: c.execute(text("SELECT count(*) FROM messages")).scalar_one())
+        aside = storage.set_aside
+
+    assert saved > 20
+    assert aside is not None
+    assert aside.stat().st_size == len(whole) - 4_096 * pages_lost
+
+
+# --- clocks that jump ---
+
+
+async def test_lease_from_before_the_clock_was_set_back_is_over(folder: Path, clock: FakeClock) -> None:
+    """A dead process's run is taken up at once, and one that waits for a model is due, though their dates lie hours
+    ahead now."""
+    async with await open_storage("", folder, clock, b"key", "dead") as dead:
+        held = await accepted(dead, message("held", root="a"))
+        waits = await accepted(dead, message("waits", root="b"))
+        await dead.inbox.settle(waits, Settlement("waiting", next_try_at=clock.now() + 60))
+    clock.jump(-3 * 3_600)
+
+    async with await open_storage("", folder, clock, b"key", "me") as storage:
+        taken = await storage.inbox.claim([held.run_id, waits.run_id])
+
+    assert [claim.run_id for claim in taken] == [held.run_id, waits.run_id]
+
+
+async def test_living_lease_is_not_taken(folder: Path, clock: FakeClock) -> None:
+    """Nor when the other's clock is a few seconds ahead."""
+    async with await open_storage("", folder, clock, b"key", "other") as other:
+        clock.jump(5)
+        held = await accepted(other, message("held"))
+        clock.jump(-5)
+
+        async with await open_storage("", folder, clock, b"key", "me") as storage:
+            assert await storage.inbox.claim([held.run_id]) == []
+
+
+async def test_clock_far_ahead_for_one_sweep_erases_nothing(storage: Storage, clock: FakeClock) -> None:
+    """A clock that is 100 days ahead when the sweep looks, and right at the next look, costs nobody a word."""
+    await storage.inbox.settle(await accepted(storage, message()), Settlement("answered"))
+    clock.jump(100 * 86_400)
+    gone = await storage._sweeper.sweep_if_sure()
+    clock.jump(-100 * 86_400)
+    await clock.advance(3_600.0)
+
+    assert (gone, await storage._sweeper.sweep_if_sure()) == (0, 0)
+
+
+async def test_clock_that_jumps_at_every_look_is_never_believed(storage: Storage, clock: FakeClock) -> None:
+    """Two looks that disagree about the time between them confirm nothing."""
+    await storage.inbox.settle(await accepted(storage, message()), Settlement("answered"))
+    gone = 0
+    for _ in range(4):
+        clock.jump(100 * 86_400)
+        await clock.advance(3_600.0)
+        gone += await storage._sweeper.sweep_if_sure()
+
+    assert gone == 0
+
+
+async def test_long_silence_is_believed_at_the_second_look(storage: Storage, clock: FakeClock) -> None:
+    """Where nothing was stored for months and the clock only goes on, what is too old goes an hour later."""
+    await storage.inbox.settle(await accepted(storage, message()), Settlement("answered"))
+    clock.jump(200 * 86_400)
+    first = await storage._sweeper.sweep_if_sure()
+    await clock.advance(3_600.0)
+
+    assert first == 0
+    assert await storage._sweeper.sweep_if_sure() > 0

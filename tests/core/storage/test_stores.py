@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from core.domain.errors import TooLarge, Unreadable
+from core.domain.errors import StorageError, TooLarge, Unreadable
 from core.domain.incoming import UserKey
 from core.domain.requests import Usage
 from core.domain.runs import ReplyCapability
@@ -223,3 +223,23 @@ def test_marks_are_opaque_and_equal_for_equals() -> None:
     assert seals.mark("ab", "") != seals.mark("a", "b")
     assert seals.mark("a") != Seals(b"other").mark("a")
     assert b"ann" not in seals.mark("ann")
+
+
+@pytest.mark.parametrize("content", [b"", b"0123456789"])
+def test_key_that_was_cut_off_is_refused(tmp_path: Path, content: bytes) -> None:
+    """An empty key would seal under what everybody knows; the sentence names the file."""
+    (tmp_path / "secret.key").write_bytes(content)
+
+    with pytest.raises(StorageError, match=r"secret\.key is cut off"):
+        load_key(tmp_path, b"")
+
+
+def test_two_that_make_the_key_at_once_use_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one's key gives way, whatever it saw when it looked; nothing unfinished stays."""
+    first = load_key(tmp_path, b"")
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+
+    second = load_key(tmp_path, b"")
+
+    assert second == first
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.key"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -143,6 +144,18 @@ async def test_other_language_is_another_question(clock: FakeClock) -> None:
     await transcription.transcribe(request(clip))
 
     assert (await transcription.transcribe(request(clip, language="de"))).text == "eins"
+
+
+async def test_nobody_learns_what_another_had_heard(clock: FakeClock) -> None:
+    """A hit would tell one holder of a key that another one sent these very bytes."""
+    groq = FakeSpeech("mine", "mine too")
+    transcription = service(clock, groq)
+    clip = samples.tone(2.0)
+
+    await transcription.transcribe(request(clip))
+    others = await transcription.transcribe(replace(request(clip), user=UserKey("api", "", "another")))
+
+    assert (others.text, others.from_cache) == ("mine too", False)
 
 
 async def test_too_large_and_unplayable_are_declined(clock: FakeClock) -> None:
