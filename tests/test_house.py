@@ -66,7 +66,7 @@ def test_bans_hold_everywhere_in_the_house(line: str) -> None:
 def test_top_level_is_fixed() -> None:
     """What stands at the top is what the design says, and nothing crept in."""
     kept = {"pyproject.toml", "bot", "adapters", "core", "tests", ".env.example", "Procfile", "README.md"}
-    demanded = {"Makefile", "requirements.txt", "LICENSE", ".gitignore", ".ci", ".github", "benchmarks"}
+    demanded = {"Makefile", *LOCKS, "LICENSE", ".gitignore", ".ci", ".github", "benchmarks"}
     ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
     there = {path.name for path in ROOT.iterdir()} - {".git"}
 
@@ -182,20 +182,46 @@ def test_example_configs_in_the_readme_are_valid() -> None:
         load_registry(Config.read(example).models)
 
 
-def test_lock_names_no_registry_and_no_path() -> None:
-    """requirements.txt has exact versions and nothing of the machine it was made on."""
-    for line in (ROOT / "requirements.txt").read_text().splitlines():
-        assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*==[^\s;]+( ; .+)?", line), line
+LOCKS = ("requirements.txt", "requirements-local.txt", "requirements-voice.txt", "requirements-dev.txt")
 
 
-def test_lock_satisfies_what_pyproject_asks_for() -> None:
-    """Every dependency of pyproject, extras included, is locked."""
+def locked(name: str) -> dict[str, str]:
+    """Package -> version of one lock file."""
+    return dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_lock_is_exact_and_names_no_registry_and_no_path(name: str) -> None:
+    """Every line is an exact version or one of its hashes, and each version has a hash."""
+    packages = (ROOT / name).read_text().replace(" \\\n", "").splitlines()
+
+    for line in packages:
+        assert re.fullmatch(r"[a-z0-9][a-z0-9.-]*==[^\s;]+( ; .+?)?(    --hash=sha256:[0-9a-f]{64})+", line), line
+
+
+def test_locks_agree() -> None:
+    """The same package has the same version wherever it is locked, so that one environment holds them all."""
+    known: dict[str, str] = {}
+
+    for name in LOCKS:
+        versions = locked(name)
+        assert {package: known.get(package, version) for package, version in versions.items()} == versions, name
+        known |= versions
+
+
+def test_locks_satisfy_what_pyproject_asks_for() -> None:
+    """What running needs is in requirements.txt and not more; the extras are in the lock that carries their name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *(each for extra in project["optional-dependencies"].values() for each in extra)]
-    locked = {line.split("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines()}
+    extras = project["optional-dependencies"]
 
-    names = {re.sub(r"[_.]+", "-", re.split(r"[\[<>=!; ]", each)[0]).lower() for each in asked}
-    assert names - locked == set()
+    def missing(asked: list[str], name: str) -> set[str]:
+        return {re.sub(r"[_.]+", "-", re.split(r"[\[<>=!; ]", each)[0]).lower() for each in asked} - set(locked(name))
+
+    assert missing([*project["dependencies"], *extras["speed"]], "requirements.txt") == set()
+    assert missing(extras["local"], "requirements-local.txt") == set()
+    assert missing(extras["local-voice"], "requirements-voice.txt") == set()
+    assert missing(extras["dev"], "requirements-dev.txt") == set()
+    assert {"faster-whisper", "pytest", "mypy", "xllamacpp"} & set(locked("requirements.txt")) == set()
 
 
 def test_no_machine_or_registry_is_named_in_the_repository() -> None:

@@ -147,8 +147,8 @@ class CacheConfig:
 @dataclass(frozen=True, slots=True)
 class VoiceConfig:
     local_model: str = ""
-    """A faster-whisper model for recordings that nobody else hears: a name ("base") or a folder. Needs the extra
-    local-voice."""
+    """A faster-whisper model for recordings that nobody else hears: a name ("base") or a folder. Needs what
+    `make voice` installs."""
     voice_replies: bool = False
     """Whether a voice clip is answered with a voice clip beside the text."""
     voice: str = "autumn"

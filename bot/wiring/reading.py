@@ -14,7 +14,7 @@ from pathlib import Path
 from bot.config.tern_toml import VoiceConfig
 from core.domain.errors import SettingsError
 
-NEEDS_EXTRA = "[voice] local_model needs the extra local-voice: pip install 'tern[local-voice]'"
+NEEDS_EXTRA = "[voice] local_model needs what `make voice` installs (without make: pip install '.[local-voice]')"
 
 _DOWNLOAD = "import sys; from faster_whisper import download_model; download_model(sys.argv[1], output_dir=sys.argv[2])"
 
