@@ -344,7 +344,7 @@ def _host_name(value: str) -> str:
 
 
 def _secret_key(value: str) -> str:
-    if len(value) < MIN_SECRET_CHARS:
+    if any(len(key) < MIN_SECRET_CHARS for key in value.split()):
         raise ValueError(f"must have at least {MIN_SECRET_CHARS} characters; leave it out to have one made for you")
     return value
 

@@ -31,6 +31,7 @@ from core.storage.schema import (
     is_who,
     memories,
     messages,
+    people,
     preferences,
     replies,
     suspensions,
@@ -146,6 +147,7 @@ def _export(
             "usage": _rows(c, select(usage).where(is_who(usage, user)).order_by(usage.c.at)),
             "usage_days": _rows(c, select(usage_days).where(is_who(usage_days, user)).order_by(usage_days.c.day)),
             "feedback": _rows(c, select(feedback).where(is_who(feedback, user))),
+            "people": _rows(c, select(people).where(is_who(people, user))),
             "memories": _rows(c, select(memories).where(is_who(memories, user)).order_by(memories.c.at)),
             "audit": _rows(c, select(audit).where(is_who(audit, user)).order_by(audit.c.at)),
             "files": [

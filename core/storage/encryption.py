@@ -16,7 +16,7 @@ from core.domain.errors import StorageError
 from core.domain.incoming import UserKey
 
 if TYPE_CHECKING:
-    from cryptography.fernet import Fernet
+    from cryptography.fernet import MultiFernet
 
 _KEY_FILE = "secret.key"
 _KEY_BYTES = 32
@@ -60,16 +60,19 @@ def _make_key(path: Path) -> None:
 class Seals:
     """Two independent keys from one: for encryption (Fernet) and for marks (HMAC-SHA-256)."""
 
-    def __init__(self, key: bytes) -> None:
-        self._capability_key = hashlib.sha256(b"tern capabilities\0" + key).digest()
-        self._mark_key = hashlib.sha256(b"tern marks\0" + key).digest()
+    def __init__(self, key: bytes, *older: bytes) -> None:
+        """*older* keys still open what was sealed under them; marks stay those of the oldest, or what was forgotten
+        would come back with a new key."""
+        keys = (key, *older)
+        self._capability_keys = [hashlib.sha256(b"tern capabilities\0" + one).digest() for one in keys]
+        self._mark_key = hashlib.sha256(b"tern marks\0" + keys[-1]).digest()
 
     @cached_property
-    def _fernet(self) -> Fernet:
+    def _fernet(self) -> MultiFernet:
         """Loaded by the first command or button: cryptography is 7 MB and 20 ms, and mentions need none of it."""
-        from cryptography.fernet import Fernet
+        from cryptography.fernet import Fernet, MultiFernet
 
-        return Fernet(urlsafe_b64encode(self._capability_key))
+        return MultiFernet([Fernet(urlsafe_b64encode(key)) for key in self._capability_keys])
 
     def seal(self, secret: str) -> bytes:
         return self._fernet.encrypt(secret.encode())

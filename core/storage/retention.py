@@ -21,6 +21,7 @@ from core.storage.schema import (
     conversations,
     is_open,
     messages,
+    people,
     runs,
     tombstones,
     usage,
@@ -30,6 +31,8 @@ from core.storage.sqlite.database import Database
 from core.storage.usage import DAY_S, day_of
 
 _AT_ONCE = 200
+_PEOPLE_DAYS = 30.0
+"""How long what a platform said of somebody is kept without their being seen."""
 """Messages in one transaction: some milliseconds, between which others write."""
 
 _UNCLAIMED_FILE_S = 3600.0
@@ -104,6 +107,7 @@ class Sweeper:
             gone += await self._database.write(lambda c: _drop_usage(c, now - keep.usage_days * DAY_S))
         if keep.tombstones_days:
             gone += await self._database.write(lambda c: _drop_older(c, tombstones, now - keep.tombstones_days * DAY_S))
+        gone += await self._database.write(lambda c: _drop_older(c, people, now - _PEOPLE_DAYS * DAY_S))
         if keep.audit_days:
             gone += await self._database.write(lambda c: _drop_older(c, audit, now - keep.audit_days * DAY_S))
         if keep.blobs_days:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from core.domain.incoming import ConversationKey, UserKey
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; a database that names a later one was written by a newer Tern."""
 
 _OPEN = "state IN ('accepted', 'running', 'waiting')"
@@ -298,11 +298,53 @@ audit = Table(
     Index("audit_user", "platform", "user"),
 )
 
+installations = Table(
+    "installations",
+    metadata,
+    Column("enterprise", Text, primary_key=True),
+    Column("team", Text, primary_key=True),
+    # "" where it is for a whole organisation. Tokens are sealed.
+    Column("token", LargeBinary, nullable=False),
+    Column("refresh_token", LargeBinary),
+    Column("expires_at", Float),
+    Column("renewing_until", Float),
+    Column("app", Text, nullable=False),
+    Column("bot_user", Text, nullable=False),
+    Column("bot", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("installed_by", Text, nullable=False),
+    Column("installed_at", Float, nullable=False),
+    Column("name", Text, nullable=False),
+)
+
+oauth_states = Table(
+    "oauth_states",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("expires_at", Float, nullable=False),
+)
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("platform", Text, primary_key=True),
+    Column("workspace", Text, primary_key=True),
+    Column("settings", Text, nullable=False),
+)
+
+people = Table(
+    "people",
+    metadata,
+    *_person(primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("what", Text, nullable=False),
+)
+
 OF_MESSAGE = (runs, turns, replies)
 OF_REPLY = (pages, capabilities, suspensions, feedback)
 """What hangs on a message, and on its reply: it goes when the message goes."""
 
-OF_PERSON = (preferences, feedback, suspensions, audit, memories)
+OF_PERSON = (preferences, feedback, suspensions, audit, memories, people)
 """What is about a person beside their messages and is simply removed with them. Spending, cached answers and files have
 ways of their own (`forget_spending`, `forget_answers`, `disown`)."""
 

@@ -21,6 +21,7 @@ from core.storage.encryption import Seals, load_key
 from core.storage.failures import translated
 from core.storage.history import SqlHistory
 from core.storage.inbox import SqlInbox
+from core.storage.installations import SqlInstallations, SqlPeople, SqlWorkspaceSettings
 from core.storage.memories import SqlMemories
 from core.storage.opening import database_path, open_database
 from core.storage.preferences import SqlNotes, SqlPreferences
@@ -64,6 +65,9 @@ class Storage:
         self.archive = SqlArchive(database, self.blobs, seals, clock)
         self.notes = SqlNotes(database)
         self.memories = SqlMemories(database, seals, clock)
+        self.installations = SqlInstallations(database, seals, clock)
+        self.workspace_settings = SqlWorkspaceSettings(database)
+        self.people = SqlPeople(database)
         self.suspensions = SqlSuspensions(database, clock)
         self.conversations = SqlConversations(database)
         self._sweeper = Sweeper(database, self.blobs, clock, retention)
@@ -128,7 +132,7 @@ async def open_storage(
 
     Args:
         url: DATABASE_URL; "" is `tern.db` in *data_dir*.
-        secret_key: SECRET_KEY; b"" keeps a key of its own in *data_dir*.
+        secret_key: SECRET_KEY, older ones after it with blanks between; b"" keeps a key of its own in *data_dir*.
         owner: Names this process in leases. Unique among all processes that share the database, also over time.
 
     Raises:
@@ -137,7 +141,8 @@ async def open_storage(
     """
     path = database_path(url, data_dir)
     with translated():
-        seals = Seals(load_key(data_dir, secret_key))
+        newest, *older = secret_key.split() or [b""]
+    seals = Seals(load_key(data_dir, newest), *older)
     database = await open_database(path, clock)
     return Storage(
         database,

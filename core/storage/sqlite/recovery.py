@@ -37,9 +37,12 @@ from core.storage.schema import (
     capabilities,
     conversations,
     feedback,
+    installations,
+    memories,
     messages,
     notes,
     pages,
+    people,
     preferences,
     replies,
     runs,
@@ -48,6 +51,7 @@ from core.storage.schema import (
     turns,
     usage,
     usage_days,
+    workspaces,
 )
 from core.storage.sqlite.dialect import BUSY_S
 
@@ -59,6 +63,7 @@ _AT_ONCE = 500
 _TABLES = (
     *(tombstones, conversations, messages, runs, replies, pages, capabilities, suspensions, turns),
     *(blobs, blob_owners, preferences, usage_days, usage, feedback, audit, notes),
+    *(installations, workspaces, memories, people),
 )
 """What was forgotten first, what was promised next. The cache is left behind: it can be made anew."""
 

@@ -106,7 +106,7 @@ async def test_damage_in_the_middle_is_found(folder: Path, clock: FakeClock) -> 
         for number in range(40):
             await said(storage, f"question {number} " * 50, "answer " * 100, root=str(number))
     raw = bytearray((folder / "tern.db").read_bytes())
-    raw[len(raw) // 2 : len(raw) // 2 + 16_384] = b"\xff" * 16_384
+    raw[(at := len(raw) * 5 // 8) : at + 16_384] = b"\xff" * 16_384
     (folder / "tern.db").write_bytes(raw)
 
     async with await open_storage("", folder, clock, b"key", "me") as storage:
@@ -127,7 +127,7 @@ async def test_what_can_be_read_of_a_damaged_database_is_kept(folder: Path, cloc
         replies = await filled(storage)
         await accepted(storage, message("waiting", root="waiting"))
     raw = bytearray((folder / "tern.db").read_bytes())
-    raw[len(raw) // 2 : len(raw) // 2 + 16_384] = b"\xff" * 16_384
+    raw[(at := len(raw) * 5 // 8) : at + 16_384] = b"\xff" * 16_384
     (folder / "tern.db").write_bytes(raw)
 
     async with await open_storage("", folder, clock, b"key", "me") as storage:

@@ -15,7 +15,16 @@ from tests.core.front_desk import ANN, conversation, message
 from tests.core.storage.rows import accepted
 from tests.fakes.clock import FakeClock
 
-_NAMES_NOBODY = {"alembic_version", "blobs", "cache", "notes", "tombstones"}
+_NAMES_NOBODY = {
+    "installations",
+    "oauth_states",
+    "workspaces",
+    "alembic_version",
+    "blobs",
+    "cache",
+    "notes",
+    "tombstones",
+}
 """Tables without a message, a reply, a run or a person in them. Answers and files are found through their owners."""
 
 _ANYTHING: dict[type, Any] = {Text: "2027-01-15", Integer: 77, Float: 1_800_000_000.0, LargeBinary: b"{}"}
