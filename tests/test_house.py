@@ -66,7 +66,7 @@ def test_bans_hold_everywhere_in_the_house(line: str) -> None:
 def test_top_level_is_fixed() -> None:
     """What stands at the top is what the design says, and nothing crept in."""
     kept = {"pyproject.toml", "bot", "adapters", "core", "tests", ".env.example", "Procfile", "README.md"}
-    demanded = {"Makefile", *LOCKS, "LICENSE", ".gitignore", ".ci", ".github", "benchmarks"}
+    demanded = {"Makefile", *LOCKS, "LICENSE", ".gitignore", ".ci", ".github", "benchmarks", "docs"}
     ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
     there = {path.name for path in ROOT.iterdir()} - {".git"}
 
@@ -161,6 +161,22 @@ def test_pointers_lead_to_files() -> None:
     assert dangling == []
 
 
+def test_cited_facts_can_be_looked_up() -> None:
+    """A comment that cites "facts/groq.md 2" leads to a sheet in docs/facts/ with that section."""
+    sheets = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "facts").glob("*.md")}
+    dangling = []
+    for folder in (*PACKAGES, "tests", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.*"):
+            if path.suffix in {".py", ".toml", ".yaml", ".js", ".css", ".md"}:
+                prose = re.sub(r"\n\s*#?\s*", " ", path.read_text(encoding="utf-8"))
+                for name, section in re.findall(r"\bfacts/([\w-]+\.md)(?: (\d{1,2}(?:\.\d+)?))?\b", prose):
+                    known = re.findall(r"^(?:#+|\|) (\d+(?:\.\d+)?)", sheets.get(name, ""), re.MULTILINE)
+                    if name not in sheets or (section and not {section, section.split(".")[0]} & set(known)):
+                        dangling.append(f"{path.relative_to(ROOT)}: {name} {section}")
+
+    assert dangling == []
+
+
 def test_documents_name_models_that_exist() -> None:
     """Model ids in README and .env.example are in the registry."""
     registry = load_registry()
@@ -227,7 +243,7 @@ def test_locks_satisfy_what_pyproject_asks_for() -> None:
 def test_no_machine_or_registry_is_named_in_the_repository() -> None:
     """Files name no local path and no package index."""
     suffixes = {".py", ".md", ".toml", ".txt", ".yaml", ".html", ".css", ".js", ""}
-    folders = [ROOT / name for name in (*PACKAGES, "tests", "benchmarks", ".github", ".ci")]
+    folders = [ROOT / name for name in (*PACKAGES, "tests", "benchmarks", ".github", ".ci", "docs")]
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix in suffixes]
     pattern = re.compile(r"/(?:work|root|home)/[a-z]+/|index-" + "url")
 

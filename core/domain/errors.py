@@ -13,7 +13,7 @@
     │       ├── SpendStopped      the whole bot's daily spend is used up
     │       ├── QueueFull         too many messages wait already
     │       └── NotAllowed        outside the allowed circle
-    ├── ProviderError             the model provider's doing; the table in facts "errors" decides what follows
+    ├── ProviderError             the model provider's doing; facts/groq.md 3; what follows: error_policy.py
     │   ├── KeyRejected           401: this provider rests, the operator is told
     │   ├── SpendLimitReached     400 by the provider's own spend limit: this provider rests
     │   ├── ModelGone             404, or 400 decommissioned: the model is dead
@@ -242,7 +242,7 @@ class ConnectionFailed(ProviderError): ...
 
 
 class StreamBroken(ProviderError):
-    """`cause_kind` tells the ways apart (facts "streaming")."""
+    """`cause_kind` tells the ways apart (facts/groq.md 4)."""
 
     cause_kind: Literal["closed", "no_finish", "error_event", "x_groq_error", "garbage", "empty"] = "closed"
 
