@@ -295,6 +295,8 @@ EMPTY_QUESTION = (
 )
 STOPPING = "I stop."
 NOTHING_RUNS = "Nothing that you asked for here is being answered."
+PART_REFUSED = "(The chat platform refused this part of the answer. Ask for it in other words.)"
+REST_REFUSED = "(The chat platform refused what comes next here. Ask for it in other words.)"
 NAME_ME_ITSELF = (
     "You called my role, and Discord does not let me read such a message. Pick me from the list of members instead "
     "and send it again."
@@ -322,12 +324,23 @@ def not_stored_yet(error: e.StorageError) -> str:
     )
 
 
-def may_not_write(place: str) -> str:
-    """Said in private to somebody who asked where the bot can read but not write; *place* is the channel as a link."""
+def may_not_write(place: str, right: str) -> str:
+    """Said in private to somebody who asked where the bot can read but not write; *place* is the channel as a link,
+    *right* what the platform calls the permission that is missing."""
     return (
-        f"I read your question in {place}, but I am not allowed to write there. "
-        "Somebody who manages the server can give me the permission to send messages."
+        f"I read your question in {place}, but I am not allowed to answer there. "
+        f"Somebody who manages the server can give me the permission **{right}**."
     )
+
+
+def left_out(chars: int) -> str:
+    """Under the last page of an answer that found room neither on its pages nor in a file."""
+    return f"The last {chars:,} characters found no room here. Ask me to go on, or for less."
+
+
+def file_refused(name: str) -> str:
+    """Below an answer whose file is missing."""
+    return f"The file `{_quoted(name)}` belongs here, but the chat platform refused it: I may lack the right to attach."
 
 
 def file_not_sent(name: str, size_bytes: int, limit_bytes: int) -> str:

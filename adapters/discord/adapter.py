@@ -261,21 +261,21 @@ class DiscordAdapter:
 
     # --- where the bot may not write
 
-    def _complain_to_asker(self, incoming: Incoming) -> None:
-        """Tell the asker in a direct message, once an hour, that the bot is not allowed to answer there."""
+    def _complain_to_asker(self, incoming: Incoming, right: str) -> None:
+        """Tell the asker in a direct message, once an hour, which right the bot lacks to answer there."""
         key = (incoming.user.user, incoming.conversation.channel)
         now = self._clock.monotonic()
         if incoming.direct or now < self._complained.get(key, -COMPLAINT_EVERY_S) + COMPLAINT_EVERY_S:
             return
         self._complained[key] = now
         if self._connection.calls is not None:
-            self._connection.calls.spawn(lambda: self._complain(incoming), "a word to the asker")
+            self._connection.calls.spawn(lambda: self._complain(incoming, right), "a word to the asker")
 
-    async def _complain(self, incoming: Incoming) -> None:
+    async def _complain(self, incoming: Incoming, right: str) -> None:
         client, _ = self._connection.use()
         person = await client.fetch_user(int(incoming.user.user))
         place = f"<#{incoming.conversation.channel}>"
-        await person.send(wording.may_not_write(place), allowed_mentions=NO_PINGS)
+        await person.send(wording.may_not_write(place, right), allowed_mentions=NO_PINGS)
 
 
 async def _report(work: Coroutine[Any, Any, None], ended: asyncio.Future[Exception | None]) -> None:

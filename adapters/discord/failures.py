@@ -34,7 +34,6 @@ GONE = frozenset(
         LOCKED_THREAD,
     }
 )
-FORBIDDEN = frozenset({MISSING_ACCESS, MISSING_PERMISSIONS})
 TOKEN_GONE = frozenset({UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION, INVALID_TOKEN})
 
 
@@ -45,6 +44,10 @@ all OSErrors), and "Session is closed" (facts/discord.md 1.12)."""
 
 class Forbidden(SurfaceGone):
     """The bot may not write here, though the place exists."""
+
+
+class NotSeen(Forbidden):
+    """The bot may not even see the place."""
 
 
 class TokenGone(SurfaceGone):
@@ -85,7 +88,9 @@ def _http_error(error: discord.HTTPException, *, posting: bool) -> SurfaceError:
     why = f"Discord answered {error.status} (code {error.code})"
     if error.code == ARCHIVED_THREAD:
         return ThreadArchived(why)
-    if error.code in FORBIDDEN:
+    if error.code == MISSING_ACCESS:
+        return NotSeen(why)
+    if error.code == MISSING_PERMISSIONS:
         return Forbidden(why)
     if error.code in TOKEN_GONE:
         return TokenGone(why)

@@ -13,7 +13,7 @@ from adapters.discord import buckets
 from adapters.discord.buckets import Kind
 from adapters.discord.connection import Connection
 from adapters.discord.controls import Buttons, buttons
-from adapters.discord.failures import Forbidden, ReplyRefused, ThreadArchived, surface_error
+from adapters.discord.failures import Forbidden, NotSeen, ReplyRefused, ThreadArchived, surface_error
 from adapters.discord.message import DiscordMessage, read
 from adapters.discord.render import PAGE_UNITS, clip, measure, message_text, render
 from adapters.discord.rest_calls import RestCall
@@ -83,9 +83,9 @@ class ChannelSurface:
         incoming: Incoming,
         reply_id: str,
         *,
-        forbidden: Callable[[Incoming], None],
+        forbidden: Callable[[Incoming, str], None],
     ) -> None:
-        """*forbidden* is told when the bot may not write here, so that somebody can be told."""
+        """*forbidden* is told which right the bot lacks to write here, so that somebody can be told."""
         self._connection = connection
         self._channel = int(incoming.conversation.channel)
         self._incoming = incoming
@@ -132,9 +132,17 @@ class ChannelSurface:
                 return await self._writer.write("post", send(reference=reference))
             except ReplyRefused:
                 return await self._writer.write("post", send())
-        except Forbidden:
-            self._forbidden(self._incoming)
+        except Forbidden as error:
+            if "file" in content:
+                raise SurfaceRejected("the bot may not attach files here") from error  # its pages stand already
+            self._forbidden(self._incoming, self._missing(error))
             raise
+
+    def _missing(self, error: Forbidden) -> str:
+        """The right that writing here needs, as Discord's settings call it (facts/discord-2.md 2.2)."""
+        if isinstance(error, NotSeen):
+            return "View Channel"
+        return "Send Messages in Threads" if self._incoming.address.get("parent") else "Send Messages"
 
     def _reference(self) -> discord.MessageReference | None:
         question = self._incoming.address.get("question", "")

@@ -27,7 +27,7 @@ from core.domain.events import Event, Restarted, TextDelta
 from core.domain.requests import ShownRecord
 from core.ports.platform import Shown, Surface
 from core.ports.storage import ReplyLedger
-from core.wording import notice_line, sentence_for
+from core.wording import file_refused, notice_line, sentence_for
 
 FILE_NAME = "answer.md"
 
@@ -81,9 +81,9 @@ class LiveReply:
     # A dictionary of so many attributes would take 1.6 KB for each growing answer.
     __slots__ = ("_announced", "_asked_mono", "_changed", "_clock", "_closing", "_composer", "_deaf", "_draft",
                  "_edits", "_ended_at", "_ending", "_failure", "_files", "_first_shown_at", "_gone", "_group",
-                 "_last_text_at", "_ledger", "_limits", "_pacer", "_patience_s", "_platform", "_refs", "_refused",
-                 "_reply_id", "_request_id", "_seat", "_seen_chars", "_shown", "_signal", "_surface",
-                 "_text_shown_at", "_unsure", "_visible", "_writer", "_writes", "_written")  # fmt: skip
+                 "_last_text_at", "_ledger", "_limits", "_pacer", "_patience_s", "_platform", "_refs", "_reply_id",
+                 "_request_id", "_seat", "_seen_chars", "_shown", "_signal", "_surface", "_text_shown_at", "_unsure",
+                 "_visible", "_writer", "_writes", "_written", "gone")  # fmt: skip
 
     def __init__(
         self,
@@ -126,8 +126,8 @@ class LiveReply:
         self._deaf = False
         """Nothing more is taken in: the reply has its end, or belongs to another process."""
         self._gone = False
-        self._refused = False
-        """The platform takes this answer in no form; a sentence stands in its place."""
+        self.gone = asyncio.Event()
+        """Set once nothing can be shown any more: whoever writes for this reply should stop, it would be for nobody."""
         self._failure: TernError | None = None
 
         self._refs: dict[int, str] = {}
@@ -242,13 +242,19 @@ class LiveReply:
     async def attach(self, name: str, content: bytes, comment: str = "") -> str:
         """Add a file to the finished answer; returns the platform's id of it.
 
-        A rerun takes what an earlier run attached back before it attaches anew. Raises SurfaceError and StorageError.
+        A rerun takes what an earlier run attached back before it attaches anew. Raises SurfaceError and StorageError;
+        where the platform refused the file, a sentence stands in its place.
         """
         # `finish` keeps the number max_pages for an answer that is too long for pages.
-        page = self._surface.limits.max_pages + 1 + self._files
+        page = self._composer.max_pages + 1 + self._files
         self._files += 1
         await self._ledger.posting(page, self._nonce(page))
-        ref = await self._surface.attach(name, content, comment)
+        try:
+            ref = await self._surface.attach(name, content, comment)
+        except SurfaceRejected:
+            instead = Shown(file_refused(name), final=True, plain=True)
+            await self._ledger.posted(page, await self._surface.post(page, instead, self._nonce(page)))
+            raise
         await self._ledger.posted(page, ref)
         return ref
 
@@ -256,6 +262,7 @@ class LiveReply:
         self._ending = ending
         self._deaf = True
         self._ended_at = self._clock.monotonic()
+        self._composer.try_again()
         self._pacer.complete(self._seat)
         self._changed.set()
         await self._written.wait()
@@ -278,7 +285,7 @@ class LiveReply:
     def _outcome(self, ending: Ending) -> str:
         if self._gone:
             return SurfaceGone.__name__
-        return SurfaceRejected.__name__ if self._refused else ending.outcome
+        return SurfaceRejected.__name__ if self._composer.nothing_shown else ending.outcome
 
     def _unseen_chars(self) -> int:
         return self._draft.chars - self._seen_chars
@@ -357,6 +364,8 @@ class LiveReply:
         view = self._composer.view(self._ending)
         count = len(view.pages)
         for page, shown in enumerate(view.pages):
+            if self._composer.given_up(page):
+                continue
             if page not in self._refs:
                 return _Step("post", page, shown) if self._may_post(page) else None
             if self._shown.get(page) == shown or not self._may_edit():
@@ -368,7 +377,7 @@ class LiveReply:
             return _Step("edit", page, shown)
         if self._ending is None:
             return None
-        file_page = self._surface.limits.max_pages
+        file_page = self._composer.max_pages
         if view.file and file_page not in self._refs:
             return _Step("attach", file_page, file=view.file)
         surplus = [
@@ -403,10 +412,10 @@ class LiveReply:
             self._give_up_after_patience(error)
         except SurfaceGone:
             self._pacer.done(slot)
-            self._gone = True
+            self._be_gone()
         except SurfaceRejected as error:
             self._pacer.done(slot)
-            self._make_acceptable(error)
+            self._make_acceptable(step, error)
         except StaleFence:
             self._pacer.done(slot)
             raise
@@ -454,11 +463,14 @@ class LiveReply:
         ref = self._refs.get(page) or await self._surface.find(page, self._nonce(page))
         if ref is not None:
             await self._surface.remove(ref, page)
+        self._forget(page)
+        await self._ledger.removed(page)
+
+    def _forget(self, page: int) -> None:
         self._refs.pop(page, None)
         self._shown.pop(page, None)
         self._unsure.discard(page)
         self._announced.discard(page)
-        await self._ledger.removed(page)
 
     def _nonce(self, page: int) -> str:
         return f"{self._reply_id}-{page}"
@@ -477,19 +489,25 @@ class LiveReply:
     def _give_up_after_patience(self, error: SurfaceBusy | StorageError) -> None:
         if self._ending is not None and self._clock.monotonic() - self._ended_at > self._patience_s:
             self._failure = error
-            self._gone = True
+            self._be_gone()
 
-    def _make_acceptable(self, error: SurfaceRejected) -> None:
-        """Shorter, then plainer, then a sentence instead; at last nothing."""
-        if error.too_long and self._composer.shorten():
-            return
-        if not self._composer.plain:
-            self._composer.plain = True
-        elif not self._refused:
-            self._refused = True
-            self._composer.replace(sentence_for(error, self._request_id))
-        else:
-            self._gone = True
+    def _make_acceptable(self, step: _Step, error: SurfaceRejected) -> None:
+        """Shorter, then plainer, then a sentence beside what stands; nothing that stands is ever taken away for it."""
+        if step.do == "attach":
+            self._composer.refuse_file()
+        elif step.do == "remove":
+            self._forget(step.page)
+        elif not (error.too_long and self._composer.shorten()):
+            before = self._shown.get(step.page)
+            stands = before.text if before else "" if step.page not in self._refs else None
+            self._composer.refuse(step.page, stands, sentence_for(error, self._request_id))
+            if self._composer.nothing_shown and self._composer.given_up(0):
+                self._be_gone()
+
+    def _be_gone(self) -> None:
+        """Nothing can be shown any more."""
+        self._gone = True
+        self.gone.set()
 
     # --- meanwhile ---
 

@@ -22,8 +22,9 @@ RunState = Literal["accepted", "running", "waiting", "answered", "stopped", "fai
 RunAction: TypeAlias = Action | Literal["withdraw"]
 """What a run is for: a message's own action, another way to answer it, or taking its answer back."""
 
-StopReason = Literal["user", "deleted", "superseded", "shutdown", "deadline", "lost"]
-"""Why a run ends early; the reason decides the end. "lost": another process has it now."""
+StopReason = Literal["user", "deleted", "superseded", "shutdown", "deadline", "gone", "lost"]
+"""Why a run ends early; the reason decides the end. "gone": the place to show it is. "lost": another process has it
+now."""
 
 Duty = Literal["answer", "stop", "drop", "withdraw", "give_up", "bury", "apologise"]
 """What is to be done with a claimed run.

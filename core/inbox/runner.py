@@ -247,7 +247,9 @@ class Runner:
 
     async def _answer(self, job: _Job) -> None:
         listener = _Listener(job.live.send, self._clock, self._clock.monotonic())
-        came = await self._unless_stopped(job.stop, self._ask(job, listener), self._stop_at_deadline(job))
+        came = await self._unless_stopped(
+            job.stop, self._ask(job, listener), self._stop_at_deadline(job), _stop_when_gone(job)
+        )
         job.spoken()
         match came:
             case Answered():
@@ -332,6 +334,8 @@ class Runner:
                 await job.live.hand_over()
                 # Only now: whoever takes it up next must not meet a write of ours that is still on its way.
                 await self._store.release(job.claim)
+            case "gone":
+                await self._settle(job.claim, _unseen(job.claim, SurfaceGone("gone while the answer was written")))
             case "lost" | None:
                 return
 
@@ -435,6 +439,12 @@ async def _context(adapter: Adapter, incoming: Incoming, channel_messages: int =
     except SurfaceError as error:
         log.info("the conversation's context could not be read", error=str(error))
         return ()
+
+
+async def _stop_when_gone(job: _Job) -> None:
+    """A model that writes for nobody is paid all the same: its stream is closed."""
+    await job.live.gone.wait()
+    job.stop.request("gone")
 
 
 def _is_hopeless(error: NoModelLeft) -> bool:

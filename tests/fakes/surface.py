@@ -104,6 +104,9 @@ class FakeSurface(Surface):
         self.busy_calls: list[bool] = []
         self.refuses_rich = False
         """Reject every page that is not asked for plain."""
+        self.refuses_word = ""
+        """Reject every page with this in it, as a server's word filter does (Discord's 200000)."""
+        self.refuses_files = False
         self.fail_next: list[SurfaceError] = []
         self.lose_next = 0
         self.gone = False
@@ -170,6 +173,8 @@ class FakeSurface(Surface):
 
     async def attach(self, name: str, content: bytes, comment: str) -> str:
         async with _Call(self, "attach", self._limits.post) as lost:
+            if self.refuses_files:
+                raise SurfaceRejected("no right to attach files")
             self.files.append((name, content))
             lost.check()
         return f"{self._name}-file{len(self.files)}"
@@ -184,6 +189,8 @@ class FakeSurface(Surface):
     def _check(self, shown: Shown) -> None:
         if self.refuses_rich and not shown.plain:
             raise SurfaceRejected("invalid_blocks")
+        if self.refuses_word and self.refuses_word in shown.text:
+            raise SurfaceRejected("blocked by a word filter")
         if self._limits.measure(shown.text) > self._limits.max_chars:
             raise SurfaceRejected("msg_too_long", too_long=True)
         assert shown.text.strip() or shown.status or shown.footer, "an empty page"

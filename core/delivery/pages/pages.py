@@ -53,6 +53,10 @@ class Pages:
         self._lines: Sequence[Line] = ()
         """Of the growing page, so that each refresh looks only at what is new."""
 
+    @property
+    def count(self) -> int:
+        return len(self._starts)
+
     def update(self, text: str, *, growing: bool) -> tuple[Page, ...]:
         """All pages of *text*, which continues the text given before; none of them is empty."""
         window = _WINDOW_PAGES * self._max_chars

@@ -11,6 +11,7 @@ from adapters.discord.buckets import Buckets
 from adapters.discord.controls import TEMPLATE, Control
 from adapters.discord.failures import (
     Forbidden,
+    NotSeen,
     ReplyRefused,
     ThreadArchived,
     TokenGone,
@@ -206,7 +207,7 @@ def refused(status: int, code: int = 0, text: str = "") -> discord.HTTPException
         (refused(404, 10008), SurfaceGone),
         (refused(404, 10015), TokenGone),
         (refused(401, 50027), TokenGone),
-        (refused(403, 50001), Forbidden),
+        (refused(403, 50001), NotSeen),
         (refused(403, 50013), Forbidden),
         (refused(403, 50007), SurfaceGone),
         (refused(400, 50083), ThreadArchived),

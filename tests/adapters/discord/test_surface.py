@@ -239,10 +239,24 @@ async def test_channel_without_history_permission_gets_a_plain_message(bot: Bot)
     assert bot.channel.messages[int(ref)].content == "hi"
 
 
-async def test_missing_permission_is_said_to_the_asker_once(bot: Bot) -> None:
-    """Where the bot may read but not write, the asker is told in a direct message."""
-    bot.channel.permissions -= {"send"}
-    surface = await bot.ask()
+@pytest.mark.parametrize(
+    ("lacks", "thread", "right"),
+    [
+        ("send", False, "Send Messages"),
+        ("send_in_threads", True, "Send Messages in Threads"),
+        ("view", False, "View Channel"),
+        ("view", True, "View Channel"),
+    ],
+)
+async def test_missing_permission_is_said_to_the_asker_once(bot: Bot, lacks: str, thread: bool, right: str) -> None:
+    """Where the bot hears but may not write, the asker is told in a direct message which right it lacks."""
+    place = bot.channel
+    if thread:
+        place = await bot.discord.thread(await bot.discord.say(bot.channel, bot.ada, "look"))
+    await bot.discord.say(place, bot.ada, "hello", mention=True)
+    await bot.accepted()
+    surface = await bot.surface()
+    place.permissions -= {lacks}
 
     for _ in range(2):
         with pytest.raises(SurfaceGone):
@@ -250,7 +264,19 @@ async def test_missing_permission_is_said_to_the_asker_once(bot: Bot) -> None:
     dm = bot.discord.dm(bot.ada)
     await until(lambda: bot.discord.said(dm))
 
-    assert [message.content for message in bot.discord.said(dm)] == [wording.may_not_write(f"<#{bot.channel.id}>")]
+    assert [message.content for message in bot.discord.said(dm)] == [wording.may_not_write(f"<#{place.id}>", right)]
+
+
+async def test_file_without_the_right_to_attach_is_refused_and_nothing_else(bot: Bot) -> None:
+    """The pages stand, so nobody is told that the bot may not write there."""
+    bot.channel.permissions -= {"attach"}
+    surface = await bot.ask()
+    await surface.post(0, words("hi"), "nonce0")
+
+    with pytest.raises(SurfaceRejected):
+        await surface.attach("rows.csv", b"a,b", "")
+
+    assert bot.discord.said(bot.discord.dm(bot.ada)) == []
 
 
 @pytest.mark.parametrize("gone", ["message", "channel"])

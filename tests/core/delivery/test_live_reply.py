@@ -15,7 +15,7 @@ from core.domain.errors import StaleFence, StorageBusy, StorageFull, SurfaceBusy
 from core.domain.events import Notice, Restarted, TextDelta
 from core.ports.platform import Rate, SurfaceLimits
 from core.ports.storage import PostedPage
-from core.wording import STOPPED
+from core.wording import PART_REFUSED, REST_REFUSED, STOPPED
 from tests.fakes.clock import LoopClock
 from tests.fakes.surface import DISCORD_LIKE, FakeLedger, FakePlatform, FakeSurface
 
@@ -575,7 +575,7 @@ def test_a_refused_form_is_shown_plainer(run_virtual: Run, stage: Stage):
 
 def test_what_cannot_be_shown_at_all_becomes_a_sentence(run_virtual: Run, stage: Stage):
     """A text that is refused even plain is replaced by a sentence; the answer itself is kept for the history."""
-    stage.surface.fail_next = [SurfaceRejected("bad"), SurfaceRejected("bad")]
+    stage.surface.refuses_word = "odd"
 
     async def scene() -> tuple[str, str]:
         async with stage.reply() as live:
@@ -585,7 +585,107 @@ def test_what_cannot_be_shown_at_all_becomes_a_sentence(run_virtual: Run, stage:
             return live.text, record.outcome
 
     assert run_virtual(scene()) == ("odd", SurfaceRejected.__name__)
-    assert "refused" in stage.surface.pages[0]
+    assert "refused the answer's form" in stage.surface.pages[0]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_refused_page_takes_nothing_away_from_the_others(run_virtual: Run, stage: Stage, at: int):
+    """Every other page stands whole; in the refused one's place a sentence says that it is missing."""
+    stage.surface.refuses_word = f"word{at * 250 + 60} "
+
+    async def scene() -> str:
+        async with stage.reply() as live:
+            await live.send(TextDelta(LONG))
+            return (await live.finish()).outcome
+
+    assert run_virtual(scene()) == "ok"
+    pages = stage.surface.pages
+    assert len(pages) == 3
+    assert pages[at] == PART_REFUSED
+    others = " ".join(page for number, page in enumerate(pages) if number != at)
+    assert set(others.split()) <= set(LONG.split())
+    assert len(others.split()) > 340
+
+
+def test_words_that_stand_stay_when_what_follows_is_refused(run_virtual: Run, stage: Stage):
+    """An edit that the platform refuses leaves the page as far as it was taken, and says that something is missing."""
+    stage.surface.refuses_word = "nine"
+
+    async def scene() -> str:
+        async with stage.reply() as live:
+            await stage.say(live, "one two three four five six seven eight nine ten", pause_s=0.5)
+            return (await live.finish()).outcome
+
+    assert run_virtual(scene()) == "ok"
+    [page] = stage.surface.pages
+    assert page.startswith("one two three")
+    assert page.endswith(REST_REFUSED)
+
+
+def test_what_was_refused_while_it_grew_is_tried_once_more_at_the_end(run_virtual: Run, stage: Stage):
+    """Half a construct may be refused where the whole is taken: no word is lost for that."""
+    stage.surface.refuses_word = "two three"
+
+    async def scene() -> None:
+        async with stage.reply() as live:
+            await stage.say(live, "one two three four five", pause_s=1.0)
+            stage.surface.refuses_word = ""
+            await live.finish()
+
+    run_virtual(scene())
+    assert stage.surface.pages == ["one two three four five"]
+
+
+def test_a_page_whose_sentence_is_refused_too_is_left_as_it_stands(run_virtual: Run, stage: Stage):
+    """Whatever the platform says then, what it has taken before stays."""
+
+    async def scene() -> str:
+        async with stage.reply() as live:
+            await stage.say(live, "one two three", pause_s=1.0)
+            stage.surface.fail_next = [SurfaceRejected("bad")] * 20
+            await live.send(TextDelta("four"))
+            return (await live.finish()).outcome
+
+    assert run_virtual(scene()) == "ok"
+    assert stage.surface.pages == ["one two three"]
+
+
+@pytest.mark.parametrize("pages", [3, 12])
+def test_the_rest_is_shown_as_pages_where_the_file_is_refused(run_virtual: Run, loop_clock: LoopClock, pages: int):
+    """Without the right to attach files nothing is lost that finds room; what does not is counted."""
+    stage = Stage(loop_clock, replace(DISCORD_LIKE, max_chars=400, max_pages=2))
+    stage.surface.refuses_files = True
+    text = " ".join(f"word{number:04}" for number in range(44 * pages))
+
+    async def scene() -> str:
+        async with stage.reply() as live:
+            await live.send(TextDelta(text))
+            return (await live.finish()).outcome
+
+    assert run_virtual(scene()) == "ok"
+    shown = " ".join(stage.surface.pages).split()
+    assert shown == text.split()[: len(shown)]
+    if pages == 3:
+        assert shown == text.split()
+    else:
+        assert len(stage.surface.pages) <= 5
+        assert "found no room" in stage.surface.shown[-1].footer
+
+
+def test_a_file_of_the_answer_that_is_refused_is_named_below_it(run_virtual: Run, stage: Stage):
+    """Whoever reads the answer learns that a table belongs to it."""
+    stage.surface.refuses_files = True
+
+    async def scene() -> None:
+        async with stage.reply() as live:
+            await live.send(TextDelta("Here is the table."))
+            await live.finish()
+            with pytest.raises(SurfaceRejected):
+                await live.attach("rows.csv", b"a,b")
+
+    run_virtual(scene())
+    assert stage.surface.pages[0] == "Here is the table."
+    assert "rows.csv" in stage.surface.pages[1]
 
 
 def test_a_platform_that_takes_nothing_is_left_alone(run_virtual: Run, stage: Stage):

@@ -275,6 +275,22 @@ async def test_place_that_vanishes_in_mid_answer_settles_the_run(house: Desk) ->
     assert not await house.storage.history.recent(conversation(), max_tokens=100, max_turns=10)
 
 
+async def test_model_stops_writing_for_a_place_that_is_gone(house: Desk) -> None:
+    """The channel deleted, the bot put out of it, the growing message taken away: the model's stream is closed, not
+    read and paid to its end."""
+    gate, never = asyncio.Event(), asyncio.Event()
+    house.chat.plays(["Terns are", gate, " birds", never])
+    receipt = await house.say()
+    await house.until(lambda: house.pages(receipt) == ["Terns are"])
+
+    house.adapter.surfaces[receipt.reply_id].gone = True
+    gate.set()
+    await house.passes(10)
+
+    await house.until_state(receipt, "failed")
+    assert house.chat.answering == 0
+
+
 async def test_platform_that_is_down_is_tried_again(house: Desk) -> None:
     """A platform that cannot be reached yet keeps its messages waiting; then they are answered."""
     house.adapter.refuses = SurfaceBusy("no connection")
