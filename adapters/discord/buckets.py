@@ -41,9 +41,13 @@ class Buckets:
     _hashes: dict[Kind, str] = field(default_factory=dict)
 
     def read(self, kind: Kind, place: str, headers: Mapping[str, str]) -> None:
-        """Learn from any response; without the headers there is nothing to learn."""
+        """Learn from a response to a call that was carried out; a route without a limit has no such headers
+        (docs.discord.com/developers/topics/rate-limits, read 2026-11-22)."""
+        if kind == "other":
+            return
         remaining = headers.get("X-RateLimit-Remaining")
-        if remaining is None or kind == "other":
+        if remaining is None:
+            self.observer.learn(key(kind, place), remaining=None, reset_after_s=0.0)
             return
         if bucket := headers.get("X-RateLimit-Bucket"):
             self._hashes[kind] = bucket

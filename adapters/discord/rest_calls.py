@@ -180,7 +180,9 @@ class RestCalls:
         context.status = params.response.status
         # Of a response that hung it is not known how old its figures are: what was counted meanwhile is newer.
         young = self._clock.monotonic() - context.left_at < YOUNG_S
-        if call is not None and young and params.response.status != 429:
+        status, headers = params.response.status, params.response.headers
+        tells = 200 <= status < 300 or (status != 429 and "X-RateLimit-Remaining" in headers)
+        if call is not None and young and tells:
             self._buckets.read(call.kind, call.place, params.response.headers)
 
     async def _body_came(

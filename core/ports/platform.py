@@ -134,7 +134,9 @@ class Surface(Protocol):
 class SurfaceObserver(Protocol):
     """The pacer's ear: what a platform's headers and refusals say about a bucket."""
 
-    def learn(self, key: str, *, remaining: int | None, reset_after_s: float, capacity: int | None = None) -> None: ...
+    def learn(self, key: str, *, remaining: int | None, reset_after_s: float, capacity: int | None = None) -> None:
+        """*remaining* is None where a call was taken and its answer says nothing of a limit."""
+        ...
 
     def count(self, rate: Rate) -> AbstractContextManager[None]:
         """Around a call of that bucket without a slot, up to its answer: a step that another one made necessary.

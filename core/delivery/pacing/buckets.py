@@ -13,6 +13,11 @@ _SAME_WINDOW_S = 0.25
 _ANSWER_S = 0.1
 """How soon a call that is late is expected to be answered."""
 
+_STRETCH = 10
+"""A bucket that nobody seems to count is taken to carry so many times what was published, at most."""
+
+_LEAST_WINDOW_S = 0.05
+
 _LOST_AFTER_S = 5.0
 """A call that is so late was counted long ago, or never will be."""
 
@@ -21,8 +26,9 @@ class Bucket:
     """At most `capacity` calls in any `per_s` seconds.
 
     Counting a sliding window is right for platforms that do and safe for those whose window starts with the first call
-    (Discord). Where headers tell, they replace our own count. A refusal lowers the capacity by a fifth; each refill
-    time without one gives a call back.
+    (Discord). Where headers tell, they replace our own count and what was published, upwards too. An answer that should
+    tell and does not is a sign that nothing is counted there: the capacity is stretched, until the first refusal. A
+    refusal lowers the capacity by a fifth; each refill time without one gives a call back.
 
     Times are seconds of one monotonic clock.
     """
@@ -31,6 +37,9 @@ class Bucket:
         self.key = rate.key
         self.per_s = rate.per_s
         self._published = rate.capacity
+        self._assumed = rate.capacity
+        """What was published before the bucket was stretched."""
+        self._stretch_to = rate.capacity * _STRETCH
         self._capacity = float(rate.capacity)
         self._raised_at = 0.0
         self._in_flight: list[float] = []
@@ -96,15 +105,23 @@ class Bucket:
     def learn(self, now: float, *, remaining: int, reset_after_s: float, capacity: int | None = None) -> None:
         """Take over what a response's headers say."""
         if capacity is not None and capacity != self._published:
-            self._published = capacity
+            self._published = self._assumed = capacity
             self._capacity = float(capacity)
         resets_at = now + reset_after_s
+        if capacity is not None and remaining == capacity - 1 and reset_after_s > _LEAST_WINDOW_S:
+            self.per_s = reset_after_s  # the window began with this very call
         used = max(0, self._published - remaining)
         if abs(resets_at - self._resets_at) < _SAME_WINDOW_S:
             used = max(used, len(self._back_at))
         self._back_at = [resets_at] * used
         self._resets_at = resets_at
         self._learned_at = now
+
+    def stretch(self) -> None:
+        """A call was answered by a platform that says nothing of a limit here."""
+        if self._learned_at == float("-inf") and self._published < self._stretch_to:
+            self._published = min(self._stretch_to, self._published + max(1, self._published // 4))
+            self._capacity = float(self._published)
 
     def shut(self, now: float, pause_s: float) -> None:
         """No call leaves for so long."""
@@ -113,6 +130,10 @@ class Bucket:
     def refuse(self, now: float, retry_after_s: float) -> None:
         """The platform said "too many" in spite of our count."""
         self.shut(now, retry_after_s)
+        if self._published > self._assumed:  # there is a limit after all, somewhere below what was tried
+            self._published = max(self._assumed, int(self._published * 0.8))
+            self._capacity = min(self._capacity, float(self._published))
+        self._stretch_to = 0
         self._capacity = max(1.0, self._capacity * 0.8)
         self._raised_at = self._shut_until
 

@@ -19,6 +19,10 @@ _EARLY_S = 1e-3
 counts from its answer, which comes later than it was counted by the platform by more than that."""
 
 
+_LOOK_AGAIN_S = 2.0
+"""A moment that is further off comes nearer by itself while nobody else asks: what is kept for others fades."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """The right to one write; `Pacer.done`, `refused`, `failed` or `give_back` must follow."""
@@ -100,6 +104,8 @@ class Pacer:
         """The reply's first character has come."""
         seat.began_at = self._clock.monotonic()
         seat.begun = True
+        if seat.lane:
+            seat.lane.begin(seat.began_at)
 
     def posted(self, seat: Seat) -> None:
         """The reply stands on the platform: from now on it owes a last edit."""
@@ -146,7 +152,8 @@ class Pacer:
     async def _wait(self, waiter: _Waiter) -> None:
         while not waiter.slot.done():
             waiter.changed.clear()
-            await wait_for(waiter.changed, self._clock, self._due(waiter) - self._clock.monotonic())
+            wait_s = self._due(waiter) - self._clock.monotonic()
+            await wait_for(waiter.changed, self._clock, min(wait_s, _LOOK_AGAIN_S))
             self._let_out(waiter.lane.key)
 
     def abandon(self, seat: Seat) -> None:
@@ -188,9 +195,12 @@ class Pacer:
         self._reconsider(slot.buckets)
 
     def learn(self, key: str, *, remaining: int | None, reset_after_s: float, capacity: int | None = None) -> None:
-        if (bucket := self._buckets.get(key)) and remaining is not None:
-            now = self._clock.monotonic()
-            bucket.learn(now, remaining=remaining, reset_after_s=reset_after_s, capacity=capacity)
+        if bucket := self._buckets.get(key):
+            if remaining is None:
+                bucket.stretch()
+            else:
+                now = self._clock.monotonic()
+                bucket.learn(now, remaining=remaining, reset_after_s=reset_after_s, capacity=capacity)
             self._reconsider([bucket])
 
     @contextmanager

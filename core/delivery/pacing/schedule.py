@@ -47,6 +47,9 @@ _LEAST_SPREAD = 0.2
 _WATCHED_S = 300.0
 """How long a lane remembers the answers that came."""
 
+_SILENCE = 1.5
+"""So many times the usual pause between two answers may pass before they are thought to have stopped coming."""
+
 
 @dataclass(frozen=True, slots=True)
 class Habit:
@@ -86,19 +89,32 @@ class Lane:
     _begun: deque[float] = field(default_factory=deque)
     """When the replies that ended lately had begun, in the order of their ends."""
 
+    _newest: float = -math.inf
+    """When the newest of all replies began, those that still grow among them."""
+
+    def begin(self, began_at: float) -> None:
+        self._newest = max(self._newest, began_at)
+
     def end(self, began_at: float) -> None:
         self.growing -= 1
         self._begun.append(began_at)
+        self.begin(began_at)
 
     def to_come(self, now: float) -> float:
-        """How many more replies are expected in one period of the bucket, if they come as they came lately."""
+        """How many more replies are expected in one period of the bucket, if they come as they came lately.
+
+        While none comes, that fades as the chance of such a silence does: where one came every two seconds, hardly
+        any is expected after ten.
+        """
         while self._begun and self._begun[0] <= now - _WATCHED_S:
             self._begun.popleft()
         if not self._begun:
             return 0.0
         # Two that came within a second are no sign of a hundred a minute.
         watched_s = max(now - min(self._begun), self.bucket.per_s / 20)
-        return len(self._begun) * self.bucket.per_s / watched_s
+        usual_pause_s = watched_s / len(self._begun)
+        fading = math.exp(min(0.0, _SILENCE - (now - self._newest) / usual_pause_s))
+        return self.bucket.per_s / usual_pause_s * fading
 
 
 @dataclass(eq=False, slots=True)
@@ -165,7 +181,7 @@ def may_go_at(seat: Seat, now: float, habit: Habit) -> float:
 
 def reserve(bucket: Bucket, to_come: float) -> int:
     """Calls kept back so that last words find a free one, those of replies to come among them."""
-    return min(bucket.capacity // 2, max(1, bucket.capacity // 10, round(to_come)))
+    return min(bucket.capacity // 2, max(1, bucket.capacity // 25, round(to_come)))
 
 
 def _evenly_at(seat: Seat, now: float, habit: Habit) -> float:
@@ -177,7 +193,7 @@ def _evenly_at(seat: Seat, now: float, habit: Habit) -> float:
     since = max(bucket.last_left_at, seat.left_at)
     rest_s = habit.rest_s(max(0.0, since - seat.began_at), seat.chars_per_s(now))
     last_words = lane.growing * min(1.0, bucket.per_s / max(rest_s, MIN_GAP_S))
-    share = lane.growing / (lane.growing + lane.to_come(since)) if lane.growing else 1.0
+    share = lane.growing / (lane.growing + lane.to_come(now)) if lane.growing else 1.0
     calls = (bucket.calls_within(since, rest_s) - last_words) * share
     return since + rest_s / (max(0.0, calls) + 1)
 

@@ -270,13 +270,13 @@ def test_other_failures_are_not_final() -> None:
 # --- headers, buttons
 
 
-def test_headers_without_a_bucket_teach_nothing() -> None:
-    """Responses of unlimited routes are left aside."""
+def test_an_answer_without_headers_tells_of_no_limit() -> None:
+    """Routes without a limit have none, which is worth knowing; what nobody paces is left aside."""
     ear = Ear()
     Buckets(ear).read("edit", "7", {})
     Buckets(ear).read("other", "7", {"X-RateLimit-Remaining": "0"})
 
-    assert ear.heard == []
+    assert ear.heard == [("discord:7:edit", None, 0.0, None)]
 
 
 def test_global_refusal_stops_everything() -> None:

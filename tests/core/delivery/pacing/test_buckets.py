@@ -108,6 +108,39 @@ def test_headers_may_change_the_capacity():
     assert (one.capacity, one.free(0.0)) == (10, 10)
 
 
+def test_the_first_call_of_a_window_tells_how_long_it_is():
+    """Ten in a second are not ten in five seconds."""
+    one = bucket()
+    one.learn(0.0, remaining=9, reset_after_s=1.0, capacity=10)
+    one.learn(0.5, remaining=7, reset_after_s=0.5, capacity=10)
+
+    assert (one.per_s, one.spacing_s) == (1.0, 0.1)
+
+
+def test_a_platform_that_says_nothing_of_a_limit_is_asked_more():
+    """Each answer without a word of a limit stretches the bucket, to ten times what was assumed at most."""
+    one = bucket()
+    seen = []
+    for _ in range(30):
+        one.stretch()
+        seen.append(one.capacity)
+
+    assert seen[:6] == [6, 7, 8, 10, 12, 15]
+    assert seen[-1] == 50
+
+
+def test_the_first_refusal_ends_the_stretching():
+    """There is a limit after all: less than what was tried, never less for long than what was assumed."""
+    one = bucket()
+    for _ in range(30):
+        one.stretch()
+    one.refuse(0.0, 1.0)
+    one.stretch()
+
+    assert one.capacity == 32
+    assert (one.free(60.0), one.free(600.0)) == (40, 40)
+
+
 def test_a_refusal_shuts_the_bucket_and_lowers_it():
     """After a 429 nothing leaves until the platform's moment, and less than before; a call comes back per period."""
     one = bucket()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from statistics import mean
 
 import pytest
@@ -31,6 +32,8 @@ class Seen:
     first_s: float
     last_lag_s: float
     writes: int
+    longest_gap_s: float
+    """The longest that its reader saw nothing new."""
 
 
 @dataclass
@@ -79,7 +82,9 @@ class Town:
             while length < min(4 * token + 4, 4 * tokens - 1):
                 at, length = next(states)
             lags.append(at - arrival)
-        return Seen(mean(lags), first, record.last_lag_s, record.edits)
+        shown_at = [at for at, _ in message.history]
+        gap_s = max((after - before for before, after in pairwise(shown_at)), default=0.0)
+        return Seen(mean(lags), first, record.last_lag_s, record.edits, gap_s)
 
     async def answers(self, count: int, tokens: int, tokens_per_s: float, *, apart: bool = False) -> list[Seen]:
         async with asyncio.TaskGroup() as group:
@@ -228,18 +233,21 @@ def test_what_has_lasted_will_last():
 @pytest.mark.parametrize(("asked_at", "now", "expected"), [
     ((), 100.0, 0.0),
     ((0.0, 20.0, 40.0), 60.0, 3.0),
-    ((0.0, 20.0, 40.0), 180.0, 1.0),
+    ((0.0, 20.0, 40.0), 90.0, 1.7),
+    ((0.0, 20.0, 40.0), 180.0, 0.435),
+    (tuple(float(at) for at in range(0, 60, 3)), 62.0, 17.3),
+    (tuple(float(at) for at in range(0, 60, 3)), 75.0, 0.59),
     ((99.0, 99.5), 100.0, 40.0),
     ((0.0, 20.0, 40.0), 400.0, 0.0),
 ])  # fmt: skip
 def test_replies_are_expected_as_they_came_lately(asked_at: tuple[float, ...], now: float, expected: float):
-    """So many in a minute as the last five minutes brought on average; two in a second do not make
-    it a hundred and twenty."""
+    """So many in a minute as the last five minutes brought on average; two in a second do not make it a hundred and
+    twenty. Once none comes for longer than they used to be apart, fewer are expected with every second."""
     lane = Lane(Bucket(SLACK_LIKE.edit[0]), growing=len(asked_at))
     for began_at in asked_at:
         lane.end(began_at)
 
-    assert lane.to_come(now) == pytest.approx(expected)
+    assert lane.to_come(now) == pytest.approx(expected, rel=0.02)
 
 
 def test_an_answer_leaves_calls_for_the_next(run_virtual, loop_clock: LoopClock):
@@ -263,6 +271,23 @@ def test_an_answer_leaves_calls_for_the_next(run_virtual, loop_clock: LoopClock)
 # --- turns, one by one ---
 
 ONE = SurfaceLimits(100, post=(Rate("p", 1, 10.0),), edit=(Rate("e", 1, 10.0),))
+
+
+def test_a_long_answer_after_a_busy_time_is_not_kept_waiting(run_virtual, loop_clock: LoopClock):
+    """Fifteen short answers came a second apart, then nobody asks any more: what was kept for others is used within
+    seconds. Kept for the next minutes it would leave a reader 26 seconds without a sign."""
+    town = Town(loop_clock, replace(SLACK_LIKE, max_chars=1_000_000))
+
+    async def scene() -> Seen:
+        for _ in range(15):
+            await town.answer(20, 40)
+            await loop_clock.sleep(1.0)
+        return await town.answer(1_600, 40)
+
+    seen = run_virtual(scene())
+
+    assert seen.longest_gap_s < 12.0
+    assert town.platform.refusals == 0
 
 
 def test_unlimited_surfaces_write_at_once(run_virtual, loop_clock: LoopClock):
