@@ -402,6 +402,7 @@ class App:
             limits=mapping.loop_limits(self.config),
             suspensions=storage.suspensions,
             leave_s=self.config.tools.confirm_minutes * 60.0,
+            checks=self._schema_checks,
         )
         return self._tools
 

@@ -6,6 +6,7 @@ Nothing here is said by a model, and no other module words an error. Tables and 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -263,17 +264,46 @@ NOT_CONFIRMED_IN_TIME = "Nobody agreed in time, so I did not do it. Ask me again
 FORGOTTEN_QUESTION = "I no longer have what this was about. Please ask me again."
 
 
-def may_i(calls: Sequence[tuple[str, str]]) -> str:
-    """The question before acting tools: (name, arguments as JSON text) of each call.
+MAX_SHOWN_CHARS = 1_500
+"""Of one call's arguments: longer ones cannot be agreed to, for nobody would see to what."""
+
+
+def may_i(calls: Sequence[tuple[str, object]]) -> str:
+    """The question before acting tools: (name, arguments) of each call, as they will be run.
 
     The arguments are somebody else's words (a model wrote them), so they stand in a fence that they cannot close.
     """
     asked = []
     for name, arguments in calls:
-        fence = "`" * (max((len(run) for run in re.findall("`+", arguments)), default=0) + 3 if "`" in arguments else 3)
-        rest = f"\n... and {len(arguments) - 1_500:,} more characters" if len(arguments) > 1_500 else ""
-        asked.append(f"`{name.replace('`', '')}` with\n\n{fence}json\n{arguments[:1_500]}{rest}\n{fence}")
+        shown = shown_arguments(arguments)
+        fence = "`" * max(3, max((len(run) for run in re.findall("`+", shown)), default=0) + 1)
+        asked.append(f"`{name.replace('`', '')}` with\n\n{fence}\n{shown}\n{fence}")
     return "**May I use** " + "\n\nand ".join(asked) + "\n\nConfirm or decline below."
+
+
+def shown_arguments(arguments: object) -> str:
+    """*arguments* one a line, whole; control, direction and other invisible characters as their numbers."""
+    return "\n".join(map(_visible, _leaves("", arguments)))
+
+
+def _leaves(path: str, value: object) -> list[str]:
+    if isinstance(value, dict) and value:
+        return [line for name, one in value.items() for line in _leaves(f"{path}.{name}" if path else str(name), one)]
+    if isinstance(value, list) and value:
+        return [line for number, one in enumerate(value, 1) for line in _leaves(f"{path}[{number}]", one)]
+    # JSON's own way of writing keeps a value on its line and tells "1" from 1.
+    written = json.dumps(value, ensure_ascii=False)
+    return [f"{path}: {written}" if path else written]
+
+
+def _visible(line: str) -> str:
+    if line.isascii() and line.isprintable():
+        return line
+    return "".join(one if one.isprintable() and one not in _UNSEEN else f"\\u{{{ord(one):x}}}" for one in line)
+
+
+_UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(one) for one in range(0xFE00, 0xFE10)}
+"""Fillers, joiners and variation selectors: they show nothing, and Python calls them printable."""
 
 
 NOT_YOURS_TO_STOP = "Only the person who asked, or a moderator, can do that."

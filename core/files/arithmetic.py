@@ -11,11 +11,11 @@ from typing import Any
 import pint
 
 from core.domain.errors import Unreadable
+from core.files.numerals import Ambiguous, plain
 
-_ALLOWED = re.compile(r"^[\w\s.+\-*/^()°µμΩ%,'\"²³]+$")
+_ALLOWED = re.compile(r"^[\w\s.+\-*/^()°µμΩ%,'’\"²³]+$")
 _CONVERSION = re.compile(r"^(?P<what>.+?)\s+(?:to|in|into|as)\s+(?P<unit>[^\d()]+[^()]*)$", re.IGNORECASE)
 _PERCENT = re.compile(r"(\d(?:[\d.]*))\s*%(?!\s*[\d(])")
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _TEMPERATURE = re.compile(
     r"\s*(-?[\d.]+)\s*(?:°|deg(?:rees?)?\s*)?(C|F|celsius|fahrenheit|degC|degF)\s*", re.IGNORECASE
 )
@@ -30,9 +30,13 @@ def calculate(expression: str) -> str:
 
     Results are exact fractions, written as decimals where those end. Raises Unreadable with what is wrong.
     """
-    text = _THOUSANDS.sub("", expression.strip()).replace("²", "**2").replace("³", "**3")
+    text = expression.strip()
     if not text or len(text) > _MAX_CHARS or not _ALLOWED.match(text):
         raise Unreadable(expression[:40], "it is no arithmetic: use numbers, + - * / ** ( ) and units")
+    try:
+        text = plain(text).replace("²", "**2").replace("³", "**3")
+    except Ambiguous as error:
+        raise Unreadable(expression[:40], str(error)) from error
     if _REMAINDER.search(text):
         raise Unreadable(expression, "% means percent here; write 15% * 80, and a - b * (a // b) for a remainder")
     conversion = _CONVERSION.match(text)

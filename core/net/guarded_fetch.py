@@ -27,6 +27,7 @@ from core.domain.errors import TooLarge, Unfetchable
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CHUNK_BYTES = 64 * 1024
 _CONNECT_S = 10.0
+_LOOK_UP_S = 2.0
 _SILENCE_S = 20.0
 """A peer that sends nothing for so long is given up before the policy's deadline."""
 
@@ -63,8 +64,8 @@ class Fetched:
 class GuardedFetcher:
     """Opens one connection pool on entry and closes it on exit; may be entered again afterwards.
 
-    With a *proxy* the proxy resolves names, so only literal private addresses can be refused here; the proxy's own
-    rules have to hold for the rest.
+    With a *proxy* the proxy resolves names. Private addresses and names are refused here all the same, and a name that
+    can be looked up here is refused where all it leads to is private; for the rest the proxy's own rules have to hold.
     """
 
     def __init__(self, *, proxy: str | None = None, resolver: AbstractResolver | None = None) -> None:
@@ -116,6 +117,8 @@ class GuardedFetcher:
         give_up_at = asyncio.get_running_loop().time() + policy.deadline_s
         for _ in range(policy.max_redirects + 1):
             host = _check(target, policy)
+            if self._proxy and str(target.origin()) not in policy.trusted_origins:
+                await self._refuse_if_private_here(host)
             _trusting.set(str(target.origin()) in policy.trusted_origins)
             sent = headers if headers and _matches(host, policy.secret_hosts) else {}
             with _translated(host, policy):
@@ -131,6 +134,19 @@ class GuardedFetcher:
                     raise Unfetchable(host, "it redirects to nowhere")
                 target = target.join(_parse(location))
         raise Unfetchable(target.host or "?", "it redirects too often")
+
+    async def _refuse_if_private_here(self, host: str) -> None:
+        """Names that only the house's own DNS knows lead into the house: the proxy would follow them."""
+        if _is_literal(host):
+            return
+        names = self._resolver or ThreadedResolver()
+        try:
+            async with asyncio.timeout(_LOOK_UP_S):
+                found = await names.resolve(host, 443, socket.AF_UNSPEC)
+        except (OSError, TimeoutError):  # behind a proxy there is often no DNS at all
+            return
+        if found and not any(is_public(entry["host"]) for entry in found):
+            raise Unfetchable(host, "it is a private address")
 
 
 class Download:
@@ -194,28 +210,67 @@ def is_public(address: str) -> bool:
         ip = ipaddress.ip_address(address.split("%", 1)[0])
     except ValueError:
         return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is None and ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-        if inner is not None:
-            return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast
+    if isinstance(ip, ipaddress.IPv6Address) and (inner := _inner(ip)) is not None:
+        return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NOBODYS)
 
 
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-"""RFC 6052: an IPv4 address in an IPv6 coat; behind a translator it reaches the private IPv4 network."""
+def _inner(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that *ip* carries: behind a translator or tunnel it reaches the private IPv4 network."""
+    inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+    if inner is None and (any(ip in network for network in _CARRIERS) or int(ip) >> 32 & 0xFDFF_FFFF == _ISATAP):
+        inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+    return inner
+
+
+_CARRIERS = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")))
+"""NAT64 (RFC 6052), IPv4-compatible (RFC 4291 2.5.5.1), IPv4-translated (RFC 2765)."""
+
+_ISATAP = 0x0000_5EFE
+"""The middle of an ISATAP interface identifier (RFC 5214 6.1), its universal bit aside."""
+
+_NOBODYS = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "64:ff9b:1::/48",  # NAT64 for local use, RFC 8215
+            "fec0::/10",  # site-local, RFC 3879
+            "3fff::/20",  # documentation, RFC 9637
+            "5f00::/16",  # segment identifiers, RFC 9602
+            "192.88.99.0/24",  # relays of 6to4, RFC 7526
+            "168.63.129.16/32",  # Azure's host, which hands out a machine's certificates
+        ),
+    )
+)
+"""Not the public internet's, whatever Python's table of this version says."""
+
+_PRIVATE_NAMES = ("localhost", "internal", "local", "localdomain", "lan", "home", "corp", "intranet", "home.arpa")
+"""Last parts of names that the public DNS does not have (RFC 6761, 6762, 8375, 9476; ICANN 2024 for .internal)."""
+
+
+def is_public_name(host: str) -> bool:
+    """Whether *host* can be a name of the public DNS: more than one label, and none that is private by its ending."""
+    return "." in host and not any(host == name or host.endswith(f".{name}") for name in _PRIVATE_NAMES)
 
 
 def _parse(url: str) -> URL:
     try:
+        if any(one < " " or one == "\x7f" for one in url):
+            raise ValueError("a control character")
         return URL(url)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise Unfetchable("?", "the address is malformed") from error
 
 
 def _check(target: URL, policy: FetchPolicy) -> str:
     """Return the target's host, or raise Unfetchable when the policy does not allow this hop."""
+    try:
+        return _checked_host(target, policy)
+    except ValueError as error:  # "//host/x", "http://xn--/": an address to one library, not to another
+        raise Unfetchable("?", "the address is malformed") from error
+
+
+def _checked_host(target: URL, policy: FetchPolicy) -> str:
     host = (target.host or "").rstrip(".").lower()
     if not host:
         raise Unfetchable("?", "the address names no host")
@@ -229,7 +284,8 @@ def _check(target: URL, policy: FetchPolicy) -> str:
         raise Unfetchable(host, f"port {target.port} is not a web port")
     if policy.hosts is not None and not _matches(host, policy.hosts):
         raise Unfetchable(host, "it is not one of the platform's own hosts")
-    if _is_literal(host) and not is_public(host):
+    private = not is_public(host) if _is_literal(host) else not is_public_name(host)
+    if private:
         raise Unfetchable(host, "it is a private address")
     return host
 

@@ -8,20 +8,31 @@ round asks for an answer without tools.
 from __future__ import annotations
 
 import asyncio
+import json
+import traceback
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
+import structlog
 
 from core.base.clock import Clock
-from core.domain.errors import TernError
+from core.base.foreign import Malformed, json_value, whole_text
+from core.domain.errors import BadRequest, TernError
 from core.domain.events import Event, Notice, Restarted, Send, TextDelta, ToolCallDelta
 from core.domain.requests import Attempt, ChatRequest, Part, Reasoning, Reply, Text, ToolCall, ToolResult, Turn, Usage
+from core.domain.schema_checks import SchemaChecks
 from core.ports.gateway import Handler
 from core.ports.storage import Suspended, SuspensionStore
 from core.tools.toolbox import Caller, Toolbox, ToolSpec
-from core.wording import may_i
+from core.wording import MAX_SHOWN_CHARS, may_i, shown_arguments
+
+log: Any = structlog.get_logger(__name__)
+
+MAX_ARGUMENT_BYTES = 200_000
+_LABEL_CHARS = 120
+_EXACT_DIGITS = 18
+"""Of a whole number that every reader of JSON keeps as it is (64 bits)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,7 @@ class ToolLoop:
         limits: LoopLimits = LoopLimits(),
         suspensions: SuspensionStore | None = None,
         leave_s: float = 1_800.0,
+        checks: SchemaChecks = SchemaChecks(),
     ) -> None:
         self.limits = limits
         self._handler = handler
@@ -74,6 +86,7 @@ class ToolLoop:
         self._clock = clock
         self._suspensions = suspensions
         self._leave_s = leave_s
+        self._checks = checks
 
     async def __call__(self, request: ChatRequest, send: Send) -> Reply:
         allowed = {} if request.tools or request.output_format.kind != "text" else self._toolbox.allowed(request)
@@ -120,25 +133,42 @@ class ToolLoop:
                 said += "\n\n"
                 await send(TextDelta("\n\n"))
             turns = (*turns, _calls_turn(reply))
-            waiting = self._needing_approval(reply.tool_calls, allowed)
+            waiting = await self._needing_approval(reply.tool_calls, allowed, request, turns)
             ready = [call for call in reply.tool_calls if call not in waiting]
-            results = await self._run_calls(ready, allowed, request, send, until)
+            results = await self._run_calls(ready, allowed, replace(request, turns=turns), send, until)
             turns = (*turns, *(Turn("tool", (result,)) for result in results))
             if waiting and self._suspensions is not None:
                 await self._suspend(self._suspensions, request, turns, waiting, said, number)
-                question = may_i([(call.name, call.arguments) for call in waiting])
+                question = may_i([(call.name, arguments_of(call)) for call in waiting])
                 await send(TextDelta(question))
                 return replace(
                     reply, text=said + question, usage=usage, attempts=attempts, tool_calls=(), asks_approval=True
                 )
         raise AssertionError("the last round always returns")
 
-    def _needing_approval(self, calls: Sequence[ToolCall], allowed: Mapping[str, ToolSpec]) -> list[ToolCall]:
+    async def _needing_approval(
+        self, calls: Sequence[ToolCall], allowed: Mapping[str, ToolSpec], request: ChatRequest, turns: Sequence[Turn]
+    ) -> list[ToolCall]:
         """Calls that would be run if their asker agreed; a wrong one is refused without asking anybody."""
         if self._suspensions is None:
             return []
-        acting = [call for call in calls if call.name in allowed and allowed[call.name].acts]
-        return [call for call in acting[: self.limits.calls_per_round] if not _unusable(call, allowed)]
+        usable = [call for call in calls if not await self._unusable(call, allowed, request)]
+        acting = [call for call in usable if _needs_approval(allowed[call.name], arguments_of(call), turns)]
+        return [call for call in acting[: self.limits.calls_per_round] if not _too_long_to_show(call)]
+
+    async def _unusable(self, call: ToolCall, allowed: Mapping[str, ToolSpec], request: ChatRequest) -> str:
+        """Why *call* cannot be run as it stands, "" where it can."""
+        spec = allowed.get(call.name)
+        if spec is None:
+            return f"There is no tool {call.name[:64]!r}. Tools: {', '.join(allowed)}."
+        try:
+            arguments, size = arguments_of(call), len(call.arguments)
+            wrong = await self._checks.problems(spec.tool.parameters, arguments, owner=request.user, size_bytes=size)
+        except Malformed as error:
+            return f"The arguments are not valid JSON: {error}."
+        except BadRequest as error:
+            return f"The arguments could not be checked: {error.problem}."
+        return f"The arguments do not fit: {'; '.join(wrong[:5])}." if wrong else ""
 
     async def _suspend(
         self,
@@ -200,10 +230,9 @@ class ToolLoop:
         *,
         agreed: bool = False,
     ) -> list[ToolResult]:
-        caller = Caller(request.request_id, request.user, request.channel_key, request.conversation, request.tz)
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._run_call(call, allowed, caller, send, until, surplus=number, agreed=agreed))
+                group.create_task(self._run_call(call, allowed, request, send, until, surplus=number, agreed=agreed))
                 for number, call in enumerate(calls, start=1 - self.limits.calls_per_round)
             ]
         return [task.result() for task in tasks]
@@ -212,7 +241,7 @@ class ToolLoop:
         self,
         call: ToolCall,
         allowed: Mapping[str, ToolSpec],
-        caller: Caller,
+        request: ChatRequest,
         send: Send,
         until: float,
         *,
@@ -222,15 +251,18 @@ class ToolLoop:
         if surplus > 0:
             most = self.limits.calls_per_round
             return _refused(call, f"Only {most} calls at a time are run; ask again for this one if you still need it.")
-        if wrong := _unusable(call, allowed):
+        if wrong := await self._unusable(call, allowed, request):
             return _refused(call, wrong)
         spec = allowed[call.name]
         if spec.run is None:
             return _refused(call, "The provider runs this tool itself; it cannot be called.")
-        if spec.acts and not agreed:
-            return _refused(call, "It changes something and nobody can agree to that here.")
-        arguments = msgspec.json.decode(call.arguments or "{}")
-        await send(Notice("tool", {"label": spec.label(arguments)}))
+        arguments = arguments_of(call)
+        if not agreed and _needs_approval(spec, arguments, request.turns):
+            if self._suspensions is not None and (wrong := _too_long_to_show(call)):
+                return _refused(call, wrong)
+            return _refused(call, "The asker has to agree to this call first, and nobody can agree to it here.")
+        await send(Notice("tool", {"label": _label(spec, arguments)}))
+        caller = Caller(request.request_id, request.user, request.channel_key, request.conversation, request.tz)
         deadline_s = min(spec.deadline_s, max(until - self._clock.monotonic(), 1.0))
         try:
             async with asyncio.timeout(deadline_s):
@@ -239,7 +271,10 @@ class ToolLoop:
             return _refused(call, f"It took longer than {deadline_s:.0f} seconds.")
         except TernError as error:
             return _refused(call, str(error))
-        return ToolResult(call.id, call.name, _bounded(content, spec))
+        except Exception as error:  # noqa: BLE001 - a tool's defect must not cost the answer
+            log.error("a tool failed", tool=spec.name, defect=type(error).__name__, at=_place_of(error))
+            return _refused(call, "It failed in a way that nobody foresaw. Do not repeat the call as it was.")
+        return ToolResult(call.id, call.name, _bounded(whole_text(content), spec))
 
 
 class _Shown:
@@ -270,28 +305,65 @@ def _calls_turn(reply: Reply) -> Turn:
     return Turn("assistant", (*parts, *reply.tool_calls))
 
 
-def _unusable(call: ToolCall, allowed: Mapping[str, ToolSpec]) -> str:
-    """Why *call* cannot be run as it stands, "" where it can."""
-    spec = allowed.get(call.name)
-    if spec is None:
-        return f"There is no tool {call.name!r}. Tools: {', '.join(allowed)}."
+def arguments_of(call: ToolCall) -> Any:
+    """The arguments of *call*, read in one way only: what is checked and shown is what runs.
+
+    Raises:
+        Malformed: They are no JSON, or readers may differ: a name stands twice in one object, a number is too long.
+    """
+    text = call.arguments or "{}"
+    arguments = json_value(text, max_bytes=MAX_ARGUMENT_BYTES)
     try:
-        arguments = msgspec.json.decode(call.arguments or "{}")
-    except msgspec.DecodeError as error:
-        return f"The arguments are not valid JSON: {error}."
-    wrong = _wrong(spec, arguments)
-    return f"The arguments do not fit: {wrong}." if wrong else ""
+        json.loads(text, strict=False, object_pairs_hook=_once, parse_int=_exact)
+    except Malformed:
+        raise
+    except (ValueError, RecursionError):
+        pass  # only the lenient reader makes something of it, and what it makes is what counts
+    return arguments
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise Malformed("a name stands twice in the same object")
+    return made
+
+
+def _exact(digits: str) -> int:
+    if len(digits) > _EXACT_DIGITS:
+        raise Malformed("a number of more digits than are kept; write it as text")
+    return int(digits)
+
+
+def _needs_approval(spec: ToolSpec, arguments: Any, turns: Sequence[Turn]) -> bool:
+    return spec.acts or (spec.asks_about is not None and spec.asks_about(arguments, turns))
+
+
+def _too_long_to_show(call: ToolCall) -> str:
+    """Why nobody can be asked about *call*: they would agree to what they cannot see. "" where they can."""
+    shown = len(shown_arguments(arguments_of(call)))
+    if shown <= MAX_SHOWN_CHARS:
+        return ""
+    return f"Its arguments are too long to show to whoever has to agree: {shown:,} of {MAX_SHOWN_CHARS:,} characters."
+
+
+def _label(spec: ToolSpec, arguments: Any) -> str:
+    """A few words for the reader; the tool's name where *arguments* make none."""
+    try:
+        return whole_text(spec.label(arguments))[:_LABEL_CHARS]
+    except Exception as error:  # noqa: BLE001 - made from whatever a model wrote
+        log.error("a tool's label failed", tool=spec.name, defect=type(error).__name__, at=_place_of(error))
+        return f"Using {spec.name}"
+
+
+def _place_of(error: Exception) -> str:
+    """Where it happened; the error's own words may quote people's."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno}"
 
 
 def _refused(call: ToolCall, why: str) -> ToolResult:
     return ToolResult(call.id, call.name, f"Error: {why}", is_error=True)
-
-
-def _wrong(spec: ToolSpec, arguments: Any) -> str:
-    import jsonschema  # only once a model called a tool: see core/extraction/schema.py
-
-    errors = jsonschema.Draft202012Validator(spec.tool.parameters).iter_errors(arguments)
-    return "; ".join(f"{error.json_path}: {error.message[:200]}" for error in list(errors)[:5])
 
 
 def _bounded(content: str, spec: ToolSpec) -> str:

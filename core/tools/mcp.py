@@ -185,19 +185,25 @@ def _runner(
     server: McpServer, client: Client, name: str, doubt: asyncio.Event
 ) -> Callable[[Mapping[str, Any], Caller], Awaitable[str]]:
     async def run(arguments: Mapping[str, Any], caller: Caller) -> str:
-        from mcp import MCPError
-
         try:
             result = await client.call_tool(name, dict(arguments))
-        except (MCPError, OSError, RuntimeError, TimeoutError) as error:
+        except Exception as error:
             doubt.set()
             raise McpFailed(f"{server.name} could not do it: {type(error).__name__}") from error
-        text = "\n".join(_words(block) for block in result.content)
+        text = _told(result)
         if result.is_error:
             raise McpFailed(text[:2_000] or f"{server.name} says it failed")
         return text
 
     return run
+
+
+def _told(result: mcp_types.CallToolResult) -> str:
+    """The result's words; its structured content as JSON where it has none, as newer servers answer."""
+    text = "\n".join(_words(block) for block in result.content)
+    if not text.strip() and result.structured_content is not None:
+        return msgspec.json.encode(result.structured_content).decode()
+    return text
 
 
 def _words(block: mcp_types.ContentBlock) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from core.base.clock import Clock
 from core.domain.incoming import ConversationKey, UserKey
-from core.domain.requests import ChatRequest, Tool
+from core.domain.requests import ChatRequest, Tool, Turn
 from core.files.values import Job, Result
 from core.net.guarded_fetch import Fetched, FetchPolicy
 from core.ports.storage import History
@@ -67,6 +67,8 @@ class ToolSpec:
     """Off everywhere until a place switches it on."""
     acts: bool = False
     """Changes something somewhere: the asker confirms each call first."""
+    asks_about: Callable[[Mapping[str, Any], Sequence[Turn]], bool] | None = None
+    """Whether this very call is to be confirmed, by its arguments and what was said so far."""
     untrusted: bool = False
     """Its results are other people's words."""
     deadline_s: float = 15.0

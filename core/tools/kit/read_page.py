@@ -1,13 +1,17 @@
-"""Reading a web page or PDF by its address."""
+"""Reading a web page or PDF by its address.
+
+An address can carry words out: one that a model put together is opened only after its asker agreed. At once are opened
+those that stand in somebody's words or in what a tool brought.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from core.domain.errors import Unreadable
-from core.domain.requests import Tool
+from core.domain.requests import Part, Text, Tool, ToolResult, Turn
 from core.files.kinds import sniff
 from core.files.values import Document, Job, ReadLimits
 from core.net.guarded_fetch import FetchPolicy
@@ -47,6 +51,7 @@ def make(services: Services) -> ToolSpec:
         run=run,
         label=lambda arguments: f"Reading {_host(arguments)}",
         reaches_outside=True,
+        asks_about=lambda arguments, turns: not stands_in(str(arguments["url"]), turns),
         untrusted=True,
         deadline_s=20.0,
         max_result_chars=20_000,
@@ -54,4 +59,50 @@ def make(services: Services) -> ToolSpec:
 
 
 def _host(arguments: Mapping[str, Any]) -> str:
-    return urlsplit(str(arguments["url"])).hostname or "a page"
+    try:
+        return urlsplit(str(arguments["url"])).hostname or "a page"
+    except ValueError:  # "https://[your-domain].com"
+        return "a page"
+
+
+def stands_in(url: str, turns: Sequence[Turn]) -> bool:
+    """Whether *url* was written by a person or came with a result, as it is; "https://", "www." and a last "/" do not
+    count, for people leave them out."""
+    wanted = _bare(url)
+    return bool(wanted) and any(
+        _holds(text.casefold(), wanted)
+        for turn in turns
+        if turn.role in ("user", "tool")
+        for text in (_words(part) for part in turn.parts)
+    )
+
+
+def _words(part: Part) -> str:
+    return part.text if isinstance(part, Text) else part.content if isinstance(part, ToolResult) else ""
+
+
+def _bare(url: str) -> str:
+    scheme, found, rest = url.strip().casefold().partition("://")
+    rest = rest if found and scheme in ("http", "https") else ""
+    return rest.partition("#")[0].removeprefix("www.").rstrip("/")
+
+
+def _holds(text: str, wanted: str) -> bool:
+    at = text.find(wanted)
+    while at >= 0:
+        end = at + len(wanted)
+        if _begins(text[max(0, at - 8) : at].removesuffix("www.")) and _ends(text[end : end + 3].removeprefix("/")):
+            return True
+        at = text.find(wanted, at + len(wanted))
+    return False
+
+
+def _begins(before: str) -> bool:
+    return before.endswith("://") or not before or not (before[-1].isalnum() or before[-1] in "-_.@/=%+&~")
+
+
+def _ends(behind: str) -> bool:
+    """A mark that ends a sentence ends the address as well, unless the address goes on behind it."""
+    if not behind or behind[0].isspace() or behind[0] in "<>\"'`|#)]}*_\u3002\uff0c":
+        return True
+    return behind[0] in ".,;:!?" and not behind[1:2].isalnum()

@@ -237,11 +237,81 @@ async def test_only_the_platforms_own_hosts(host: str, allowed: bool) -> None:
         ("::ffff:10.0.0.1", False),
         ("2002:7f00:1::", False),
         ("x", False),
+        ("::10.0.0.1", False),
+        ("::ffff:0:10.0.0.1", False),
+        ("::ffff:0:93.184.216.34", True),
+        ("64:ff9b::10.0.0.1", False),
+        ("64:ff9b:1::5db8:d822", False),
+        ("fec0::1", False),
+        ("3fff::1", False),
+        ("5f00::1", False),
+        ("192.88.99.1", False),
+        ("168.63.129.16", False),
+        ("::ffff:168.63.129.16", False),
+        ("2606:2800:220:1:0:5efe:a00:1", False),
+        ("2606:2800:220:1:200:5efe:7f00:1", False),
+        ("fd00:ec2::254", False),
+        ("100.100.100.200", False),
+        ("::", False),
+        ("::1", False),
     ],
 )
 def test_public_addresses(address: str, public: bool) -> None:
     """Only addresses of the public internet count as public, whatever coat they wear."""
     assert is_public(address) is public
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://localhost/",
+        "https://metadata.google.internal/computeMetadata/v1/",
+        "https://wiki/",
+        "https://printer.local/",
+        "https://router.lan./",
+        "https://nas.home.arpa/",
+        "https://a.localhost/",
+        "https://127.1/",
+        "https://[::ffff:0:10.0.0.1]/",
+        "https://wiki.ours.example/",
+    ],
+)
+async def test_private_names_are_refused_before_a_proxy_is_asked(url: str) -> None:
+    """With a proxy, which would look the name up inside the house, it is not even connected to."""
+    names = Names(wiki_ours_example=["10.1.2.3"])
+    async with GuardedFetcher(proxy="http://127.0.0.1:1", resolver=names) as fetcher:
+        with pytest.raises(Unfetchable, match="private"):
+            await fetcher.fetch(url, FetchPolicy(max_bytes=10, deadline_s=1))
+
+
+async def test_names_that_only_the_proxy_knows_are_left_to_it() -> None:
+    """Where there is no DNS, or the name is public, the proxy is asked."""
+    async with GuardedFetcher(proxy="http://127.0.0.1:1", resolver=Names(a_example=["93.184.216.34"])) as fetcher:
+        for host in ("unknown.example", "a.example"):
+            with pytest.raises(Unfetchable, match="connection"):
+                await fetcher.fetch(f"https://{host}/", FetchPolicy(max_bytes=10, deadline_s=1))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://[::1", "//host/x", "http://xn--/", "https://a.example/\x00", "https://[your-domain].com/page"),
+        *(
+            "https://[example",
+            "",
+            "https://",
+            "http://\ud800/",
+            "https://a b/",
+            "https://a.example:99999/",
+            "x" * 9_000,
+        ),
+    ],
+)
+async def test_what_is_no_address_is_said(url: str) -> None:
+    """Whatever a model or a page takes for an address ends in our own error."""
+    async with GuardedFetcher(resolver=Names()) as fetcher:
+        with pytest.raises(Unfetchable):
+            await fetcher.fetch(url, FetchPolicy(max_bytes=10, deadline_s=1))
 
 
 async def test_body_comes_as_it_arrives() -> None:

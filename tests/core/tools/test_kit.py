@@ -10,7 +10,7 @@ import pytest
 
 from core.domain.errors import BadRequest, Unreadable
 from core.domain.incoming import ConversationKey
-from core.domain.requests import Text, Turn
+from core.domain.requests import Text, ToolResult, Turn
 from core.net.guarded_fetch import Fetched, FetchPolicy
 from core.ports.storage import StoredTurn
 from core.tools.toolbox import Caller, Services, ToolSpec, load_kit
@@ -129,3 +129,54 @@ async def test_history_of_this_conversation_only(kit: dict[str, ToolSpec]) -> No
     """The search covers the conversation of the asker, and says when nothing is found."""
     assert "Ada: I like tea" in await use(kit["search_history"], words="tea")
     assert await use(kit["search_history"], words="coffee") == "Nothing found."
+
+
+@pytest.mark.parametrize("url", ["https://[your-domain].com/", "https://[example", "http://[::1", "//host", "\x00", ""])
+def test_labels_are_made_from_anything(kit: dict[str, ToolSpec], url: str) -> None:
+    """What is no address has a label too."""
+    assert kit["read_page"].label({"url": url}) == "Reading a page" or "host" in url
+
+
+SAID = (
+    "Look at https://en.wikipedia.org/wiki/Rust_(programming_language), then www.example.org/a/b?c=1. "
+    "And <https://x.example/q#part|this> (see docs.python.org)."
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "written"),
+    [
+        ("https://en.wikipedia.org/wiki/Rust_(programming_language)", True),
+        ("https://example.org/a/b?c=1", True),
+        ("http://www.example.org/a/b?c=1", True),
+        ("https://x.example/q", True),
+        ("https://x.example/q#part", True),
+        ("https://docs.python.org/", True),
+        ("https://DOCS.python.org", True),
+        ("https://docs.python.org/3/", False),
+        ("https://example.org/a/b?c=12", False),
+        ("https://example.org/a/b?c=1&d=secret", False),
+        ("https://example.org", False),
+        ("https://org", False),
+        ("https://thon.org", False),
+        ("https://evil.example/?q=what+was+said", False),
+        ("ftp://docs.python.org", False),
+        ("", False),
+    ],
+)
+def test_only_addresses_that_were_written_are_opened_at_once(kit: dict[str, ToolSpec], url: str, written: bool) -> None:
+    """An address in a person's words or a result is opened; one that the model put together is asked about."""
+    asks = kit["read_page"].asks_about
+    assert asks is not None
+
+    assert asks({"url": url}, [Turn("user", (Text(SAID),))]) is not written
+    assert asks({"url": url}, [Turn("tool", (ToolResult("c", "search", SAID),))]) is not written
+    assert asks({"url": url}, [Turn("assistant", (Text(SAID),)), Turn("system", (Text(SAID),))])
+
+
+def test_looking_for_an_address_takes_one_pass(kit: dict[str, ToolSpec]) -> None:
+    """A text that repeats the beginning of an address for ever is gone through once."""
+    asks = kit["read_page"].asks_about
+    assert asks is not None
+
+    assert asks({"url": "https://a.example/b"}, [Turn("user", (Text("a.example/bx" * 100_000),))])

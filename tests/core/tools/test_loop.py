@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from core.domain.errors import Unreadable
 from core.domain.events import Event, Notice, Restarted, Send, TextDelta, ToolCallDelta
 from core.domain.requests import ChatRequest, Reasoning, Reply, Text, Tool, ToolCall, ToolResult, Turn, Usage
+from core.ports.storage import Suspended
 from core.tools.loop import LoopLimits, ToolLoop
 from core.tools.toolbox import Caller, Toolbox, ToolRules, ToolSpec
 from tests.core.voice.hearing import USER
@@ -281,3 +283,124 @@ def test_places_decide_what_is_allowed(
     request = ChatRequest("r1", USER, (), channel_key=channel_key)
 
     assert bool(toolbox.allowed(request)) is allowed
+
+
+ODD_ARGUMENTS = [
+    '{"n": 1, "n": 2}',
+    '{"n": {"a": 1, "a": 2}}',
+    "[" * 100_000,
+    '{"n": ' * 300 + "1" + "}" * 300,
+    '{"n": "\\ud800"}',
+    '{"n": NaN}',
+    '{"n": 1' + "0" * 5_000 + "}",
+    "null",
+    "not JSON",
+    '"\x00"',
+    '{"n": 1} {"n": 2}',
+    "[1]",
+    '{"": ""}',
+    "x" * 300_000,
+]
+
+
+@pytest.mark.parametrize("arguments", ODD_ARGUMENTS)
+async def test_arguments_that_are_none_are_told_to_the_model(clock: FakeClock, arguments: str) -> None:
+    """Whatever a model writes for arguments, doubled names too, ends in a result that says so and in an answer."""
+    talk = Talk(clock, Model(calls(1, arguments=arguments), ANSWER), Kit())
+
+    reply = await talk.ask()
+
+    assert reply.text == "The answer."
+    assert [result.is_error for result in talk.results()] == [True]
+    assert talk.kit.ran == []
+
+
+@pytest.mark.parametrize("error", [ValueError("secret words"), KeyError("x"), RecursionError(), UnicodeError("x")])
+async def test_defect_of_a_tool_is_told_and_logged(
+    clock: FakeClock, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What escapes from a tool costs that call alone; the log names it without anybody's words."""
+    logged: list[dict[str, object]] = []
+    monkeypatch.setattr("core.tools.loop.log.error", lambda what, **more: logged.append(more), raising=False)
+    talk = Talk(clock, Model(calls(1), ANSWER), Kit())
+    talk.kit.fails = error
+
+    reply = await talk.ask()
+
+    assert reply.text == "The answer."
+    assert talk.results()[0].is_error
+    assert logged[0]["defect"] == type(error).__name__
+    assert "secret" not in str(logged) + talk.results()[0].content
+
+
+async def test_label_that_cannot_be_made_is_the_tools_name(clock: FakeClock) -> None:
+    """A label is made from what a model wrote: where that fails, the tool runs all the same."""
+    kit = Kit()
+    kit.spec = replace(kit.spec, label=lambda arguments: arguments["missing"])
+    talk = Talk(clock, Model(calls(1), ANSWER), kit)
+
+    await talk.ask()
+
+    assert talk.events[0] == Notice("tool", {"label": "Using double"})
+    assert talk.kit.ran == [1]
+
+
+class Questions:
+    """Keeps what waits for an answer."""
+
+    def __init__(self) -> None:
+        self.kept: list[Suspended] = []
+
+    async def suspend(self, suspended: Suspended) -> None:
+        self.kept.append(suspended)
+
+
+async def agreed_to(clock: FakeClock, arguments: str, **changes: Any) -> tuple[Reply, Questions, Talk]:
+    schema = {"type": "object", "properties": {"to": {}, "text": {}}}
+    kit, questions = Kit(**changes), Questions()
+    kit.spec = replace(kit.spec, tool=Tool("double", "", schema), label=lambda arguments: "x")
+    talk = Talk(clock, Model(calls(1, arguments=arguments), ANSWER), kit)
+    talk.loop = ToolLoop(
+        talk.model, Toolbox([kit.spec], ToolRules(frozenset({"double"}))), clock, suspensions=questions
+    )  # type: ignore[arg-type]
+    return await talk.ask(), questions, talk
+
+
+async def test_what_is_shown_is_what_runs(clock: FakeClock) -> None:
+    """The arguments stand one a line, decoded, with direction and control characters as their numbers."""
+    reply, questions, _ = await agreed_to(
+        clock, '{"to": "team@ours", "text": "a\\u202eb\\u0007\\n\\u200b\\u3164", "more": {"n": [1, "1"]}}', acts=True
+    )
+
+    assert len(questions.kept) == 1
+    lines = reply.text.split("```")[1].strip().splitlines()
+    assert lines == [
+        'to: "team@ours"',
+        r'text: "a\u{202e}b\u0007\n\u{200b}\u{3164}"',
+        "more.n[1]: 1",
+        'more.n[2]: "1"',
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"to": "team@ours", ' + " " * 1_600 + ' "to": "everyone@press"}',
+        json.dumps({"to": "team@ours", "text": "x" * 1_600}),
+        json.dumps({"to": "team@ours", "text": "\u200b" * 300}),
+    ],
+)
+async def test_what_cannot_be_shown_whole_is_not_asked(clock: FakeClock, arguments: str) -> None:
+    """Doubled names and arguments too long for one look are refused, and the model is told why."""
+    reply, questions, talk = await agreed_to(clock, arguments, acts=True)
+
+    assert (reply.text, questions.kept, talk.kit.ran) == ("The answer.", [], [])
+    assert talk.results()[0].is_error
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_tool_may_ask_about_a_single_call(clock: FakeClock, asks: bool) -> None:
+    """A tool that acts on nothing can still want leave for this call, by its arguments."""
+    _, questions, _ = await agreed_to(clock, '{"to": "x"}', asks_about=lambda arguments, turns: asks)
+
+    assert bool(questions.kept) is asks

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 from mcp import ListToolsResult, Tool
+from mcp.types import CallToolResult, TextContent
 
 from core.base.clock import SystemClock
 from core.domain.requests import ChatRequest
 from core.tools.loop import _bounded
-from core.tools.mcp import MAX_TOOLS, McpFailed, McpServer, McpTools, _all_tools, _describable
+from core.tools.mcp import MAX_TOOLS, McpFailed, McpServer, McpTools, _all_tools, _describable, _told
 from core.tools.toolbox import Caller, Toolbox, ToolRules, ToolSpec
 from tests.core.voice.hearing import USER
 
@@ -219,3 +220,17 @@ def free_port() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("content", "structured", "told"),
+    [
+        ([], {"rows": [1, 2]}, '{"rows":[1,2]}'),
+        ([TextContent(type="text", text=" ")], {"a": "b"}, '{"a":"b"}'),
+        ([TextContent(type="text", text="two rows")], {"rows": [1, 2]}, "two rows"),
+        ([], None, ""),
+    ],
+)
+def test_structured_content_alone_is_an_answer(content: list[Any], structured: Any, told: str) -> None:
+    """A server that answers with data and no text is heard; where there is text, that is meant for the model."""
+    assert _told(CallToolResult(content=content, structured_content=structured)) == told
