@@ -20,10 +20,13 @@ from core.base.clock import Clock
 from core.base.waiting import wait_for
 from core.domain.errors import OverLimit, QueueFull, RequestError, StaleFence, StorageError
 from core.domain.incoming import ConversationKey, Incoming, UserKey
-from core.domain.runs import Claim, Pending, ReplyCapability, RunRules, Settlement, StopReason, Taken
+from core.domain.runs import Claim, KnownReply, Pending, ReplyCapability, RunRules, Settlement, StopReason, Taken
 from core.inbox.scheduler import Flood, Stop, Ticket, choose, places
 from core.ports.platform import ControlAction, Decision, Receipt
 from core.ports.storage import InboxStore
+
+_OWN_ONLY = frozenset({"web", "api", "terminal"})
+"""Where nobody sees what others asked."""
 
 log: Any = structlog.get_logger(__name__)
 
@@ -79,6 +82,12 @@ class _Active:
     def as_pending(self) -> Pending:
         claim = self.claim
         return Pending(claim.run_id, claim.seq, claim.conversation_id, claim.incoming.user, claim.starts)
+
+
+def _may_see(known: KnownReply, by: UserKey) -> bool:
+    """Whether *by* can have the reply in sight: a platform shows its buttons only where they may be pressed, whoever
+    comes over HTTP names any id, so to them a reply of somebody else is not there."""
+    return by == known.asker or (by.platform == known.asker.platform and by.platform not in _OWN_ONLY)
 
 
 def new_id() -> str:
@@ -180,7 +189,7 @@ class Inbox:
         choice: str = "",
     ) -> str:
         known = await self._store.reply(reply_id)
-        if known is None:
+        if known is None or not _may_see(known, by):
             return wording.FORGOTTEN_REPLY
         match action:
             case "thumbs_up" | "thumbs_down" if by != known.asker and known.private:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -475,6 +476,20 @@ async def test_thumbs_under_what_only_its_asker_sees_are_the_askers(house: Desk,
     assert said == await house.inbox.press("no such reply", "thumbs_down", BOB) == wording.FORGOTTEN_REPLY
     assert (await house.storage.archive.export(user=BOB))["feedback"] == []
     assert await house.inbox.press(receipt.reply_id, "thumbs_down", ANN) == wording.THANKS
+
+
+@pytest.mark.parametrize("action", ["thumbs_up", "thumbs_down", "stop", "regenerate", "confirm", "choose"])
+@pytest.mark.parametrize("platform", ["web", "api", "terminal", "discord"])
+async def test_over_http_a_reply_of_somebody_else_is_not_there(house: Desk, action: Any, platform: str) -> None:
+    """Whoever guesses an id, from the page or elsewhere, changes nothing and learns nothing."""
+    receipt = await house.say()
+    await house.until_state(receipt, "answered")
+    stranger = UserKey(platform, "", "key-2") if platform != "discord" else UserKey("slack", ":T1", "U9")
+
+    said = await house.inbox.press(receipt.reply_id, action, stranger)
+
+    assert said == wording.FORGOTTEN_REPLY
+    assert (await house.storage.archive.export(user=stranger))["feedback"] == []
 
 
 async def test_button_of_a_forgotten_reply_says_so(house: Desk) -> None:
