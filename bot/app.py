@@ -33,6 +33,7 @@ from bot.local.choice import LocalChoice, choice_of
 from bot.local.model import LocalModel, usable_cores, wanted_start
 from bot.startup_report import page_banner
 from bot.supervise import Supervisor
+from bot.wiring.api_keys import KnownKeys
 from bot.wiring.providers import cloud_providers, speakers
 from bot.wiring.reading import fetch_voice, letters_are_read, local_voice
 from core.base.clock import Clock, SystemClock
@@ -428,6 +429,9 @@ class App:
     async def _open_page(self, storage: Storage) -> None:
         """Page, API, health and metrics on one socket, which is taken here so that a port in use stops the start."""
         web = mapping.web_settings(self.settings, self.config)
+        held = self.config.limits.requests_per_minute is not None
+        keys = KnownKeys(storage.api_keys, hold_this_machine=held)
+        self._stack.guard.own_ceilings = keys.ceilings
         application = build_web_app(
             web,
             adapter=self._page,
@@ -443,6 +447,7 @@ class App:
             clock=self.clock,
             banner=lambda: page_banner(self.settings, self._rejected_keys()),
             local_stands_in=self._local_on_page(),
+            keys=keys,
             extra_routes=self._slack.routes() if self._slack else (),
             listener=self.listening,
             reader=self._sandbox,

@@ -1,4 +1,4 @@
-"""`python -m bot [run | chat | batch | extract | doctor | models | backup | restore | local-model]`.
+"""`python -m bot [run | chat | batch | extract | doctor | models | keys | backup | restore | local-model]`.
 
 Every command imports what it needs when it is asked for: `local-model` must not pay for a web server, nor `--help` for
 anything.
@@ -76,6 +76,19 @@ def _parser() -> argparse.ArgumentParser:
     extract.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help="text, PDF, DOCX, HTML; without: standard input"
     )
+    keys = commands.add_parser("keys", help="list, make and revoke API keys that have a name")
+    orders = keys.add_subparsers(dest="order", metavar="ORDER")
+    add = orders.add_parser("add", help="make a key and print it, once; one of the same name is replaced")
+    add.add_argument("name", metavar="NAME")
+    for limit, kind in (
+        ("requests-per-minute", int),
+        ("tokens-per-minute", int),
+        ("tokens-per-day", int),
+        ("cost-per-day-usd", float),
+    ):
+        add.add_argument(f"--{limit}", type=kind, metavar="N", help="of this key; 0: none; without: as for everybody")
+    revoke = orders.add_parser("revoke", help="end a key; its holder's conversations stay")
+    revoke.add_argument("name", metavar="NAME")
     backup = commands.add_parser("backup", help="copy the database to PATH, also while the bot runs")
     backup.add_argument("path", type=Path, metavar="PATH")
     restore = commands.add_parser("restore", help="put the copy at PATH in the database's place")
@@ -129,6 +142,18 @@ def _extract(arguments: argparse.Namespace) -> int:
     from bot.commands.extracting import extract
 
     return extract(_load(quiet=True), arguments.schema, arguments.files, model=arguments.model, rows=arguments.rows)
+
+
+def _keys(arguments: argparse.Namespace) -> int:
+    from bot.commands import keys
+
+    settings = _load(quiet=True).settings
+    match arguments.order:
+        case "add":
+            return keys.add_key(settings, arguments.name, {limit: getattr(arguments, limit) for limit in keys.LIMITS})
+        case "revoke":
+            return keys.revoke_key(settings, arguments.name)
+    return keys.list_keys(settings)
 
 
 def _backup(arguments: argparse.Namespace) -> int:
@@ -188,6 +213,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "models": _models,
     "batch": _batch,
     "extract": _extract,
+    "keys": _keys,
     "backup": _backup,
     "restore": _restore,
     "local-model": _local_model,

@@ -27,6 +27,7 @@ from core.base.clock import Clock
 from core.domain.errors import TernError
 from core.domain.model_spec import ModelSpec
 from core.ports.gateway import Handler
+from core.ports.storage import ApiKeyStore
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ def build_web_app(
     listener: Listener | None = None,
     reader: Reader | None = None,
     local_stands_in: bool = True,
+    keys: ApiKeyStore | None = None,
 ) -> web.Application:
     """Build the application; it holds no resources of its own.
 
@@ -88,9 +90,10 @@ def build_web_app(
         new_id: Makes request ids, each different.
         listener: Hears recordings sent to the API; None leaves those routes out.
         reader: Opens pictures sent to the API; None passes them on as they are.
+        keys: The API keys that have a name, beside those of *settings*.
         local_stands_in: Whether the local model answers the API's callers while nobody else does.
     """
-    auth = Auth(settings, clock)
+    auth = Auth(settings, clock, keys)
     slots = Concurrency(total=settings.max_streams, per_user=settings.max_streams_per_key)
     app = web.Application(client_max_size=settings.max_body_bytes, middlewares=[_name_requests(new_id), _shape_errors])
     app.on_response_prepare.append(_add_headers)
@@ -122,7 +125,7 @@ class _Files:
     async def index(self, request: web.Request) -> web.Response:
         """Also when another site links to it; whoever follows the link reads why the page is off, if it is."""
         try:
-            self._auth.look(request, linked=True)
+            await self._auth.look(request, linked=True)
         except TurnedAway as away:
             return _off(away.answer.status, away.answer.message)
         if self._auth.off_because:
@@ -132,11 +135,11 @@ class _Files:
         )
 
     async def icon(self, request: web.Request) -> web.Response:
-        self._auth.look(request)
+        await self._auth.look(request)
         return self._file("tern.svg", "no-cache")
 
     async def asset(self, request: web.Request) -> web.Response:
-        self._auth.look(request)
+        await self._auth.look(request)
         current = request.match_info["version"] == self._assets.version
         return self._file(request.match_info["name"], "public, max-age=31536000, immutable" if current else "no-cache")
 

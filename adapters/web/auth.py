@@ -18,6 +18,7 @@ from adapters.web.guessing import Brake
 from adapters.web.keys import THIS_MACHINE, Gate, presented_key
 from adapters.web.settings import WebSettings, is_loopback
 from core.base.clock import Clock
+from core.ports.storage import ApiKeyStore
 
 BODY_TIMEOUT_S = 30.0
 """A body that takes longer to arrive is a slow writer's."""
@@ -33,8 +34,9 @@ Cloudflare's documents (read 2026-11-30)."""
 class Auth:
     """Raises TurnedAway for whoever may not enter."""
 
-    def __init__(self, settings: WebSettings, clock: Clock) -> None:
-        self._gate = Gate(settings)
+    def __init__(self, settings: WebSettings, clock: Clock, keys: ApiKeyStore | None = None) -> None:
+        """*keys*: those that have a name."""
+        self._gate = Gate(settings, clock, keys)
         self._brake = Brake(clock)
         self._names = frozenset(name.lower() for name in settings.public_hosts)
         self._bound_to = settings.host
@@ -50,7 +52,7 @@ class Auth:
 
     async def enter(self, request: web.Request, *, takes_json: bool = False) -> str:
         """Return the caller's user id. *takes_json*: the request must carry a JSON body."""
-        self.look(request)
+        await self.look(request)
         if self._gate.off_because:
             raise _away(403, self._gate.off_because, "api_keys_not_set")
         user = self._user(request)
@@ -60,11 +62,12 @@ class Auth:
             raise _away(415, "The body must be JSON, with Content-Type: application/json.", "unsupported_media_type")
         return user
 
-    def look(self, request: web.Request, *, linked: bool = False) -> None:
+    async def look(self, request: web.Request, *, linked: bool = False) -> None:
         """Check only that the request was meant for this server: for what needs no key.
 
         *linked*: other sites may link to it.
         """
+        await self._gate.refresh()
         if self._guard_host and not self._is_ours(_name_of(request.headers.get("Host", ""))):
             known = f"This server answers to {', '.join(sorted(self._names)) or 'localhost only'}."
             raise _away(421, f"{known} PUBLIC_HOSTS names the hosts that may be asked for.", "wrong_host")
@@ -74,7 +77,8 @@ class Auth:
             raise _away(
                 403,
                 f"This request was passed on by a proxy ({header}), so others can reach this server, and no key is "
-                "set. Set API_KEYS to one or more long random keys, separated by commas.",
+                "set. Set API_KEYS to one or more long random keys, separated by commas, or make one with "
+                "`python -m bot keys add NAME`.",
                 "api_keys_not_set",
             )
 

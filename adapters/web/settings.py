@@ -52,19 +52,14 @@ class WebSettings:
         return is_loopback(self.host)
 
     @property
-    def open_to_all(self) -> bool:
-        """Whether the page and the API need no key: none is set, and the caller is this machine's user. Keys that are
-        set are needed from everybody: behind a proxy on this machine the whole world comes from loopback."""
-        return self.loopback and not self.api_keys
-
-    @property
     def off_because(self) -> str:
         """Why page, API and metrics are off; empty when they are on."""
         if self.loopback or self.api_keys:
             return ""
         return (
             f"The server is bound to {self.host}, which others can reach, and API_KEYS is not set. "
-            "Set API_KEYS to one or more long random keys, separated by commas, or bind HOST=127.0.0.1."
+            "Set API_KEYS to one or more long random keys, separated by commas, make one with "
+            "`python -m bot keys add NAME`, or bind HOST=127.0.0.1."
         )
 
 

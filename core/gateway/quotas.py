@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cachetools import TTLCache
@@ -114,6 +114,8 @@ class RateGuard:
         self._clock = clock
         self.limits = limits
         """May be replaced while running (SIGHUP)."""
+        self.own_ceilings: Callable[[UserKey, Ceilings], Ceilings] = lambda user, ceilings: ceilings
+        """What holds for one user in place of the ceilings for each: an API key may have its own."""
         self._book = book
         self._windows = SlidingWindows(clock, MINUTE_S)
         self._days: TTLCache[str, _Day] = TTLCache(10_000, DAY_S, timer=clock.monotonic)
@@ -155,7 +157,12 @@ class RateGuard:
 
     def _scopes(self, user: UserKey, limits: GuardLimits) -> Iterator[_Scope]:
         workspace = f"{user.platform}:{user.workspace}"
-        yield _Scope("user", f"user:{user.platform}:{user.workspace}:{user.user}", limits.user, user=user)
+        yield _Scope(
+            "user",
+            f"user:{user.platform}:{user.workspace}:{user.user}",
+            self.own_ceilings(user, limits.user),
+            user=user,
+        )
         if user.workspace:
             yield _Scope("workspace", f"workspace:{workspace}", limits.workspace, workspace=workspace)
         yield _Scope("everyone", "everyone", limits.everyone, stop_usd=limits.daily_spend_usd)

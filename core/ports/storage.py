@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from core.domain.api_keys import ApiKey
 from core.domain.incoming import Attachment, ConversationKey, Incoming, UserKey
 from core.domain.memories import Memory
 from core.domain.requests import (
@@ -328,6 +329,20 @@ class MemoryStore(Protocol):
         ...
 
     async def used(self, ids: Sequence[str], at: float) -> None: ...
+
+
+class ApiKeyStore(Protocol):
+    """Keys with names. Raises StorageError."""
+
+    async def all(self) -> Sequence[ApiKey]: ...
+
+    async def put(self, key: ApiKey) -> None:
+        """One of the same name is replaced."""
+        ...
+
+    async def revoke(self, name: str) -> bool:
+        """False where there is none of that name."""
+        ...
 
 
 class NoteStore(Protocol):

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from core.domain.incoming import ConversationKey, UserKey
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; a database that names a later one was written by a newer Tern."""
 
 _OPEN = "state IN ('accepted', 'running', 'waiting')"
@@ -338,6 +338,18 @@ people = Table(
     *_person(primary_key=True),
     Column("at", Float, nullable=False),
     Column("what", Text, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("made_at", Float, nullable=False),
+    Column("requests_per_minute", Integer),
+    Column("tokens_per_minute", Integer),
+    Column("tokens_per_day", Integer),
+    Column("cost_per_day_usd", Float),
 )
 
 OF_MESSAGE = (runs, turns, replies)

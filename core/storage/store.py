@@ -13,6 +13,7 @@ import structlog
 from core.base.clock import Clock
 from core.domain.errors import StorageError
 from core.domain.runs import RunRules
+from core.storage.api_keys import SqlApiKeys
 from core.storage.archive import SqlArchive
 from core.storage.blobs import BlobQuota, SqlBlobs
 from core.storage.cache import SqlCache
@@ -64,6 +65,7 @@ class Storage:
         self.cache = SqlCache(database, clock)
         self.archive = SqlArchive(database, self.blobs, seals, clock)
         self.notes = SqlNotes(database)
+        self.api_keys = SqlApiKeys(database)
         self.memories = SqlMemories(database, seals, clock)
         self.installations = SqlInstallations(database, seals, clock)
         self.workspace_settings = SqlWorkspaceSettings(database)

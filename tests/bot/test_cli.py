@@ -187,3 +187,27 @@ def test_chat_answers_a_pipe(process: Callable[..., subprocess.Popen[str]]) -> N
 
     assert chat.returncode == 0, err
     assert "quality" in out
+
+
+def test_keys_are_made_shown_once_and_revoked(command: Command) -> None:
+    """A new key is printed alone, so that it can be piped; the list has its name and limits, and never the key."""
+    status, secret, _ = command("keys", "add", "ann", "--requests-per-minute", "100", "--tokens-per-day", "0")
+    assert (status, len(secret.split())) == (0, 1)
+
+    _, listed, _ = command("keys")
+    assert listed.splitlines()[1].split()[0] == "ann"
+    assert listed.splitlines()[1].split()[2:] == ["100", "-", "none", "-"]
+    assert secret.strip() not in listed
+
+    assert command("keys", "revoke", "ann")[0] == 0
+    assert command("keys", "revoke", "ann")[0] == 1
+    assert "no key with a name" in command("keys")[1]
+
+
+@pytest.mark.parametrize("name", ["", "Ann", "a b", "x" * 41, "../ann", "-", "ä"])
+def test_a_keys_name_is_plain(command: Command, name: str) -> None:
+    """It stands in logs and tables."""
+    status, _, err = command("keys", "add", "--", name)
+
+    assert status == 2
+    assert "NAME" in err

@@ -21,7 +21,7 @@ from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Finish, Reply, ToolCall, Usage
 from core.ports.platform import AdapterHealth
-from core.ports.storage import ConversationSummary, ShownTurn
+from core.ports.storage import ApiKeyStore, ConversationSummary, ShownTurn
 from tests.fakes.clock import LoopClock
 from tests.fakes.desk import FakeCommands, FakeIntake
 from tests.fakes.provider import a_model
@@ -174,6 +174,7 @@ async def a_house(
     clock: Clock | None = None,
     listener: Listener | None = None,
     local_stands_in: bool = True,
+    keys: ApiKeyStore | None = None,
 ) -> AsyncIterator[House]:
     """A running server on a free port of loopback, its adapter running, a client session."""
     settings = replace(settings or WebSettings(), port=0)
@@ -222,6 +223,7 @@ async def a_house(
             new_id=new_id,
             listener=listener,
             local_stands_in=local_stands_in,
+            keys=keys,
         )
         # the socket is always on loopback; what the settings say decides who may come in
         async with WebServer(app, replace(settings, host="127.0.0.1"), LoopClock()) as server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,8 @@ from adapters.web import WebSettings
 from adapters.web.guessing import Brake
 from adapters.web.keys import Keys
 from adapters.web.settings import is_loopback
+from core.domain.api_keys import ApiKey, digest_of
+from core.domain.errors import StorageBusy, StorageError
 from tests.adapters.web.house import House, a_house
 from tests.fakes.clock import FakeClock
 
@@ -51,10 +54,10 @@ def test_a_key_is_known_by_its_fingerprint_only():
     """A valid key gives a stable id that does not hold it; a wrong one gives none; neither shows in a repr."""
     keys = Keys([KEY, ""])
 
-    assert keys.fingerprint(KEY) == Keys(["other", KEY]).fingerprint(KEY)
-    assert KEY not in (keys.fingerprint(KEY) or "")
-    assert keys.fingerprint("") is None
-    assert keys.fingerprint(KEY[:-1]) is None
+    assert keys.holder(KEY) == Keys(["other", KEY]).holder(KEY)
+    assert KEY not in (keys.holder(KEY) or "")
+    assert keys.holder("") is None
+    assert keys.holder(KEY[:-1]) is None
     assert KEY not in repr(WebSettings(api_keys=(KEY,)))
     assert KEY not in repr(vars(keys))
 
@@ -122,6 +125,72 @@ async def test_bound_elsewhere_without_keys_is_off_and_says_why():
 async def test_on_loopback_a_foreign_host_is_turned_away(house, path, host, status):
     """A name that somebody pointed at 127.0.0.1 gets nothing (DNS rebinding)."""
     assert await status_of(house, "GET", path, headers={"Host": host}) == status
+
+
+class Stored:
+    """Keys with names, as another process changes them."""
+
+    def __init__(self, **keys: str) -> None:
+        self.keys = [ApiKey(name, digest_of(key), 0.0) for name, key in keys.items()]
+        self.looks = 0
+        self.fails: StorageError | None = None
+
+    async def all(self) -> Sequence[ApiKey]:
+        self.looks += 1
+        if self.fails:
+            raise self.fails
+        return tuple(self.keys)
+
+    async def put(self, key: ApiKey) -> None:
+        self.keys.append(key)
+
+    async def revoke(self, name: str) -> bool:
+        raise NotImplementedError
+
+
+async def test_keys_with_names_come_and_go_without_a_restart():
+    """Made by another process a key opens within two seconds, and its holder is known by its name; revoked it opens
+    nothing. On loopback the first key closes the page to everybody else."""
+    clock, stored = FakeClock(), Stored()
+    async with a_house(clock=clock, keys=stored) as house:
+
+        async def asks(key: str = "") -> int:
+            headers = {"Authorization": f"Bearer {key}"} if key else {}
+            return await status_of(house, "POST", "/v1/chat/completions", json=CHAT, headers=headers)
+
+        assert await asks() == 200
+        stored.keys = [ApiKey("ann", digest_of(KEY), 0.0)]
+        await clock.advance(2)
+        assert (await asks(), await asks("wrong-key"), await asks(KEY)) == (401, 401, 200)
+        assert house.handler.last.user.user == "key:ann"
+        stored.keys = [ApiKey("ann", digest_of("another-long-key"), 1.0)]
+        await clock.advance(2)
+
+        assert (await asks(KEY), await asks("another-long-key")) == (401, 200)
+        assert house.handler.last.user.user == "key:ann"
+
+
+async def test_a_store_that_fails_leaves_the_known_keys():
+    """A locked database neither opens the page nor closes it, and is not asked for every request."""
+    clock, stored = FakeClock(), Stored(ann=KEY)
+    async with a_house(clock=clock, keys=stored) as house:
+        headers = {"Authorization": f"Bearer {KEY}"}
+        assert await status_of(house, "GET", "/v1/models", headers=headers) == 200
+        assert await status_of(house, "GET", "/v1/models", headers=headers) == 200
+        assert stored.looks == 1
+
+        stored.fails = StorageBusy("locked")
+        await clock.advance(2)
+
+        assert await status_of(house, "GET", "/v1/models", headers=headers) == 200
+        assert await status_of(house, "GET", "/v1/models") == 401
+
+
+async def test_a_key_with_a_name_opens_what_is_bound_elsewhere():
+    """API_KEYS need not be set where there is one."""
+    async with a_house(WebSettings(host="0.0.0.0"), keys=Stored(ann=KEY)) as house:
+        assert await status_of(house, "GET", "/") == 200
+        assert await status_of(house, "GET", "/v1/models", headers={"Authorization": f"Bearer {KEY}"}) == 200
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ _NAMES_NOBODY = {
     "oauth_states",
     "workspaces",
     "alembic_version",
+    "api_keys",
     "blobs",
     "cache",
     "notes",
