@@ -16,7 +16,7 @@ import msgspec
 
 from benchmarks.meter import Meter, streaming
 from benchmarks.remote import obey, run_on
-from core.providers.http_client import Connections, Origin
+from core.providers.connections import Connections
 
 
 class Delta(msgspec.Struct):
@@ -53,8 +53,7 @@ async def with_aiohttp(session: aiohttp.ClientSession, port: int, body: bytes) -
 
 
 async def with_house(connections: Connections, port: int, asked: bytes) -> AsyncIterator[bytes]:
-    headers = ((b"Host", b"x"),)
-    _, body = await connections.request(Origin(False, "127.0.0.1", port), "POST", PATH, headers, asked)
+    _, _, body = await connections.request("POST", f"http://127.0.0.1:{port}{PATH}", (), asked)
     while piece := await body.read():
         yield piece
     body.close()

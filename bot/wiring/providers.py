@@ -11,8 +11,9 @@ from core.domain.events import Send
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Reply, TranscribeRequest, Transcript
 from core.ports.gateway import RemoteModel, TextToSpeech
+from core.providers.callers import OnHeaders, ignore_headers
+from core.providers.connections import Connections
 from core.providers.groq import GroqProvider
-from core.providers.http import OnHeaders, ignore_headers
 from core.providers.local import LocalProvider
 from core.providers.openai import OpenAIProvider
 
@@ -34,13 +35,18 @@ class CloudProvider(Protocol):
 def cloud_providers(settings: Settings, on_headers: OnHeaders = ignore_headers) -> dict[str, CloudProvider]:
     """Groq and OpenAI where their keys are set, by name. Nothing is imported or connected before the first call."""
     found: dict[str, CloudProvider] = {}
+    connections = Connections()
     proxy = settings.https_proxy or None
     if settings.groq_api_key:
         base_url = settings.groq_base_url or None
-        found["groq"] = GroqProvider(settings.groq_api_key, base_url=base_url, proxy=proxy, on_headers=on_headers)
+        found["groq"] = GroqProvider(
+            settings.groq_api_key, base_url=base_url, proxy=proxy, connections=connections, on_headers=on_headers
+        )
     if settings.openai_api_key:
         base_url = settings.openai_base_url or None
-        found["openai"] = OpenAIProvider(settings.openai_api_key, base_url=base_url, proxy=proxy, on_headers=on_headers)
+        found["openai"] = OpenAIProvider(
+            settings.openai_api_key, base_url=base_url, proxy=proxy, connections=connections, on_headers=on_headers
+        )
     return found
 
 

@@ -14,11 +14,11 @@ from core.domain.events import Notice, Send, Started, TextDelta, ToolCallDelta
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Finish, Reply, ToolCall, Usage
 from core.gateway.tokens import estimate_request, estimate_tokens
+from core.providers.callers import Caller
 from core.providers.chunks import WireUsage
 from core.providers.completion import WholeAnswer, read_whole
+from core.providers.connections import LOST, Body, told
 from core.providers.failures import StreamCause, broken, error_for_fault
-from core.providers.http import Caller
-from core.providers.http_client import Body
 from core.providers.idle_watchdog import Silence
 from core.providers.stream import Fault, StreamDecoder
 from core.providers.thinking import ThinkFilter, thinks_unopened
@@ -70,8 +70,16 @@ class Completions:
             raise call.stalled(limits.first_token_s, first=True) from error
         call.request_id = answer.request_id
         left_s = limits.first_token_s - (asyncio.get_running_loop().time() - sent_at)
-        with closing(answer.body) as body, Silence(body, left_s) as silence:
-            lost = await self._read(body, decoder, call, silence)
+        whole = False
+        try:
+            with Silence(answer.body, left_s) as silence:
+                lost = await self._read(answer.body, decoder, call, silence)
+            whole = decoder.done
+        finally:
+            if whole:
+                answer.body.leave(limits.linger_s)
+            else:
+                answer.body.close()
         call.finish, call.reported, call.calls = decoder.finish, decoder.usage, decoder.tool_calls
         call.request_id = decoder.provider_request_id or call.request_id
         if decoder.finish is not None:
@@ -81,19 +89,22 @@ class Completions:
         if silence.expired:
             raise call.stalled(limits.silence_s if decoder.tokens else limits.first_token_s, first=not decoder.tokens)
         if lost is not None:
-            raise call.broken("closed", str(lost)) from lost
+            raise call.broken("closed", told(lost)) from lost
         raise call.broken("no_finish" if decoder.tokens else "empty")
 
-    async def _read(self, body: Body, decoder: StreamDecoder, call: _Call, silence: Silence) -> ConnectionError | None:
+    async def _read(self, body: Body, decoder: StreamDecoder, call: _Call, silence: Silence) -> Exception | None:
         """Hand on what comes until nothing more does; returns why the connection was lost, None where it ended."""
-        lost: ConnectionError | None = None
+        lost: Exception | None = None
         tokens = 0
         while True:
             try:
                 data = await body.read()
-            except ConnectionError as error:
+            except LOST as error:
                 data, lost = b"", error
-            text = decoder.feed(data) if data else decoder.close()
+            text = decoder.feed(data) if data else ""
+            over = not data or decoder.over
+            if over:
+                text += decoder.close()
             if text or decoder.tool_deltas or decoder.executed:
                 silence.rest()
                 if decoder.executed:
@@ -101,15 +112,13 @@ class Completions:
                     decoder.executed.clear()
                 await call.tell(text, decoder.tool_deltas)
                 decoder.tool_deltas.clear()
-            if not data or decoder.fault is not None or decoder.cut:
+            if over:
                 return lost
             data = b""  # it would be held while the next read waits
             if decoder.tokens > tokens:
                 tokens = decoder.tokens  # whatever was handed on was a token
                 silence.heard()
-            if decoder.done:
-                silence.allow(self._timeouts.linger_s)
-            elif decoder.finish is not None:
+            if decoder.finish is not None:
                 silence.allow(self._timeouts.last_words_s)
             elif tokens:
                 silence.allow(self._timeouts.silence_s)

@@ -8,8 +8,10 @@ from core.domain.events import Send
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Reply
 from core.ports.gateway import RemoteModel
+from core.providers.callers import OnHeaders, ignore_headers
 from core.providers.completions import Completions
-from core.providers.http import HttpCaller, OnHeaders, ignore_headers
+from core.providers.connections import Connections
+from core.providers.direct import DirectCaller
 from core.providers.timeouts import LOCAL, Timeouts
 
 
@@ -28,12 +30,13 @@ class LocalProvider:
         base_url: str,
         api_key: str = "",
         *,
+        connections: Connections | None = None,
         on_headers: OnHeaders = ignore_headers,
         timeouts: Timeouts = LOCAL,
     ) -> None:
         # llama.cpp closes a connection right after a stream, and a request that meets the closing fails
         # (facts/local.md); a new connection costs nothing on this machine.
-        self._caller = HttpCaller(self.name, base_url, api_key, on_headers, keep=False)
+        self._caller = DirectCaller(self.name, base_url, api_key, on_headers, connections=connections, keep=False)
         self._completions = Completions(self.name, "local", self._caller, timeouts)
 
     async def __call__(self, request: ChatRequest, model: ModelSpec, send: Send) -> Reply:

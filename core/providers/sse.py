@@ -29,7 +29,7 @@ _FIELD: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
 class SseReader:
     """Cuts what arrives into events; any split of the bytes gives the same ones.
 
-    `take` gives whole lines, `events` reads them: between the two a caller may read what he knows faster.
+    `take` gives whole lines, `events` reads them. A caller may read by himself what comes while it is `idle`.
     """
 
     __slots__ = (
@@ -61,9 +61,9 @@ class SseReader:
         self._stray_bytes = 0
 
     @property
-    def between(self) -> bool:
-        """Whether no event is half read."""
-        return not self._data and not self._name
+    def idle(self) -> bool:
+        """Whether nothing is half read: no line, no line's end, no event."""
+        return not (self._rest or self._after_cr or self._data or self._name)
 
     def take(self, data: bytes) -> bytes:
         """Return the whole lines that are there now, with newlines for all line ends. Raises Malformed."""

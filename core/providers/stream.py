@@ -50,6 +50,7 @@ class StreamDecoder:
         "_max_chars",
         "_said",
         "_sse",
+        "_usual",
         "cut",
         "executed",
         "fault",
@@ -90,11 +91,18 @@ class StreamDecoder:
         self._calls = CallBook()
         self._filter = ThinkFilter(opened=thinks_unopened) if thinks_in_content else None
         self._sse = SseReader()
+        self._usual = True
+        """Nothing is half read."""
 
     @property
     def done(self) -> bool:
         """[DONE] came."""
         return self._done
+
+    @property
+    def over(self) -> bool:
+        """Nothing that still comes would be read."""
+        return self._done or self.cut or self.fault is not None
 
     @property
     def finish(self) -> Finish | None:
@@ -119,18 +127,26 @@ class StreamDecoder:
         if self.fault is not None or self._done or self.cut:
             return ""
         texts: list[str] = []
-        try:
-            block = self._sse.take(data)
-            if block:
-                self._read_block(block, texts)
-        except Malformed as error:
-            self.fault = Fault("garbage", str(error))
+        # The usual read holds nothing but whole "data: {...}" lines. A raw newline cannot stand inside JSON, so cutting
+        # the prefixes off leaves lines of JSON, which one C call decodes. Anything else takes the careful way.
+        if self._usual and data.startswith(b"data: {") and data.endswith(b"\n\n") and b"\r" not in data:
+            try:
+                chunks = DECODER.decode_lines(data[6:].replace(b"\ndata: ", b"\n"))
+            except (ValueError, RecursionError):
+                self._read_carefully(data, texts)
+            else:
+                self._sse.heard = True
+                for chunk in chunks:
+                    if self._read_chunk(chunk, texts):
+                        break
+        else:
+            self._read_carefully(data, texts)
         return self._shown(texts)
 
     def close(self) -> str:
         """Say that no more bytes come; returns text that was still held back."""
         texts: list[str] = []
-        if self.fault is None and not self._done and not self.cut:
+        if not self.over:
             try:
                 self._read_events(self._sse.close(), texts)
             except Malformed as error:
@@ -168,21 +184,15 @@ class StreamDecoder:
         self.cut = True
         self._ending = self._ending or "length"
 
-    def _read_block(self, block: bytes, texts: list[str]) -> None:
-        # The usual read holds nothing but "data: {...}" lines. A raw newline cannot stand inside JSON, so cutting
-        # the prefixes off leaves lines of JSON, which one C call decodes. Anything else takes the careful way.
-        if block.startswith(b"data: {") and block.endswith(b"\n\n") and self._sse.between and not self._half:
-            try:
-                chunks = DECODER.decode_lines(block[6:].replace(b"\ndata: ", b"\n"))
-            except (ValueError, RecursionError):
-                pass
-            else:
-                self._sse.heard = True
-                for chunk in chunks:
-                    if self._read_chunk(chunk, texts):
-                        break
-                return
-        self._read_events(self._sse.events(block), texts)
+    def _read_carefully(self, data: bytes, texts: list[str]) -> None:
+        sse = self._sse
+        try:
+            block = sse.take(data)
+            if block:
+                self._read_events(sse.events(block), texts)
+        except Malformed as error:
+            self.fault = Fault("garbage", str(error))
+        self._usual = sse.idle and not self._half
 
     def _read_events(self, events: Iterator[tuple[bytes, bytes]], texts: list[str]) -> None:
         for name, payload in events:

@@ -19,7 +19,7 @@ class Timeouts:
     last_words_s: float = 1.0
     """After the finish reason, for the usage that follows it; without it the usage is estimated."""
     linger_s: float = 0.25
-    """After [DONE], for the end of the HTTP body: a body read to its end gives its connection back to the pool."""
+    """After [DONE], for the end of the HTTP body, which gives its connection back to the pool. Nobody waits for it."""
 
     def whole_s(self, model: ModelSpec, max_output_tokens: int) -> float:
         """Return how long an unstreamed answer of *max_output_tokens* may take: all its tokens at half the speed."""

@@ -1,23 +1,22 @@
-"""The SDKs' HTTP clients over our own connections: one trust, one proxy and one parser for all ways.
+"""The SDKs' HTTP clients over our own connections: one trust, one proxy and one pool for all ways.
 
 groq brings httpx and openai httpx2: two libraries with one interface, so one transport serves both. The SDKs keep
-authentication, URLs and errors; only bytes travel here. `body_of` hands them out beneath the SDK's response objects.
+authentication, URLs, parameters and errors; only bytes travel here. `body_of` hands them out beneath the SDK's response
+objects, so that a chunk crosses neither httpx nor the SDK.
 """
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from functools import cache
 from types import ModuleType
 from typing import Any, Final
 
-import certifi
-
-from core.providers.http_client import Body, CannotConnect, Connections, Origin, ProxyFailed
+from core.providers.connections import MAX_REFUSAL_BYTES, Body, CannotConnect, Connections, ProxyFailed
 
 _BODY: Final = "tern.body"
+_UNSAID: Final = (b"x-stainless-", b"accept-encoding", b"host", b"content-length", b"transfer-encoding", b"connection")
+"""Headers that stay here: the SDKs' telemetry, which strict gateways refuse, and what belongs to the connection."""
 
 
 def body_of(response: Any) -> Body:
@@ -26,69 +25,49 @@ def body_of(response: Any) -> Body:
     return body
 
 
-@cache
-def tls_context() -> ssl.SSLContext:
-    """Trust what the system trusts (a company proxy, say) and certifi, which slim images lack. Blocks about 30 ms."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
-
-
-def http_client(lib: ModuleType, tls: ssl.SSLContext, proxy: str | None) -> Any:
-    """Return a `lib.AsyncClient` over our own connections; the SDK's own close closes it.
+def http_client(lib: ModuleType, connections: Connections, proxy: str | None) -> Any:
+    """Return a `lib.AsyncClient` over *connections*, which its close leaves open. Redirects are not followed: neither
+    the key nor people's words go to an address that nobody configured.
 
     Args:
         lib: httpx or httpx2.
         proxy: URL of an HTTP proxy for https addresses, None for none. The environment is not consulted.
     """
 
-    class Stream(lib.AsyncByteStream):  # type: ignore[misc, name-defined] # the base class is chosen at run time
+    class Refusal(lib.AsyncByteStream):  # type: ignore[misc, name-defined] # the base class is chosen at run time
+        """What the SDK itself reads: the body of a refusal, and no more of it than an error may be long."""
+
         def __init__(self, body: Body) -> None:
             self._body = body
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            while piece := await self._read():
-                yield piece
-
-        async def _read(self) -> bytes:
             with _translated(lib):
-                return await self._body.read()
+                yield await self._body.read_all(MAX_REFUSAL_BYTES, cut=True)
 
         async def aclose(self) -> None:
             self._body.close()
 
     class Transport(lib.AsyncBaseTransport):  # type: ignore[misc, name-defined] # likewise
-        def __init__(self) -> None:
-            self._connections = Connections(tls, proxy)
-
         async def handle_async_request(self, request: Any) -> Any:
             url = request.url
-            secure = url.scheme == "https"
-            origin = Origin(secure, url.raw_host.decode("ascii"), url.port or (443 if secure else 80))
+            address = f"{url.scheme}://{url.netloc.decode('ascii')}{url.raw_path.decode('ascii')}"
+            headers = [pair for pair in request.headers.raw if not pair[0].lower().startswith(_UNSAID)]
             content = await request.aread()
             with _translated(lib):
-                head, body = await self._connections.request(
-                    origin, request.method, url.raw_path.decode("ascii"), request.headers.raw, content
-                )
+                status, told, body = await connections.request(request.method, address, headers, content, proxy=proxy)
             return lib.Response(
-                head.status,
-                # The body has been unpacked already, so what is said about its coding no longer holds.
-                headers=[pair for pair in head.headers if pair[0].lower() != b"content-encoding"],
-                stream=Stream(body),
+                status,
+                headers=[pair for pair in told if pair[0].lower() != b"content-encoding"],  # none is left in the body
+                stream=Refusal(body),
                 extensions={"http_version": b"HTTP/1.1", _BODY: body},
             )
 
-        async def aclose(self) -> None:
-            await self._connections.close()
-
-    return lib.AsyncClient(
-        transport=Transport(), trust_env=False, follow_redirects=True, headers={"accept-encoding": "identity"}
-    )
+    return lib.AsyncClient(transport=Transport(), trust_env=False, follow_redirects=False)
 
 
 @contextmanager
 def _translated(lib: ModuleType) -> Iterator[None]:
-    """Our client's exceptions in the words of *lib*, so that the SDK puts them into its own tree."""
+    """Our connections' exceptions in the words of *lib*, so that the SDK puts them into its own tree."""
     try:
         yield
     except ProxyFailed as error:

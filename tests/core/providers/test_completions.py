@@ -54,7 +54,7 @@ async def test_no_headers_is_silence_before_the_first_token(mute: Any, heard: He
 
 async def test_the_list_of_a_mute_server_is_a_stall(mute: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Start-up must not hang on it."""
-    monkeypatch.setattr("core.providers.http.LIST_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("core.providers.callers.LIST_TIMEOUT_S", 0.1)
     async with await mute as server:
         provider = LocalProvider(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from core.domain.errors import ProviderError
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import Reply
+from core.providers.callers import Answer
 from core.providers.completions import Completions
-from core.providers.http import Answer
 from core.providers.stream import StreamDecoder
 from tests.core.providers.conftest import LOCAL, QUICK, Heard, ask
 from tests.core.providers.streams import STREAMS, Stream
@@ -36,6 +36,8 @@ class Wire:
         return self._pieces.pop() if self._pieces else b""
 
     def close(self) -> None: ...
+
+    def leave(self, within_s: float) -> None: ...
 
 
 async def told(*pieces: bytes) -> tuple[str, Reply | ProviderError]:
