@@ -61,7 +61,7 @@ async def with_house(connections: Connections, port: int, asked: bytes) -> Async
 
 async def main() -> None:
     port, kind = int(sys.argv[1]), sys.argv[3]
-    connections = Connections(None)
+    connections = Connections().join()
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
 
@@ -88,7 +88,7 @@ async def main() -> None:
             return "".join(parts)
 
         await obey({"stream": streaming(one)})
-    await connections.close()
+    await connections.leave()
 
 
 if __name__ == "__main__":

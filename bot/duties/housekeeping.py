@@ -28,7 +28,8 @@ async def check_catalogues(
 ) -> None:
     """Compare the registry with each provider's own list: now, then once a day. Runs until cancelled.
 
-    Never fails a start: a provider that cannot be asked is asked again later, and its models stay on their routes.
+    Never fails a start: a provider that cannot be asked is asked again later, and its models stay on their routes. The
+    first look loads the providers' SDKs, in a thread, before anybody's first question has to.
 
     Args:
         alert: Hears that a key was rejected.
