@@ -30,6 +30,12 @@ class Price:
     output: float = 0.0
     audio_hour: float = 0.0
     characters: float = 0.0
+    long_above: int = 0
+    """Prompts of more tokens cost `long_input` and `long_output` times as much; 0 where none do."""
+    long_input: float = 1.0
+    long_output: float = 1.0
+    uses: Mapping[str, float] = field(default_factory=dict)
+    """Tool that the provider runs -> USD for each use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,8 @@ class ModelSpec:
     """Tokens."""
     capabilities: frozenset[Capability]
     price: Price = Price()
+    max_input: int = 0
+    """Tokens of the prompt, where it may not fill the whole window; 0 where it may."""
     speed: int = 0
     """Tokens per second as published; 0 where unknown."""
     efforts: tuple[str, ...] = ()
@@ -64,11 +72,22 @@ class ModelSpec:
     shutdown_at: str = ""
     """ISO date of the published shutdown, "" where none is."""
     enabled: bool = True
+    only_by_name: bool = False
+    """Never asked instead of another: it costs more than anybody agreed to."""
+
+    def room(self, output_tokens: int) -> int:
+        """How many tokens a prompt may have beside an answer of *output_tokens*."""
+        room = self.context_window - output_tokens
+        return min(room, self.max_input) if self.max_input else room
 
     def cost_usd(self, prompt_tokens: int, cached_tokens: int, output_tokens: int) -> float:
         """Price of one answer; `cached_tokens` are part of `prompt_tokens`."""
+        price = self.price
         fresh = max(0, prompt_tokens - cached_tokens)
-        return (fresh * self.price.prompt + cached_tokens * self.price.cached + output_tokens * self.price.output) / 1e6
+        asked, answered = fresh * price.prompt + cached_tokens * price.cached, output_tokens * price.output
+        if price.long_above and prompt_tokens > price.long_above:
+            asked, answered = asked * price.long_input, answered * price.long_output
+        return (asked + answered) / 1e6
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def fit(request: ChatRequest, model: ModelSpec, tokens: Scale) -> tuple[ChatRequ
     if declined:
         notices.append(Notice("declined", {"name": "pictures", "reason": f"{model.id} takes {model.max_images}"}))
     fitted = replace(request, turns=turns, max_output_tokens=output_reserve(request, model))
-    budget = model.context_window - output_reserve(request, model)
+    budget = model.room(output_reserve(request, model))
     if tokens.of_request(fitted, model.id) <= budget:
         return fitted, tuple(notices)
 

@@ -58,7 +58,7 @@ class Router:
 
     def _holds(self, model: ModelSpec, request: ChatRequest) -> bool:
         prompt = self._scale.of_request(request, model.id)
-        return prompt + output_reserve(request, model) <= model.context_window
+        return prompt <= model.room(output_reserve(request, model))
 
 
 def needed(request: ChatRequest) -> frozenset[Capability]:
@@ -106,6 +106,8 @@ def _tier(request: ChatRequest, requested_model: str, needs: frozenset[Capabilit
 
 def _can(model: ModelSpec, request: ChatRequest, needs: frozenset[Capability], requested_model: str) -> bool:
     if model.tier == "local" and not request.allow_local and model.id != requested_model:
+        return False
+    if model.only_by_name and model.id != requested_model:
         return False
     if "schema+tools" in model.refuses and request.tools and request.output_format.kind == "json_schema":
         return False

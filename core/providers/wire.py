@@ -18,6 +18,8 @@ Flavour = Literal["groq", "openai", "local"]
 MAX_STOPS: Final = 4
 """Stop sequences a request may have (https://console.groq.com/docs/api-reference)."""
 
+_EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
 _JSON_HINT: Final = "Answer with a JSON object."
 _PICTURE: Final = "[a picture that this model was not shown]\n"
 
@@ -75,8 +77,8 @@ def _effort(request: ChatRequest, model: ModelSpec) -> str | None:
     wanted = request.effort or model.default_effort
     if wanted is None or wanted in model.efforts:
         return wanted
-    scale = ("none", "low", "medium", "high")
-    return min(model.efforts, key=lambda effort: abs(scale.index(effort) - scale.index(wanted)))
+    known = [effort for effort in model.efforts if effort in _EFFORTS]
+    return min(known, key=lambda effort: abs(_EFFORTS.index(effort) - _EFFORTS.index(wanted)), default=None)
 
 
 def _has(model: ModelSpec, tool: Tool) -> bool:

@@ -72,7 +72,10 @@ def test_what_is_requested_is_a_tier_an_id_or_its_last_part(
         ("llama-4-scout-17b-16e-instruct", EYES),
         ("qwen/qwen3.6-27b", EYES),
         ("groq/compound", BIG),
-        ("gpt-5-mini", "gpt-6-luna"),
+        ("gpt-5", "gpt-6.1-sol"),
+        ("gpt-5-mini", "gpt-6.1-terra"),
+        ("o3", "gpt-6.1-sol"),
+        ("gpt-4-turbo", "gpt-6-luna"),
         ("gpt-4o", "gpt-6-luna"),
         ("whisper-1", "gpt-transcribe"),
     ],
@@ -87,6 +90,20 @@ def test_every_successor_is_alive(registry: Registry) -> None:
     for retirement in registry._retired.values():
         assert registry.get(retirement.successor).status in ("production", "preview")
         assert retirement.shutdown_at > "2026"
+
+
+def test_a_long_prompt_costs_its_own_tariff(registry: Registry) -> None:
+    """Above 272,000 tokens OpenAI takes twice as much in and half as much again out."""
+    luna = registry.get("gpt-6-luna")
+
+    assert luna.cost_usd(272_000, 0, 1_000) == pytest.approx((272_000 * 0.10 + 1_000 * 0.50) / 1e6)
+    assert luna.cost_usd(300_000, 0, 1_000) == pytest.approx((300_000 * 0.20 + 1_000 * 0.75) / 1e6)
+
+
+def test_a_prompt_may_have_less_room_than_the_window(registry: Registry) -> None:
+    """OpenAI counts 922,000 tokens in and 128,000 out apart."""
+    assert registry.get("gpt-6-luna").room(1_000) == 922_000
+    assert registry.get(SMALL).room(1_000) == 130_072
 
 
 def test_an_unknown_id_lists_the_known_ones(registry: Registry) -> None:

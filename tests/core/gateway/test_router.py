@@ -12,6 +12,7 @@ from core.domain.model_spec import Capability, ModelSpec
 from core.domain.requests import ChatRequest, Image, OutputFormat, Text, Tool, Turn
 from core.gateway.registry import Registry, load_registry
 from core.gateway.router import Router
+from core.gateway.tokens import TokenScale
 
 SMALL = "openai/gpt-oss-20b"
 BIG = "openai/gpt-oss-120b"
@@ -115,3 +116,12 @@ def test_an_unknown_wish_is_the_askers_mistake(registry: Registry) -> None:
     """Not a silent default."""
     with pytest.raises(UnknownModel):
         Router(registry).route(ask(requested_model="gpt-3"))
+
+
+def test_what_costs_much_is_asked_by_name_alone(registry: Registry) -> None:
+    """A dearer model never stands in for another; whoever names it gets it."""
+    router = Router(registry, TokenScale())
+    request = ChatRequest("r", UserKey("api", "", "u"), (Turn("user", (Text("hi"),)),))
+
+    assert "gpt-6.2-sol" not in [model.id for model in router.route(request)]
+    assert router.route(replace(request, requested_model="gpt-6.2-sol")).models[0].id == "gpt-6.2-sol"

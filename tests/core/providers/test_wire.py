@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.domain.requests import ChatRequest, Image, OutputFormat, Reasoning, Text, Tool, ToolCall, ToolResult, Turn
+from core.domain.requests import (
+    ChatRequest,
+    Effort,
+    Image,
+    OutputFormat,
+    Reasoning,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
 from core.providers.wire import Flavour, chat_body
 from tests.core.providers.conftest import EYES, LOCAL, LUNA, REGISTRY, SMALL, ask
 from tests.fakes.llm_api.rules import GROQ_MODELS, LOCAL_MODELS, OPENAI_MODELS, refused
@@ -188,3 +200,21 @@ def test_no_schema_is_refused(asked: tuple[Flavour, Any], schema: dict[str, Any]
     request = ask(output_format=OutputFormat("json_schema", schema=schema))
 
     assert refused(chat_body(request, model, flavour), flavour, {one.id: one for one in MODELS[flavour]}) is None
+
+
+@pytest.mark.parametrize(
+    ("efforts", "wanted", "sent"),
+    [
+        (("low", "medium", "high", "xhigh", "max"), "none", "low"),
+        (("xhigh", "max"), "medium", "xhigh"),
+        (("minimal", "high"), "low", "minimal"),
+        (("turbo",), "low", None),
+    ],
+)
+def test_an_effort_becomes_the_nearest_that_the_model_has(
+    efforts: tuple[str, ...], wanted: Effort, sent: str | None
+) -> None:
+    """Also among those that nobody may ask for, and whatever tern.toml calls them."""
+    model = replace(REGISTRY.get(LUNA), efforts=efforts, refuses=frozenset())
+
+    assert chat_body(ask(effort=wanted), model, "openai").get("reasoning_effort") == sent
