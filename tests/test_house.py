@@ -104,11 +104,30 @@ def test_readme_explains_every_setting(name: str) -> None:
     assert f"`{name}`" in (ROOT / "README.md").read_text()
 
 
-def test_readme_shows_the_house_as_the_code_does() -> None:
-    """The README's picture is the map in core/__init__.py, line for line."""
+def test_contributing_shows_the_house_as_the_code_does() -> None:
+    """CONTRIBUTING's picture is the map in core/__init__.py, line for line."""
     picture = (core.__doc__ or "").split("The map of this package:\n\n")[1].split("\n\nThe rooms")[0]
 
-    assert picture in (ROOT / "README.md").read_text()
+    assert picture in (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+
+
+def test_readme_is_short() -> None:
+    """Under 2,000 words: whoever comes to use it reads it."""
+    assert len((ROOT / "README.md").read_text().split()) < 2_000
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """Each package that running needs stands in CONTRIBUTING's table."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {re.split(r"[\[<>=!; ]", each)[0].lower() for each in project["dependencies"]}
+    table = (ROOT / ".github" / "CONTRIBUTING.md").read_text().split("## Dependencies and why")[1].split("##")[0]
+    told = {
+        name.strip().lower() for row in re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE) for name in row.split(",")
+    }
+
+    assert {
+        name for name in asked if not any(name.replace("-", " ") in each.replace("-", " ") for each in told)
+    } == set()
 
 
 def test_map_names_every_room() -> None:
