@@ -15,7 +15,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& command -v $$python && break; done)
 
-.PHONY: help setup run voice test lint lock bench bench-quick bench-peers torture load clean
+.PHONY: help setup run voice test lint lock bench bench-quick bench-peers torture fuzz load clean
 
 help:
 	@echo "make run     start the bot; the page is at http://127.0.0.1:8080"
@@ -24,6 +24,7 @@ help:
 	@echo "make setup   only prepare $(VENV) for make run; make voice adds what hears on this machine"
 	@echo "make bench   measure; also bench-quick and bench-peers"
 	@echo "make torture the long trials of faults, kills and disks; make load: a thousand people for ten minutes"
+	@echo "make fuzz    what strangers send, by the thousand: streams, Markdown, files, tool calls, API bodies"
 	@echo "make lock    write the four requirements files anew from pyproject.toml"
 	@echo "make clean   remove $(VENV) and caches; data/ stays"
 
@@ -96,6 +97,10 @@ bench-peers: $(READY_DEV) .venv-bots/.$(NANOBOT) .venv-hermes/.$(HERMES) .venv-p
 
 .venv-proxy/.litellm-$(PROXY):
 	@$(PYTHON) -m venv .venv-proxy && .venv-proxy/bin/pip install --quiet --disable-pip-version-check 'litellm[proxy]==$(PROXY)' && touch $@
+
+# Bounded, from a seed; tests/fuzz/__init__.py tells how to add a part.
+fuzz: $(READY_DEV)
+	$(BIN)/python -m tests.fuzz
 
 torture: $(READY_DEV)
 	$(BIN)/python -m tests.torture

@@ -11,11 +11,14 @@ from typing import Protocol, TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
-from rich.markdown import Markdown
+from rich.markdown import Markdown as RichMarkdown
 from rich.segment import Segment
 from rich.text import Text
 
 from adapters.terminal.blocks import blocks
+from core.base.markdown.parser import new_parser
+
+_PARSER = new_parser()
 
 FRAMES_PER_SECOND = 15
 """More is not read faster, and each frame renders the last block anew."""
@@ -33,6 +36,18 @@ class Screen(Protocol):
     def say(self, markdown: str) -> None:
         """A line of the program itself, between answers."""
         ...
+
+
+class Markdown(RichMarkdown):
+    """Drawn by rich, read by the parser that reads it for every surface: rich's own drops cells and references."""
+
+    def __init__(self, markup: str, *, style: str = "none") -> None:
+        super().__init__("", style=style)
+        self.markup = markup
+        self.parsed = _PARSER.parse(markup)
+        for token in self.parsed:
+            for child in token.children or []:
+                child.type = "text" if child.type == "mention" else child.type
 
 
 class RichScreen:
