@@ -448,6 +448,7 @@ class App:
             banner=lambda: page_banner(self.settings, self._rejected_keys()),
             local_stands_in=self._local_on_page(),
             keys=keys,
+            responses=storage.responses,
             extra_routes=self._slack.routes() if self._slack else (),
             listener=self.listening,
             reader=self._sandbox,

@@ -36,6 +36,7 @@ The path of a message from the page:
     adapter.py      when a reply has ended, its stored figures are added to what stands
 
 The path of an API request: auth.py (may it enter) -> api/parse.py -> the stack -> api/stream.py -> api/wire.py.
+/v1/responses takes the same path: responses_parse.py makes a chat body, responses_wire.py writes the answer.
 """
 
 from adapters.web.adapter import WebAdapter

@@ -27,7 +27,7 @@ from core.base.clock import Clock
 from core.domain.errors import TernError
 from core.domain.model_spec import ModelSpec
 from core.ports.gateway import Handler
-from core.ports.storage import ApiKeyStore
+from core.ports.storage import ApiKeyStore, ResponseStore
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ def build_web_app(
     reader: Reader | None = None,
     local_stands_in: bool = True,
     keys: ApiKeyStore | None = None,
+    responses: ResponseStore | None = None,
 ) -> web.Application:
     """Build the application; it holds no resources of its own.
 
@@ -90,6 +91,7 @@ def build_web_app(
         new_id: Makes request ids, each different.
         listener: Hears recordings sent to the API; None leaves those routes out.
         reader: Opens pictures sent to the API; None passes them on as they are.
+        responses: Keeps the API's responses that may be gone on from; None keeps none.
         keys: The API keys that have a name, beside those of *settings*.
         local_stands_in: Whether the local model answers the API's callers while nobody else does.
     """
@@ -101,7 +103,9 @@ def build_web_app(
     app.add_routes(HealthRoutes(auth, readiness, metrics, clock).routes())
     audio = Audio(settings, auth, slots, listener, clock) if listener else None
     pictures = Pictures(reader) if reader else None
-    app.add_routes(Api(settings, auth, slots, handler, models, clock, audio, pictures, local_stands_in).routes())
+    app.add_routes(
+        Api(settings, auth, slots, handler, models, clock, audio, pictures, local_stands_in, responses).routes()
+    )
     app.add_routes(PageRoutes(settings, auth, slots, adapter, banner, clock).routes())
     app.add_routes(_Files(auth, load_assets()).routes())
     app.add_routes(extra_routes)

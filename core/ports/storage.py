@@ -331,6 +331,18 @@ class MemoryStore(Protocol):
     async def used(self, ids: Sequence[str], at: float) -> None: ...
 
 
+class ResponseStore(Protocol):
+    """What callers of the API may read again; each is its owner's alone. Raises StorageError."""
+
+    async def save(self, response_id: str, user: UserKey, body: bytes) -> None: ...
+
+    async def load(self, response_id: str, user: UserKey) -> bytes | None: ...
+
+    async def delete(self, response_id: str, user: UserKey) -> bool:
+        """False where there is none of theirs with that id."""
+        ...
+
+
 class ApiKeyStore(Protocol):
     """Keys with names. Raises StorageError."""
 

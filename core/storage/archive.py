@@ -34,6 +34,7 @@ from core.storage.schema import (
     people,
     preferences,
     replies,
+    responses,
     suspensions,
     turns,
     usage,
@@ -149,6 +150,7 @@ def _export(
             "feedback": _rows(c, select(feedback).where(is_who(feedback, user))),
             "people": _rows(c, select(people).where(is_who(people, user))),
             "memories": _rows(c, select(memories).where(is_who(memories, user)).order_by(memories.c.at)),
+            "responses": _rows(c, select(responses).where(is_who(responses, user)).order_by(responses.c.at)),
             "audit": _rows(c, select(audit).where(is_who(audit, user)).order_by(audit.c.at)),
             "files": [
                 {"ref": PREFIX + row.hash, "mime": row.mime, "size_bytes": row.size_bytes}

@@ -22,6 +22,7 @@ from core.storage.schema import (
     is_open,
     messages,
     people,
+    responses,
     runs,
     tombstones,
     usage,
@@ -103,6 +104,7 @@ class Sweeper:
         gone = await self._database.write(lambda c: drop_expired(c, now) + _drop_capabilities(c, now))
         if keep.turns_days:
             gone += await self._until_none(lambda c: _drop_messages(c, now - keep.turns_days * DAY_S))
+            gone += await self._database.write(lambda c: _drop_older(c, responses, now - keep.turns_days * DAY_S))
         if keep.usage_days:
             gone += await self._database.write(lambda c: _drop_usage(c, now - keep.usage_days * DAY_S))
         if keep.tombstones_days:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from core.domain.incoming import ConversationKey, UserKey
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration; a database that names a later one was written by a newer Tern."""
 
 _OPEN = "state IN ('accepted', 'running', 'waiting')"
@@ -340,6 +340,17 @@ people = Table(
     Column("what", Text, nullable=False),
 )
 
+responses = Table(
+    "responses",
+    metadata,
+    Column("id", Text, primary_key=True),
+    *_person(),
+    Column("at", Float, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("responses_user", "platform", "user"),
+    Index("responses_at", "at"),
+)
+
 api_keys = Table(
     "api_keys",
     metadata,
@@ -356,7 +367,7 @@ OF_MESSAGE = (runs, turns, replies)
 OF_REPLY = (pages, capabilities, suspensions, feedback)
 """What hangs on a message, and on its reply: it goes when the message goes."""
 
-OF_PERSON = (preferences, feedback, suspensions, audit, memories, people)
+OF_PERSON = (preferences, feedback, suspensions, audit, memories, people, responses)
 """What is about a person beside their messages and is simply removed with them. Spending, cached answers and files have
 ways of their own (`forget_spending`, `forget_answers`, `disown`)."""
 

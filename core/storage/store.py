@@ -26,6 +26,7 @@ from core.storage.installations import SqlInstallations, SqlPeople, SqlWorkspace
 from core.storage.memories import SqlMemories
 from core.storage.opening import database_path, open_database
 from core.storage.preferences import SqlNotes, SqlPreferences
+from core.storage.responses import SqlResponses
 from core.storage.retention import Retention, Sweeper
 from core.storage.sqlite import dialect
 from core.storage.sqlite.database import Database
@@ -66,6 +67,7 @@ class Storage:
         self.archive = SqlArchive(database, self.blobs, seals, clock)
         self.notes = SqlNotes(database)
         self.api_keys = SqlApiKeys(database)
+        self.responses = SqlResponses(database, clock)
         self.memories = SqlMemories(database, seals, clock)
         self.installations = SqlInstallations(database, seals, clock)
         self.workspace_settings = SqlWorkspaceSettings(database)

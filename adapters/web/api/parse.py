@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -43,11 +43,20 @@ def parse_body(body: bytes) -> ChatBody:
     """Decode *body*. Raises BadRequest with the field's path where there is one."""
     try:
         return _DECODER.decode(body)
-    except msgspec.ValidationError as error:
-        problem, _, path = str(error).partition(" - at `$")
-        raise BadRequest(problem, param=path.rstrip("`").lstrip(".") or _missing_field(problem)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"The body is not valid JSON: {error}") from error
+        raise refused(error) from error
+
+
+def refused(error: Exception, *, renamed: Mapping[str, str] | None = None) -> BadRequest:
+    """What msgspec says of a body, with the field's path. *renamed*: fields that the caller knows by another name."""
+    if not isinstance(error, msgspec.ValidationError):
+        return BadRequest(f"The body is not valid JSON: {error}")
+    problem, _, path = str(error).partition(" - at `$")
+    param = path.rstrip("`").lstrip(".") or _missing_field(problem)
+    field = re.match(r"\w+", param or "")
+    if field and field.group() in (renamed or {}):
+        param = (renamed or {})[field.group()]
+    return BadRequest(problem, param=param)
 
 
 def chat_request(body: ChatBody, *, request_id: str, user: UserKey, deadline_at: float) -> ChatRequest:

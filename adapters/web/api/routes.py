@@ -11,6 +11,7 @@ from aiohttp import web
 from adapters.web.api.audio import Audio
 from adapters.web.api.parse import chat_request, parse_body
 from adapters.web.api.pictures import Pictures
+from adapters.web.api.responses import Responses
 from adapters.web.api.stream import stream_answer
 from adapters.web.api.types import ChatBody
 from adapters.web.api.wire import ChunkWriter, completion, encode, model_json, models_json
@@ -24,7 +25,9 @@ from core.domain.events import Event, Send
 from core.domain.incoming import UserKey
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import ChatRequest, Reply
+from core.gateway.tokens import estimate_request
 from core.ports.gateway import Handler
+from core.ports.storage import ResponseStore
 
 PREFIXES = ("/v1", "/openai/v1")
 
@@ -45,8 +48,14 @@ class Api:
     """None: pictures are passed on as they came."""
     local_stands_in: bool = True
     """Whether the local model answers while nobody else does; who asks for it by its name gets it anyway."""
+    responses: ResponseStore | None = None
+    """Keeps responses that may be gone on from; None keeps none."""
 
     def routes(self) -> list[web.RouteDef]:
+        """Each also with a slash at its end, as some clients write addresses."""
+        responses = Responses(
+            self.settings, self.auth, self.slots, self._prepared, self._ask, self.responses, self.clock
+        )
         return [
             route
             for prefix in PREFIXES
@@ -54,21 +63,18 @@ class Api:
                 web.post(f"{prefix}/chat/completions", self.chat),
                 web.get(f"{prefix}/models", self.list_models),
                 web.get(prefix + "/models/{id:.+}", self.show_model),
+                *responses.routes(prefix),
                 *(self.audio.routes(prefix) if self.audio else ()),
             )
+            for route in (route, web.route(route.method, f"{route.path}/", route.handler, **route.kwargs))
         ]
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         user = UserKey("api", "", await self.auth.enter(request, takes_json=True))
         body = parse_body(await read_body(request))
         request_id = request[REQUEST_ID]
-        wanted = chat_request(
-            body, request_id=request_id, user=user, deadline_at=self.clock.now() + self.settings.api_deadline_s
-        )
-        wanted = replace(wanted, allow_local=self.local_stands_in)
         with self.slots.hold(f"api:{user.user}"):
-            if self.pictures:
-                wanted = await self.pictures.prepared(wanted)
+            wanted = await self._prepared(body, user, request_id)
             if body.stream:
                 return await self._stream(request, body, wanted)
             reply = await self._ask(wanted, _unheard)
@@ -92,6 +98,31 @@ class Api:
                 404, f"The model {wanted!r} is not known here.", "invalid_request_error", "model_not_found", "model"
             )
         )
+
+    async def _prepared(self, body: ChatBody, user: UserKey, request_id: str) -> ChatRequest:
+        """What *body* asks for, ready for the stack. Raises RequestError."""
+        deadline_at = self.clock.now() + self.settings.api_deadline_s
+        wanted = chat_request(body, request_id=request_id, user=user, deadline_at=deadline_at)
+        if body.truncation != "auto":
+            self._refuse_too_long(wanted)
+        wanted = replace(wanted, allow_local=self.local_stands_in)
+        return await self.pictures.prepared(wanted) if self.pictures else wanted
+
+    def _refuse_too_long(self, wanted: ChatRequest) -> None:
+        """A program counts on its whole prompt being read; cut, it would get a wrong answer for a right one."""
+        largest = max((model.context_window for model in self.models()), default=0)
+        tokens = estimate_request(wanted)
+        if largest and tokens > largest:
+            raise TurnedAway(
+                ApiError(
+                    400,
+                    f"This prompt has about {tokens:,} tokens, and the largest context here is {largest:,}. Send "
+                    'less, or have it cut with "truncation": "auto".',
+                    "invalid_request_error",
+                    "context_length_exceeded",
+                    "messages",
+                )
+            )
 
     async def _ask(self, wanted: ChatRequest, send: Send) -> Reply:
         async with asyncio.timeout(self.settings.api_deadline_s):

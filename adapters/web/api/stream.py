@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
-from adapters.web.api.wire import ChunkWriter, encode
-from adapters.web.errors import api_error
+from adapters.web.errors import ApiError, api_error
 from adapters.web.sse import KEEPALIVE, OpenStream
 from core.domain.errors import TernError
 from core.domain.events import Event, Notice, Restarted, Send, Started, TextDelta, ToolCallDelta
@@ -16,6 +16,20 @@ from core.domain.requests import Reply
 log = logging.getLogger(__name__)
 
 Answer = Callable[[Send], Awaitable[Reply]]
+
+
+class Writer(Protocol):
+    """Encodes what is streamed, in the form that one kind of client reads."""
+
+    def name_model(self, model: str) -> None: ...
+
+    def text(self, text: str) -> bytes: ...
+
+    def tool_call(self, delta: ToolCallDelta) -> bytes: ...
+
+    def finish(self, reply: Reply) -> bytes: ...
+
+    def failure(self, error: ApiError) -> bytes: ...
 
 
 class Outbox:
@@ -96,7 +110,7 @@ class Outbox:
 
 
 async def stream_answer(
-    stream: OpenStream, answer: Answer, chunks: ChunkWriter, *, request_id: str, keepalive_s: float
+    stream: OpenStream, answer: Answer, chunks: Writer, *, request_id: str, keepalive_s: float
 ) -> None:
     """Write *answer* to *stream* as it grows.
 
@@ -119,11 +133,11 @@ async def stream_answer(
             raise failure
         if not isinstance(failure, TernError | TimeoutError):
             log.error("request %s failed in mid-answer", request_id, exc_info=failure)
-        await stream.write(b"data: " + encode(api_error(failure, request_id).body) + b"\n\n")
+        await stream.write(chunks.failure(api_error(failure, request_id)))
     await stream.end()
 
 
-async def _pump(outbox: Outbox, stream: OpenStream, chunks: ChunkWriter, keepalive_s: float) -> None:
+async def _pump(outbox: Outbox, stream: OpenStream, chunks: Writer, keepalive_s: float) -> None:
     reply: Reply | None = None
     while reply is None:
         if not await outbox.ready(keepalive_s):

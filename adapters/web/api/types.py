@@ -110,4 +110,6 @@ class ChatBody(Struct):
     logprobs: bool | None = None
     logit_bias: dict[str, float] | None = None
     functions: list[dict[str, Any]] | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    """Ours: whether a prompt that is too long for every model may be cut; "disabled" where it is absent."""
     modalities: list[str] | None = None

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from adapters.web.errors import ApiError
 from core.base.text import well_formed
 from core.domain.events import ToolCallDelta
 from core.domain.model_spec import ModelSpec
@@ -71,6 +72,10 @@ class ChunkWriter:
         if not self._include_usage:
             return last + DONE
         return last + self._head + b',"choices":[],"usage":' + encode(usage) + b"}\n\n" + DONE
+
+    def failure(self, error: ApiError) -> bytes:
+        """Both clients raise it from their loop."""
+        return b"data: " + encode(error.body) + b"\n\n"
 
     def _chunk(self, delta: bytes, *, finish: str | None = None, extra: dict[str, Any] | None = None) -> bytes:
         if not self._opened:

@@ -110,6 +110,20 @@ class FakeConversations:
         turns.append(turn)
 
 
+class MemoryResponses:
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, UserKey], bytes] = {}
+
+    async def save(self, response_id: str, user: UserKey, body: bytes) -> None:
+        self.kept[response_id, user] = body
+
+    async def load(self, response_id: str, user: UserKey) -> bytes | None:
+        return self.kept.get((response_id, user))
+
+    async def delete(self, response_id: str, user: UserKey) -> bool:
+        return self.kept.pop((response_id, user), None) is not None
+
+
 class FakeBlobs:
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
@@ -224,6 +238,7 @@ async def a_house(
             listener=listener,
             local_stands_in=local_stands_in,
             keys=keys,
+            responses=MemoryResponses(),
         )
         # the socket is always on loopback; what the settings say decides who may come in
         async with WebServer(app, replace(settings, host="127.0.0.1"), LoopClock()) as server:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from core.domain.api_keys import ApiKey
 from core.domain.errors import StorageError, TooLarge, Unreadable
 from core.domain.incoming import UserKey
 from core.domain.requests import Usage
@@ -243,3 +244,25 @@ def test_two_that_make_the_key_at_once_use_the_same(tmp_path: Path, monkeypatch:
 
     assert second == first
     assert [path.name for path in tmp_path.iterdir()] == ["secret.key"]
+
+
+async def test_a_response_is_its_owners_alone(storage: Storage) -> None:
+    """Read and removed by its owner only, and gone when they are forgotten."""
+    await storage.responses.save("resp_1", ANN, b"{}")
+
+    assert await storage.responses.load("resp_1", BOB) is None
+    assert not await storage.responses.delete("resp_1", BOB)
+    assert await storage.responses.load("resp_1", ANN) == b"{}"
+    await storage.archive.forget(user=ANN)
+    assert await storage.responses.load("resp_1", ANN) is None
+
+
+async def test_keys_with_names_are_kept_as_they_are(storage: Storage) -> None:
+    """One of the same name is replaced; a revoked one is gone."""
+    first, second = ApiKey("ann", b"1", 1.0), ApiKey("ann", b"2", 2.0, 10, None, 0, 1.5)
+    await storage.api_keys.put(first)
+    await storage.api_keys.put(second)
+
+    assert list(await storage.api_keys.all()) == [second]
+    assert await storage.api_keys.revoke("ann")
+    assert not await storage.api_keys.revoke("ann")
