@@ -31,6 +31,7 @@ from bot.duties.limits import keep_limits, recall_limits
 from bot.duties.probing import Prober
 from bot.local.choice import LocalChoice, choice_of
 from bot.local.model import LocalModel, usable_cores, wanted_start
+from bot.local.server import embedded_is_here
 from bot.startup_report import page_banner
 from bot.supervise import Supervisor
 from bot.wiring.api_keys import KnownKeys
@@ -231,6 +232,8 @@ class App:
 
     def _open_local(self, choice: LocalChoice) -> Provider | None:
         """The last link of the chain: a process of ours, or somebody's server."""
+        if choice.kind == "embedded" and not embedded_is_here():
+            return None  # announced, each question would end in its absence
         if choice.spec is not None:
             self._add_unless_known(choice.spec)
         if choice.kind == "server":
@@ -445,7 +448,7 @@ class App:
             ),
             metrics=self.metrics,
             clock=self.clock,
-            banner=lambda: page_banner(self.settings, self._rejected_keys()),
+            banner=lambda: page_banner(self.settings, self._rejected_keys(), local_is_here="local" in self._providers),
             local_stands_in=self._local_on_page(),
             keys=keys,
             responses=storage.responses,

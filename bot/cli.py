@@ -21,12 +21,18 @@ from core.domain.errors import SettingsError, StorageError
 if TYPE_CHECKING:
     from bot.config.loading import Loaded
 
+WINDOWS = "Run it in WSL (https://learn.microsoft.com/windows/wsl/install), in a container, or on Linux or macOS"
+"""It needs signals of POSIX, and the limits that hold the process which reads other people's files."""
+
 WRONG_USE = 2
 """What argparse exits with; wrong settings are a wrong use as well."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status; problems that a person can mend are sentences on standard error."""
+    if sys.platform == "win32":
+        _complain("Tern does not run on Windows itself.", [WINDOWS])
+        return WRONG_USE
     # What is written here are people's messages and keys: nobody else on this machine reads them.
     os.umask(0o077)
     if isinstance(sys.stdout, io.TextIOWrapper):

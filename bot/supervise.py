@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
@@ -10,7 +12,7 @@ from typing import Any
 import structlog
 
 from core.base.clock import Clock
-from core.domain.errors import SettingsError
+from core.domain.errors import SettingsError, SurfaceBusy
 
 log: Any = structlog.get_logger(__name__)
 
@@ -31,6 +33,49 @@ class Backoff:
         """
         ceiling = min(self.cap_s, self.first_s * 2.0 ** min(crashes - 1, 30))
         return ceiling * random.uniform(0.5, 1.0)
+
+
+def out_of_reach(error: BaseException) -> str:
+    """Half a sentence on why the other side is not there; "" for any other failure, which may be ours.
+
+    Libraries wrap what the network said in errors of their own and in groups, so all that is inside is looked at.
+    """
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop(0)
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        match one:
+            case SurfaceBusy():
+                return str(one) or "it does not answer"
+            case TimeoutError():
+                return one.strerror or "it does not answer in time"
+            case ConnectionError() | socket.gaierror():
+                return one.strerror or "the connection broke off"
+            case OSError() if one.errno in _NETWORK:
+                return one.strerror or "the network is down"
+            case _ if type(one).__name__ == "ServerDisconnectedError":  # aiohttp's, which only adapters import
+                return "it hung up"
+            case BaseExceptionGroup():
+                waiting += one.exceptions
+        waiting += [one.__cause__, one.__context__, getattr(one, "os_error", None)]
+    return ""
+
+
+_NETWORK = frozenset(
+    (
+        errno.ECONNREFUSED,
+        errno.ECONNRESET,
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.EHOSTDOWN,
+        errno.ETIMEDOUT,
+    )
+)
+"""In an error that is an OSError and no ConnectionError, as aiohttp's are."""
 
 
 class Supervisor:
@@ -80,12 +125,13 @@ class Supervisor:
                     crashes = 0
                 crashes += 1
                 wait_s = self._backoff.wait_s(crashes, self._random)
-                self.problem = f"{type(error).__name__}: {error}"
+                away = out_of_reach(error)
+                self.problem = f"cannot be reached: {away}" if away else f"{type(error).__name__}: {error}"
                 log.warning(
-                    "crashed; starting it again",
+                    "cannot be reached; trying again" if away else "crashed; starting it again",
                     part=self.name,
-                    problem=self.problem,
+                    problem=away or self.problem,
                     wait_s=round(wait_s, 1),
-                    exc_info=crashes == 1,
+                    exc_info=crashes == 1 and not away,  # where a network is down, our own lines say nothing of it
                 )
             await self._clock.sleep(wait_s)

