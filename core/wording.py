@@ -306,6 +306,12 @@ _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {chr(o
 """Fillers, joiners and variation selectors: they show nothing, and Python calls them printable."""
 
 
+def not_there_yet(tools: Sequence[str]) -> str:
+    """You agreed, but the tool's server is not up; the question follows once more."""
+    names = ", ".join(f"`{_quoted(tool)}`" for tool in tools)
+    return f"You agreed, but {names} is not there just now, so nothing was done. You can try again in a moment."
+
+
 NOT_YOURS_TO_STOP = "Only the person who asked, or a moderator, can do that."
 STILL_WRITING = "I am still at it; the answer appears above."
 FORGOTTEN_REPLY = "I do not remember that answer any more. Please ask again."

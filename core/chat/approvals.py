@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol
 
@@ -17,7 +17,11 @@ from core.ports.storage import History, Suspended, SuspensionStore
 
 
 class Resumes(Protocol):
-    """`ToolLoop.resume`."""
+    """`ToolLoop`."""
+
+    async def await_tools(self, request: ChatRequest, suspended: Suspended, send: Send) -> Sequence[str]: ...
+
+    async def ask_again(self, run_id: str, suspended: Suspended, send: Send, absent: Sequence[str]) -> Reply: ...
 
     async def resume(self, request: ChatRequest, suspended: Suspended, send: Send, *, verdict: str = "") -> Reply: ...
 
@@ -97,6 +101,8 @@ class Approvals:
         verdict = ""
         if incoming.action == "decline":
             verdict = "The user declined this call. Do not try it again; answer without it."
+        elif absent := await self._loop.await_tools(request, suspended, send):
+            return await self._loop.ask_again(run_id, suspended, send, absent)
         elif not await self._store.begin(suspended.run_id):
             # At most once: what changes something is not done again because the program was stopped in the middle.
             verdict = "The program was interrupted during this call; whether it took effect is unknown. Say so."

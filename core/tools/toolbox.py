@@ -120,6 +120,12 @@ class Toolbox:
             or (_named(name, base) if base is not None else not (tool.reaches_outside or tool.acts))
         }
 
+    def absent(self, names: Iterable[str], request: ChatRequest) -> list[str]:
+        """Those of *names* that the place allows but no server offers just now."""
+        here = (self._rules.by_channel or {}).get(request.channel_key, frozenset())
+        allowed = here | (self._rules.everywhere or frozenset())
+        return [name for name in names if name not in self._tools and _named(name, allowed)]
+
 
 def _named(name: str, allowed: frozenset[str]) -> bool:
     """Whether *allowed* names the tool itself, or all of its server's ("time__*")."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from sqlalchemy import select
 from core.domain.incoming import UserKey
 from core.domain.requests import Tool
 from core.storage.schema import audit
+from core.tools import loop
 from core.tools.toolbox import Caller, ToolSpec
 from tests.bot.box import ANN, Box, keyed, open_box, until
 from tests.fakes.llm_api import FakeLlmApi, Say
@@ -99,6 +102,67 @@ async def test_confirmed_call_is_made_and_answered(tmp_path: Path, groq: FakeLlm
     told = groq.asked()[1].body["messages"]
     assert told[-1] == {"role": "tool", "tool_call_id": "call_0", "content": "posted"}
     assert history == [("tool asked", "local"), ("tool confirm", "local")]
+
+
+async def test_agreed_call_waits_for_its_tool(
+    tmp_path: Path, groq: FakeLlmApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pressed right after a start, or while the server comes back: the call is made once the tool is there."""
+    monkeypatch.setattr(loop, "_TOOL_LOOK_S", 0.01)
+    wants_to_post(groq, "It is posted.")
+    board = Board()
+
+    async with open_box(tmp_path, keyed(groq), CONFIG) as box:
+        reply = await asked(box, board)
+        box.app._toolbox.add((), replacing="post__")
+        await press(box, reply, "confirm")
+        await asyncio.sleep(0.05)
+        waiting = list(board.notes)
+        board.onto(box)
+        await until(lambda: len(groq.asked()) == 2)
+
+    assert (waiting, board.notes) == ([], ["hello"])
+
+
+async def test_agreement_is_not_used_up_by_a_tool_that_is_not_there(
+    tmp_path: Path, groq: FakeLlmApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After half a minute the asker is told and may press again; then the call is made, once."""
+    monkeypatch.setattr(loop, "_TOOL_LOOK_S", 0.01)
+    monkeypatch.setattr(loop, "_TOOL_PATIENCE_S", 0.05)
+    wants_to_post(groq, "It is posted.")
+    board = Board()
+
+    async with open_box(tmp_path, keyed(groq), CONFIG) as box:
+        reply = await asked(box, board)
+        box.app._toolbox.add((), replacing="post__")
+        await press(box, reply, "confirm")
+        async with asyncio.timeout(20):
+            turn = await box.answer(reply)
+            while "not there just now" not in turn.text:
+                turn = await box.answer(reply)
+        asks_again = turn.facts.get("asks_leave")
+        board.onto(box)
+        assert await press(box, reply, "confirm") == ""
+        await until(lambda: len(groq.asked()) == 2)
+
+    assert asks_again
+    assert "**May I use** `post__note`" in turn.text
+    assert board.notes == ["hello"]
+
+
+async def test_tool_that_the_place_no_longer_allows_is_not_waited_for(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """It is refused at once, as before."""
+    wants_to_post(groq, "I cannot.")
+    board = Board()
+
+    async with open_box(tmp_path, keyed(groq), CONFIG) as box:
+        reply = await asked(box, board)
+        box.app._toolbox._rules = replace(box.app._toolbox._rules, by_channel={})
+        await press(box, reply, "confirm")
+        await until(lambda: len(groq.asked()) == 2)
+
+    assert board.notes == []
 
 
 async def test_declined_call_is_not_made(tmp_path: Path, groq: FakeLlmApi) -> None:
