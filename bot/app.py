@@ -42,6 +42,7 @@ from core.chat.actions import Actions
 from core.chat.approvals import Approvals
 from core.chat.commands import ChatCommands
 from core.chat.digest import Digest
+from core.chat.forgotten import Forgotten
 from core.chat.memory import Remembering, wish_of
 from core.chat.prompts import system_prompt
 from core.chat.recall import Recall
@@ -298,6 +299,7 @@ class App:
             self.registry.usable, self._providers, self._stack.breaker, lambda: self.inbox.retry_waiting(), clock
         )
         self._duty("prober", prober.run)
+        forgotten = Forgotten(storage.notes, clock)
         runner = Runner(
             Actions(
                 self.chat,
@@ -320,6 +322,7 @@ class App:
             mapping.answering_settings(config, local_on_page=self._local_on_page()),
             on_waiting=prober.wanted,
             voice=self._open_voice(),
+            forgotten=forgotten,
         )
         self.inbox = Inbox(
             storage.inbox, runner, clock, mapping.inbox_limits(config), platforms=frozenset(self.adapters)
@@ -336,6 +339,7 @@ class App:
             clock,
             self._purge,
             self._extracting.choices,
+            forgotten,
         )
         for adapter in self.adapters.values():
             self._duty(adapter.name, partial(adapter.run, self.inbox, self.commands))

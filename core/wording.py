@@ -339,6 +339,10 @@ NAME_ME_ITSELF = (
 )
 FROM_CACHE = "Same question, same answer: taken from memory. Regenerate for a fresh one."
 THANKS = "Thank you for telling me."
+STILL_SHOWN = (
+    "The messages themselves still stand here until somebody deletes them; I do not read those from before again, "
+    "unless you point me at one."
+)
 FORGOTTEN_NOTHING = "I had nothing stored about that."
 
 
@@ -414,11 +418,12 @@ def backlog(messages: int) -> str:
     return f"I was away and missed {messages} messages here. If you still need an answer, please ask again."
 
 
-def forgotten(count: int) -> str:
-    """*count* is how many stored things went."""
+def forgotten(count: int, *, still_shown: bool = False) -> str:
+    """*count* is how many stored things went; *still_shown*: the platform goes on showing what was said."""
     if not count:
         return FORGOTTEN_NOTHING
-    return f"Forgotten: {count:,} stored {'item is' if count == 1 else 'items are'} gone for good."
+    said = f"Forgotten: {count:,} stored {'item is' if count == 1 else 'items are'} gone for good."
+    return f"{said} {STILL_SHOWN}" if still_shown else said
 
 
 # --- parts of sentences ----------------------------------------------------------------------------------------------

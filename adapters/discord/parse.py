@@ -208,6 +208,7 @@ def quote(message: DiscordMessage, me: int) -> Quote:
         text=text,
         attachments=attachments(all_files(message), message),
         from_bot=message.author == me,
+        said_at=message.sent_at,
     )
 
 

@@ -103,7 +103,16 @@ def quote_of(message: Mapping[str, Any], me: Me) -> Quote:
         text=text_of(message, me),
         attachments=attachments_of(message),
         from_bot=is_own(message, me),
+        said_at=_moment(message.get("ts")),
     )
+
+
+def _moment(ts: object) -> float:
+    """A message's id is the time it was sent; 0 for what is none."""
+    try:
+        return max(0.0, float(str(ts)))
+    except ValueError:
+        return 0.0
 
 
 def shared_messages(message: Mapping[str, Any], me: Me) -> tuple[Quote, ...]:

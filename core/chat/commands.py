@@ -9,6 +9,7 @@ from typing import Protocol
 
 from core import wording
 from core.base.clock import Clock
+from core.chat.forgotten import Forgotten
 from core.chat.personas import Personas
 from core.domain.incoming import ConversationKey, UserKey
 from core.gateway.registry import Registry
@@ -73,8 +74,10 @@ class ChatCommands:
         clock: Clock,
         purge: Callable[[], Awaitable[None]],
         schemas: Callable[[], Sequence[tuple[str, str]]] = lambda: (),
+        forgotten: Forgotten | None = None,
     ) -> None:
         self._schemas = schemas
+        self._forgotten = forgotten
         self._registry = registry
         self._personas = personas
         self._preferences = preferences
@@ -137,9 +140,11 @@ class ChatCommands:
         whose = await self._whose(user, conversation)
         await self._conversations.stop_all(user=whose, conversation=conversation)
         await self._purge()  # first, or an answer that ends just now would still be kept after the rows are gone
+        if self._forgotten is not None:
+            await self._forgotten.mark(whose, conversation)
         count = await self._archive.forget(user=whose, conversation=conversation)
         await self._purge()
-        return Said(wording.forgotten(count))
+        return Said(wording.forgotten(count, still_shown=user.platform in ("slack", "discord")))
 
     async def export(self, user: UserKey, conversation: ConversationKey | None = None) -> Said:
         """Like `forget`: all of a conversation for whoever began it, their own part for others."""

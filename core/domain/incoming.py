@@ -83,6 +83,8 @@ class Quote:
     attachments: tuple[Attachment, ...] = ()
     from_bot: bool = False
     """Whether this bot itself wrote it."""
+    said_at: float = 0.0
+    """Seconds since the epoch; 0 where the platform does not tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import structlog
 
 from core import wording
 from core.base.clock import Clock
+from core.chat.forgotten import Forgotten
 from core.chat.prompts import question
 from core.chat.service import Answered, Chat, ReplyFile
 from core.delivery.live_reply import LiveReply
@@ -127,6 +128,7 @@ class Runner:
         pacers: By platform; one per process, shared with its adapter.
         observers: Told of every visible answer.
         voice: Speaks the answers to voice clips; None leaves them written.
+        forgotten: Keeps what was forgotten from being read back; None reads everything.
         on_waiting: Hears that a run waits because no model answers.
     """
 
@@ -140,9 +142,11 @@ class Runner:
         observers: Sequence[Observer] = (),
         settings: RunnerSettings = RunnerSettings(),
         voice: Voice | None = None,
+        forgotten: Forgotten | None = None,
         on_waiting: Callable[[], None] = lambda: None,
     ) -> None:
         self._voice = voice
+        self._forgotten = forgotten
         self._on_waiting = on_waiting
         self._chat = chat
         self._store = store
@@ -274,7 +278,7 @@ class Runner:
             return await self._chat.answer(
                 claim.run_id,
                 incoming,
-                context=partial(_context, job.adapter, incoming),
+                context=partial(self._context, job.adapter, incoming),
                 send=listener,
                 deadline_at=claim.deadline_at,
                 allow_local=incoming.conversation.platform in self._settings.local_platforms,
@@ -427,18 +431,18 @@ class Runner:
                 return
         await self._store.settle(claim, settlement)
 
+    async def _context(self, adapter: Adapter, incoming: Incoming, channel_messages: int = 0) -> Sequence[Quote]:
+        """What stands before the question, without what was forgotten; an answer without it is better than none."""
+        try:
+            quotes = await adapter.context(incoming, channel_messages=channel_messages)
+            return quotes if self._forgotten is None else await self._forgotten.without(incoming, quotes)
+        except (SurfaceError, StorageError) as error:
+            log.info("the conversation's context could not be read", error=str(error))
+            return ()
+
     def _observe(self, record: ShownRecord) -> None:
         for observer in self._observers:
             observer.shown(record)
-
-
-async def _context(adapter: Adapter, incoming: Incoming, channel_messages: int = 0) -> Sequence[Quote]:
-    """What stands before the question; an answer without it is better than none."""
-    try:
-        return await adapter.context(incoming, channel_messages=channel_messages)
-    except SurfaceError as error:
-        log.info("the conversation's context could not be read", error=str(error))
-        return ()
 
 
 async def _stop_when_gone(job: _Job) -> None:
