@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
@@ -69,6 +70,13 @@ async def until(condition: Callable[[], object], *, within_s: float = 20.0) -> N
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+async def address_of(log: Path) -> str:
+    """Where a bot that was started with PORT=0 and logs JSON into *log* listens, once it does."""
+    listens = re.compile(r'"part": "page".*"(http://127\.0\.0\.1:\d+)"')
+    await until(lambda: listens.search(log.read_text()), within_s=60.0)
+    return listens.search(log.read_text())[1]  # type: ignore[index] # it was just found
 
 
 def keyed(groq: FakeLlmApi | None = None, openai: FakeLlmApi | None = None) -> dict[str, str]:

@@ -298,11 +298,11 @@ async def test_local_server_is_asked_what_it_serves(tmp_path: Path) -> None:
 async def test_forgotten_conversation_is_gone_everywhere(tmp_path: Path, groq: FakeLlmApi) -> None:
     """After forget the conversation is neither listed nor told to a model."""
     async with open_box(tmp_path, keyed(groq)) as box:
-        await box.asks("My secret is a nest.")
+        await box.asks("My secret is a puffin.")
         await box.app.commands.forget(UserKey("web", "", "local"), CHAT)
         await box.asks("What is my secret?")
 
-    assert "nest" not in json.dumps(groq.asked()[-1].body)
+    assert "puffin" not in json.dumps(groq.asked()[-1].body)
 
 
 async def test_wrong_key_in_mid_life_is_told_in_words(tmp_path: Path, groq: FakeLlmApi) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import socket
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import aiohttp
 
 from core.base.clock import SystemClock
 from core.storage import open_storage
-from tests.bot.box import keyed, until
+from tests.bot.box import address_of, keyed, until
 from tests.fakes import discord as discord_fake
 from tests.fakes import slack as slack_fake
 from tests.fakes.llm_api import FakeLlmApi, Say
@@ -38,12 +37,12 @@ def imported(trace: str) -> set[str]:
     return {found[1] for found in re.finditer(r"^import time: +\d+ \| +\d+ \| +([\w.]+)$", trace, re.MULTILINE)}
 
 
-async def connected(port: int) -> None:
+async def connected(page: str) -> None:
     """Return when both platforms are."""
 
     async def is_ready(adapter: str) -> bool:
         try:
-            async with session.get(f"http://127.0.0.1:{port}/readyz?adapter={adapter}") as response:
+            async with session.get(f"{page}/readyz?adapter={adapter}") as response:
                 return response.status == 200
         except aiohttp.ClientConnectionError:
             return False
@@ -58,15 +57,13 @@ async def test_what_nobody_asked_for_is_not_loaded(tmp_path: Path) -> None:
     async with FakeLlmApi("groq") as groq, slack_fake.FakeSlack() as slack, discord_fake.FakeDiscord() as discord:
         groq.default = Say("Terns fly far.")
         channel, ada = discord.channel(discord.guild()), discord.person("Ada")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         environ = keyed(groq) | {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "LOCAL_MODEL": "off",
             "DATA_DIR": str(tmp_path),
-            "PORT": str(port),
+            "PORT": "0",
+            "LOG_FORMAT": "json",
             "SLACK_BOT_TOKEN": slack_fake.BOT_TOKEN,
             "SLACK_APP_TOKEN": slack_fake.APP_TOKEN,
             "SLACK_API_URL": slack.api_url,
@@ -81,7 +78,7 @@ async def test_what_nobody_asked_for_is_not_loaded(tmp_path: Path) -> None:
                 sys.executable, "-X", "importtime", "-m", "bot", "run", cwd=tmp_path, env=environ, stderr=stderr
             )
             try:
-                await connected(port)
+                await connected(await address_of(trace))
                 slack.say("U1", "<@U0TERN> how far do terns fly?")
                 await discord.say(channel, ada, "how far do terns fly?", mention=True)
                 await until(lambda: slack.answers("C1") and discord.said(channel))

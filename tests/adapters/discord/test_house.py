@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.bot.box import address_of
 from tests.fakes.discord import Channel, FakeDiscord, Person, until
 from tests.fakes.llm_api import KEY, FakeLlmApi, Say
 
@@ -43,13 +43,15 @@ class House:
             "LOG_FORMAT": "json",
         }
         self._discord = discord
+        self.log = folder / "log"
         self.process: asyncio.subprocess.Process
 
     @asynccontextmanager
     async def running(self, **more: str) -> AsyncIterator[House]:
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bot", "run", env=self._environ | more, stderr=asyncio.subprocess.DEVNULL
-        )
+        with self.log.open("wb") as stderr:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "bot", "run", env=self._environ | more, stderr=stderr
+            )
         try:
             yield self
         finally:
@@ -140,10 +142,9 @@ async def test_killed_process_completes_the_same_message_after_restart(
 async def test_discord_given_up_disturbs_nobody_else(discord: FakeDiscord, groq: FakeLlmApi, house: House) -> None:
     """A refused token is named in /readyz, and the API goes on answering."""
     groq.plays("*", Say("From the API."), Say("From the API."))
-    port = free_port()
-    page = f"http://127.0.0.1:{port}"
     question = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
-    async with house.running(DISCORD_BOT_TOKEN="wrong.token.here", PORT=str(port)), aiohttp.ClientSession() as session:
+    async with house.running(DISCORD_BOT_TOKEN="wrong.token.here"), aiohttp.ClientSession() as session:
+        page = await address_of(house.log)
         status = await named_in_readyz(session, page, "DISCORD_BOT_TOKEN")
         async with session.post(f"{page}/v1/chat/completions", json=question) as response:
             answer = await response.json()
@@ -156,14 +157,13 @@ async def test_gateway_outage_disturbs_nobody_else(discord: FakeDiscord, groq: F
     """While Discord's gateway is down the API answers; when it is back, so does Discord, and nothing was lost."""
     channel, ada = place(discord)
     groq.plays("*", *[Say("Here I am.")] * 3)
-    port = free_port()
     question = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
-    async with house.running(PORT=str(port)), aiohttp.ClientSession() as session:
+    async with house.running(), aiohttp.ClientSession() as session:
         await house.connected()
         discord.gateway.refuse = True
         await discord.gateway.close()
         await discord.say(channel, ada, "anybody there?", mention=True)
-        async with session.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=question) as response:
+        async with session.post(f"{await address_of(house.log)}/v1/chat/completions", json=question) as response:
             answer = await response.json()
         discord.gateway.refuse = False
         await until(lambda: text_of(discord, channel) == ["Here I am."], 30)
@@ -182,9 +182,3 @@ async def named_in_readyz(session: aiohttp.ClientSession, page: str, word: str) 
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.1)
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])

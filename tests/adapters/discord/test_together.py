@@ -112,7 +112,7 @@ async def test_regenerate_writes_another_answer_into_the_same_message(home: Home
 async def test_deleted_question_takes_its_answer_back(home: Home) -> None:
     """Deleting the question stops what was growing, and it does not come back in the history."""
     home.groq.plays("*", Say(LONG, tokens_per_s=40), Say("Fresh."))
-    asked = await home.discord.say(home.channel, home.ada, "my secret is 4711", mention=True)
+    asked = await home.discord.say(home.channel, home.ada, "my secret is a puffin", mention=True)
     await home.growing()
 
     await home.discord.delete(asked)
@@ -120,7 +120,7 @@ async def test_deleted_question_takes_its_answer_back(home: Home) -> None:
     await home.discord.say(home.channel, home.ada, "and now?", mention=True)
     await until(lambda: "Fresh." in home.shown(), 10)
 
-    assert "4711" not in str(home.groq.asked()[-1])
+    assert "puffin" not in str(home.groq.asked()[-1])
 
 
 async def test_reply_to_any_page_goes_on_in_its_conversation(home: Home) -> None:

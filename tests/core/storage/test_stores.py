@@ -223,7 +223,7 @@ def test_marks_are_opaque_and_equal_for_equals() -> None:
     assert seals.mark("a", "b") == seals.mark("a", "b")
     assert seals.mark("ab", "") != seals.mark("a", "b")
     assert seals.mark("a") != Seals(b"other").mark("a")
-    assert b"ann" not in seals.mark("ann")
+    assert b"a person's name" not in seals.mark("a person's name")
 
 
 @pytest.mark.parametrize("content", [b"", b"0123456789"])

@@ -1,14 +1,17 @@
-"""An MCP server for tests, made with the official package: python -m tests.core.tools.odd_mcp_server [PORT].
+"""An MCP server for tests, made with the official package: python -m tests.core.tools.odd_mcp_server [http].
 
-Over stdio, or over streamable HTTP on a port of this machine. Its tools misbehave as other people's may.
+Over stdio, or over streamable HTTP on a free port of this machine, which it prints. Its tools misbehave as other
+people's may.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
 
+import uvicorn
 from mcp.server import MCPServer
 
 FLOOD_CHARS = 1_000_000
@@ -49,6 +52,8 @@ def fail() -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        server.run("streamable-http", port=int(sys.argv[1]))
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            print(listening.getsockname()[1], flush=True)
+            uvicorn.Server(uvicorn.Config(server.streamable_http_app(), log_level="error")).run(sockets=[listening])
     else:
         server.run("stdio")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -127,11 +126,14 @@ def _parent(pid: str) -> int:
 
 
 @asynccontextmanager
-async def listening(port: int) -> AsyncIterator[None]:
-    """The odd server over streamable HTTP, in a process of its own."""
-    process = await asyncio.create_subprocess_exec(*ODD, str(port), cwd=ROOT, stderr=asyncio.subprocess.DEVNULL)
+async def listening() -> AsyncIterator[str]:
+    """The odd server over streamable HTTP, in a process of its own; its address."""
+    process = await asyncio.create_subprocess_exec(
+        *ODD, "http", cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
     try:
-        yield
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(await process.stdout.readline())}/mcp"
     finally:
         if process.returncode is None:
             process.kill()
@@ -151,9 +153,7 @@ async def test_server_that_floods_hangs_and_fails(transport: str) -> None:
     async with AsyncExitStack() as opened:
         where = {}
         if transport == "http":
-            port = free_port()
-            await opened.enter_async_context(listening(port))
-            where = {"url": f"http://127.0.0.1:{port}/mcp"}
+            where = {"url": await opened.enter_async_context(listening())}
         toolbox, reports = await opened.enter_async_context(running(odd(**where)))
         await reports.wait_for("offers 5 tools")
         tools = toolbox.allowed(ChatRequest("r", USER, (), channel_key="web"))
@@ -214,12 +214,6 @@ async def test_list_of_tools_that_never_ends_is_left() -> None:
 
     assert await _all_tools(client) == []  # type: ignore[arg-type]
     assert client.pages <= MAX_TOOLS
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @pytest.mark.parametrize(
