@@ -13,8 +13,9 @@ def allows(
     guild: int | None = None,
     channel: int | None = None,
     parent: int | None = None,
+    bot: bool = False,
 ) -> bool:
-    """Whether this person may ask here.
+    """Whether this person may ask here; a *bot* that the operator listed is asked for places alone.
 
     Every list that is set must agree, a channel's own too; `allow_users` and `allow_roles` are one list of people. In
     a direct message there are no roles and channels, so `allow_dms` decides alone.
@@ -31,6 +32,8 @@ def allows(
         return False
     if settings.allow_channels and not settings.allow_channels & {channel, parent}:
         return False
+    if bot:
+        return True
     here = (people for at, people in settings.allow_by_channel.items() if at in (channel, parent))
     if not all(people & {user, *roles} for people in here):
         return False

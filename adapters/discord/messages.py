@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import weakref
 
@@ -15,10 +16,11 @@ from adapters.discord.client import Client
 from adapters.discord.connection import Connection
 from adapters.discord.files import Links
 from adapters.discord.message import DiscordMessage, read, role_ids
-from adapters.discord.parse import PLATFORM, Ignored, Trigger, thread_key, trigger
+from adapters.discord.parse import PLATFORM, Ignored, Trigger, thread_key, trigger, user_key
 from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import NO_PINGS
 from core import wording
+from core.chat.manners import BotTurns, Manners, begins_with_name
 from core.delivery.side_notices import SideNotices
 from core.domain.errors import StorageError
 from core.domain.incoming import ConversationKey, Incoming
@@ -37,6 +39,8 @@ class Messages:
         self._links = links
         self._side_notices = SideNotices(connection.clock)
         self._lanes: weakref.WeakValueDictionary[int, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._manners = Manners()
+        self._bot_turns = BotTurns(connection.clock)
         self._catching_up = asyncio.Lock()
         self.intake: Intake | None = None
         """None takes nothing in."""
@@ -52,7 +56,7 @@ class Messages:
         if client.user is not None and raw.author.id == client.user.id:
             self._connection.heard_own(str(raw.nonce or ""), str(raw.id))
             return
-        if self.intake is not None and not raw.author.bot:
+        if self.intake is not None and (not raw.author.bot or raw.author.id in self._settings.allow_bots):
             message = read(raw)
             async with self._lane(message.channel):  # tasks start in the order of the events, and a lock is fair
                 await self._take(message, revised=False)
@@ -86,7 +90,11 @@ class Messages:
         intake = self.intake
         if client.user is None or intake is None:
             return
-        found = trigger(message, client.user.id)
+        found = trigger(message, client.user.id, self._settings.allow_bots)
+        if found == "thread" and begins_with_name(message.content, client.user.name):
+            found = "mention"
+        if isinstance(found, Ignored) and found.reason == "not_addressed" and message.thread:
+            await self._overhear(intake, message)
         if isinstance(found, Ignored) and found.reason not in ("bare", "withheld"):
             return
         if not await self._allowed(client, message):
@@ -94,6 +102,9 @@ class Messages:
         if isinstance(found, Ignored):
             withheld = found.reason == "withheld"
             self._say("empty", message, wording.NAME_ME_ITSELF if withheld else wording.EMPTY_QUESTION)
+            return
+        if message.bot and not self._bot_turns.take(f"{PLATFORM}:{message.channel}"):
+            log.warning("another bot asks too often in channel %s; it is left alone for a while", message.channel)
             return
         try:
             incoming = await self._understand(intake, message, found, client.user.id)
@@ -113,12 +124,25 @@ class Messages:
 
     async def _understand(self, intake: Intake, message: DiscordMessage, found: Trigger, me: int) -> Incoming | None:
         """The message as the desk takes it in; None where it only talks among people in a thread of theirs."""
-        if found == "thread" and await intake.takes_part(thread_key(message)) is None:
-            return None
+        if message.thread and message.guild is not None:
+            here, by = thread_key(message), user_key(message.author)
+            if found == "thread":
+                began = await intake.takes_part(here)
+                policy = self._settings.follow_ups_in(message.channel, message.parent)
+                if began is None or not self._manners.goes_on(policy, here, by, began=began):
+                    return None
+            else:
+                self._manners.meant(here, by)
         known: ConversationKey | None = None
         if message.reply_to is not None and not message.thread:
             known = await intake.conversation_of(PLATFORM, str(message.channel), str(message.reply_to))
         return parse.incoming(message, me, known)
+
+    async def _overhear(self, intake: Intake, message: DiscordMessage) -> None:
+        """Somebody spoke to somebody else in a thread."""
+        with contextlib.suppress(StorageError):
+            if began := await intake.takes_part(thread_key(message)):
+                self._manners.overheard(thread_key(message), user_key(message.author), began=began)
 
     async def _allowed(self, client: Client, message: DiscordMessage) -> bool:
         settings = self._settings
@@ -132,6 +156,7 @@ class Messages:
             guild=message.guild,
             channel=message.channel,
             parent=message.parent,
+            bot=message.bot,
         )
 
     async def _roles(self, client: Client, message: DiscordMessage) -> frozenset[int]:

@@ -29,18 +29,19 @@ class Ignored:
     reason: Reason
 
 
-def trigger(message: DiscordMessage, me: int) -> Trigger | Ignored:
+def trigger(message: DiscordMessage, me: int, bots: frozenset[int] = frozenset()) -> Trigger | Ignored:
     """How *message* speaks to the bot *me*, by what it carries itself.
 
     "thread" is only a candidate: it counts where the bot takes part in that thread. @everyone and shared roles never
     speak to the bot (facts/discord.md 1.3: a peer answered announcements); the role that is the bot's own does.
+    Of other bots and webhooks only *bots* are heard, and only where they name it.
     """
-    if message.bot:
+    if message.bot and (message.author not in bots or message.author == me):
         return Ignored("bot")
     if message.system:
         return Ignored("system")
     found = _addressed(message, me)
-    if found is None:
+    if found is None or (message.bot and found not in ("mention", "reply")):
         return Ignored("not_addressed")
     own_words = _words(message, me) or message.files or message.forwards or message.stickers
     if found == "mention":

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from core.chat.manners import FollowUps
+
 DmPolicy = Literal["everyone", "listed", "nobody"]
 
 
@@ -31,6 +33,11 @@ class DiscordSettings:
     """"listed": only `allow_users`."""
     allow_by_channel: Mapping[int, frozenset[int]] = field(default_factory=dict)
     """Channel -> the people and roles who may ask there; a channel that is not named is open to all."""
+    allow_bots: frozenset[int] = frozenset()
+    """Other bots, and webhooks, that may ask: by mention or reply, five times a quarter of an hour in a channel."""
+    follow_ups: FollowUps = "asker"
+    """Whose words go on in a thread without a mention; needs `message_content`."""
+    follow_ups_by_channel: Mapping[int, FollowUps] = field(default_factory=dict)
     backfill_hours: float = 12.0
     """How far back missed messages are looked for; 0 turns it off."""
     backfill_messages: int = 200
@@ -51,6 +58,11 @@ class DiscordSettings:
     """Between two identifies: max_concurrency is per 5 s, docs.discord.com/developers/events/gateway, 2026-11-22."""
     guild_ready_s: float = 2.0
     """How long the library waits for one more server before it calls itself ready."""
+
+    def follow_ups_in(self, *channels: int | None) -> FollowUps:
+        """What holds in the first of *channels* that has a say of its own: a thread, then its parent."""
+        own = (self.follow_ups_by_channel.get(channel) for channel in channels if channel is not None)
+        return next(filter(None, own), self.follow_ups)
 
     def __post_init__(self) -> None:
         if self.shard_ids and self.shard_count is None:

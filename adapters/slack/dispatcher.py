@@ -33,6 +33,7 @@ from adapters.slack.events import (
 from adapters.slack.handlers import Handlers
 from adapters.slack.in_flight import DELIVERED_WITHIN_S, InFlight
 from adapters.slack.parse import parse
+from core.chat.manners import Manners
 from core.domain.errors import StorageBusy, StorageError, SurfaceBusy
 from core.domain.incoming import Incoming
 from core.ports.platform import Rate, Receipt
@@ -52,6 +53,7 @@ class Dispatcher:
         self._commands = CommandHandlers(handlers)
         self._controls = ControlHandlers(handlers)
         self._in_flight = InFlight(handlers.clock)
+        self._manners = Manners()
         self.removed = asyncio.Event()
         """The app was uninstalled or its token revoked."""
         self.removed_why = ""
@@ -178,6 +180,8 @@ class Dispatcher:
         if asked.in_thread:
             at = await handlers.conversation(incoming.conversation.channel, incoming.conversation.root)
             incoming = replace(incoming, conversation=at)
+            if asked.addressed:
+                self._manners.meant(at, incoming.user)
         if not asked.addressed and not await self._is_follow_up(asked, incoming):
             return None
         at, user = incoming.conversation, incoming.user.user
@@ -195,11 +199,14 @@ class Dispatcher:
 
     async def _is_follow_up(self, asked: Asked, incoming: Incoming) -> bool:
         """Whether a message in a thread goes on with the bot although it does not name it."""
-        policy = self.handlers.settings.thread_follow_ups
-        if policy == "mention" or asked.to_other:
+        at, by = incoming.conversation, incoming.user
+        began = await self.handlers.intake.takes_part(at)
+        if began is None:
             return False
-        asker = await self.handlers.intake.takes_part(incoming.conversation)
-        return asker is not None and (policy == "all" or asker == incoming.user)
+        if asked.to_other:
+            self._manners.overheard(at, by, began=began)
+            return False
+        return self._manners.goes_on(self.handlers.settings.thread_follow_ups, at, by, began=began)
 
     async def _described(self, incoming: Incoming) -> Incoming:
         return await self.handlers.users.described(incoming)

@@ -81,6 +81,13 @@ def discord_settings(settings: Settings, config: Config) -> DiscordSettings | No
         allow_by_channel={
             int(channel): frozenset(map(int, allow)) for channel, allow in people_by_channel(config, "discord").items()
         },
+        allow_bots=frozenset(config.discord.allow_bots),
+        follow_ups=config.discord.follow_ups,
+        follow_ups_by_channel={
+            int(channel_key.removeprefix("discord:")): channel.follow_ups
+            for channel_key, channel in config.channels.items()
+            if channel.follow_ups and channel_key.startswith("discord:")
+        },
         backfill_hours=config.discord.backfill_hours,
         backfill_messages=config.discord.backfill_messages,
         max_attachment_bytes=config.discord.max_attachment_bytes,

@@ -83,6 +83,8 @@ class ChannelConfig:
     last messages before a mention in it)."""
     memory: bool = True
     """Whether things may be remembered here, and used."""
+    follow_ups: Literal["all", "asker", "mention"] | None = None
+    """What goes on in a thread of this channel without naming the bot; absent: as elsewhere on the platform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ class DiscordConfig:
     allow_roles: tuple[int, ...] = ()
     allow_users: tuple[int, ...] = ()
     allow_dms: Literal["everyone", "listed", "nobody"] = "everyone"
+    allow_bots: tuple[int, ...] = ()
+    follow_ups: Literal["all", "asker", "mention"] = "asker"
     backfill_hours: float = 12.0
     backfill_messages: int = 200
     max_attachment_bytes: int = 100 * 2**20

@@ -168,6 +168,61 @@ async def test_words_to_the_bots_role_that_are_withheld_are_asked_for_again(bot:
     assert bot.intake.accepted == []
 
 
+@pytest.mark.parametrize(
+    ("said", "answered"),
+    [
+        (["bob: I think so too", "ada: do you?"], []),
+        (["bob: I think so too", "ada: Tern, do you?", "ada: and why?"], ["Tern, do you?", "and why?"]),
+        (["ada: and this?", "bob: Tern, and me?", "ada: hm", "bob: why?"], ["and this?", "Tern, and me?"]),
+    ],
+)
+async def test_bot_keeps_quiet_among_people(start: StartBot, discord, said: list[str], answered: list[str]) -> None:
+    """Whoever asked goes on; once somebody else speaks, only who means the bot is answered, by its name too."""
+    discord.content_intent = True
+    async with start(message_content=True) as bot:
+        people = {"ada": bot.ada, "bob": discord.person("Bob")}
+        thread = await discord.thread(await discord.say(bot.channel, bot.ada, "look"))
+        await discord.say(thread, bot.ada, "help us", mention=True)
+        await bot.accepted(1)
+
+        for line in said:
+            who, _, text = line.partition(": ")
+            await discord.say(thread, people[who], text)
+        await bot.quiet()
+
+    assert [incoming.text for incoming in bot.intake.accepted] == ["help us", *answered]
+
+
+async def test_channel_may_have_everybody_answered(start: StartBot, discord) -> None:
+    """`follow_ups = "all"` of a channel counts for its threads."""
+    discord.content_intent = True
+    guild = discord.guild()
+    channel = discord.channel(guild)
+    async with start(message_content=True, follow_ups_by_channel={channel.id: "all"}) as bot:
+        thread = await discord.thread(await discord.say(channel, bot.ada, "look"))
+        await discord.say(thread, bot.ada, "help us", mention=True)
+        await bot.accepted(1)
+        await discord.say(thread, discord.person("Bob"), "and me?")
+        await bot.accepted(2)
+
+    assert bot.intake.accepted[-1].text == "and me?"
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_other_bot_may_ask_where_it_is_listed(start: StartBot, discord, listed: bool) -> None:
+    """By mention, five times a quarter of an hour; it is not told why it is left alone."""
+    robot = discord.person("Robot")
+    robot.bot = True
+    async with start(allow_bots=frozenset({robot.id} if listed else ())) as bot:
+        for number in range(7):
+            await discord.say(bot.channel, robot, f"alert {number}", mention=True)
+        await discord.say(bot.channel, robot, "not for you")
+        await bot.quiet()
+
+    assert [incoming.text for incoming in bot.intake.accepted] == [f"alert {n}" for n in range(5 if listed else 0)]
+    assert discord.said(bot.channel) == []
+
+
 async def test_same_event_twice_is_one_question(bot: Bot) -> None:
     """Discord delivers 0 to N times; the second delivery is recognised by its four keys."""
     bot.discord.gateway.repeat = True
