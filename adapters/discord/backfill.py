@@ -76,9 +76,12 @@ async def _places(
 
 def answered(found: Iterable[discord.Message], me: int) -> set[int]:
     """The messages that an answer of ours stands under, complete: it is a reply to its question, and its last page
-    carries the buttons of a finished answer. A sentence of ours ("I will answer it as soon as I can") carries none."""
+    carries the buttons of a finished answer. A sentence of ours ("I will answer it as soon as I can") carries none. Or
+    it has a thread that we opened for it."""
+    found = list(found)
+    threads = {raw.id for raw in found if raw.thread is not None and raw.thread.owner_id == me}
     ours = (read(raw) for raw in found if raw.author.id == me)
-    return {page.reply_to for page in ours if page.reply_to is not None and any(map(is_finished, page.marks))}
+    return threads | {page.reply_to for page in ours if page.reply_to is not None and any(map(is_finished, page.marks))}
 
 
 async def _open(client: Client, channel_id: int, *, in_server: bool) -> discord.abc.Messageable:

@@ -22,6 +22,7 @@ INVALID_TOKEN = 50027
 INVALID_FORM = 50035
 ARCHIVED_THREAD = 50083
 CANNOT_REPLY = 160002
+THREAD_EXISTS = 160004
 LOCKED_THREAD = 160005
 
 GONE = frozenset(
@@ -58,6 +59,10 @@ class ReplyRefused(SurfaceRejected):
     """The message may stand, but not as a reply to the question: post it again without."""
 
 
+class ThreadExists(SurfaceRejected):
+    """The message has its thread already (facts/discord-2.md 2.1)."""
+
+
 class ThreadArchived(SurfaceGone):
     """Writable again once somebody, or the bot, opens the thread (facts/discord.md 1.4)."""
 
@@ -86,6 +91,8 @@ def surface_error(error: Exception, *, posting: bool) -> SurfaceError:
 
 def _http_error(error: discord.HTTPException, *, posting: bool) -> SurfaceError:
     why = f"Discord answered {error.status} (code {error.code})"
+    if error.code == THREAD_EXISTS:
+        return ThreadExists(why)
     if error.code == ARCHIVED_THREAD:
         return ThreadArchived(why)
     if error.code == MISSING_ACCESS:

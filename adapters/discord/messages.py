@@ -76,6 +76,8 @@ class Messages:
             for message in sorted(messages):
                 try:
                     await self.intake.withdraw(PLATFORM, str(guild or ""), str(channel), str(message))
+                    if channel in self._settings.thread_channels:
+                        await self.intake.withdraw(PLATFORM, str(guild or ""), str(message), str(message))
                 except StorageError as error:
                     log.error("a deleted question could not be withdrawn: %s", error)
 
@@ -136,7 +138,23 @@ class Messages:
         known: ConversationKey | None = None
         if message.reply_to is not None and not message.thread:
             known = await intake.conversation_of(PLATFORM, str(message.channel), str(message.reply_to))
-        return parse.incoming(message, me, known)
+        return parse.incoming(message, me, known, own_thread=known is None and self._opens_thread(message, found))
+
+    def _opens_thread(self, message: DiscordMessage, found: Trigger) -> bool:
+        """Whether the answer gets a thread of its own: where the channel wants it and Discord allows it, as far as that
+        is known; where it turns out that it does not, the answer is a reply."""
+        if found != "mention" or message.thread or message.channel not in self._settings.thread_channels:
+            return False
+        client, _ = self._connection.use()
+        guild = client.get_guild(message.guild or 0)
+        channel = guild.get_channel(message.channel) if guild else None
+        if guild is None or not isinstance(channel, discord.TextChannel):
+            return False  # neither threads nor direct messages nor a voice channel's chat have threads of their own
+        me: discord.Member | None = guild.me
+        if me is None:
+            return True
+        may = channel.permissions_for(me)
+        return may.create_public_threads and may.send_messages_in_threads
 
     async def _overhear(self, intake: Intake, message: DiscordMessage) -> None:
         """Somebody spoke to somebody else in a thread."""

@@ -18,6 +18,9 @@ Reason = Literal["bot", "system", "not_addressed", "unreadable", "bare", "withhe
 TEXT_MIMES = frozenset(
     {"application/json", "application/xml", "application/x-yaml", "application/yaml", "application/toml"}
 )
+TITLE_CHARS = 80
+"""Of a thread's name; Discord takes 100 (facts/discord-2.md 2.1)."""
+
 CUSTOM_EMOJI = re.compile(r"<a?(:\w{2,32}:)\d{15,20}>")
 
 
@@ -72,13 +75,31 @@ def thread_key(message: DiscordMessage) -> ConversationKey:
     return ConversationKey(PLATFORM, str(message.guild or ""), str(message.channel), str(message.channel))
 
 
-def incoming(message: DiscordMessage, me: int, known: ConversationKey | None) -> Incoming:
+def title_of(text: str) -> str:
+    """A thread's name from its question: one line without mentions, links' addresses and marks. Whoever sees the
+    channel sees it (facts/discord-2.md 2.7)."""
+    words = re.sub(
+        r"<[@#][!&]?\d+>|https?://\S+|[`*_~|>#\[\]()\x00-\x1f\u200b-\u200f\u202a-\u202e\u2066-\u2069]", " ", text
+    )
+    line = " ".join(words.split())
+    if len(line) <= TITLE_CHARS:
+        return line or "Question"
+    return line[:TITLE_CHARS].rpartition(" ")[0] or line[:TITLE_CHARS]
+
+
+def incoming(message: DiscordMessage, me: int, known: ConversationKey | None, *, own_thread: bool = False) -> Incoming:
     """Turn an addressed message into what the desk takes in.
 
     Args:
         known: The conversation of the message replied to, None where that is none of ours.
+        own_thread: Its answer goes into a thread of its own; such a thread has the message's id
+            (facts/discord-2.md 2.1), so that the conversation is known before the thread is opened.
     """
-    if message.guild is None or message.thread:
+    address = {"question": str(message.id)} | ({"parent": str(message.parent)} if message.parent else {})
+    if own_thread:
+        conversation = ConversationKey(PLATFORM, str(message.guild), str(message.id), str(message.id))
+        address |= {"parent": str(message.channel), "opens": title_of(text_of(message, me))}
+    elif message.guild is None or message.thread:
         conversation = thread_key(message)
     else:
         conversation = known or ConversationKey(
@@ -98,7 +119,7 @@ def incoming(message: DiscordMessage, me: int, known: ConversationKey | None) ->
         direct=message.guild is None,
         members_only=message.guild is not None,  # whoever reads a server's channel is in that server
         reply_to=str(message.reply_to or ""),
-        address={"question": str(message.id)} | ({"parent": str(message.parent)} if message.parent else {}),
+        address=address,
     )
 
 

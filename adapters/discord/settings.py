@@ -38,6 +38,8 @@ class DiscordSettings:
     follow_ups: FollowUps = "asker"
     """Whose words go on in a thread without a mention; needs `message_content`."""
     follow_ups_by_channel: Mapping[int, FollowUps] = field(default_factory=dict)
+    thread_channels: frozenset[int] = frozenset()
+    """Where each question gets a thread of its own."""
     backfill_hours: float = 12.0
     """How far back missed messages are looked for; 0 turns it off."""
     backfill_messages: int = 200

@@ -13,12 +13,12 @@ from adapters.discord import buckets
 from adapters.discord.buckets import Kind
 from adapters.discord.connection import Connection
 from adapters.discord.controls import Buttons, buttons
-from adapters.discord.failures import Forbidden, NotSeen, ReplyRefused, ThreadArchived, surface_error
+from adapters.discord.failures import Forbidden, NotSeen, ReplyRefused, ThreadArchived, ThreadExists, surface_error
 from adapters.discord.message import DiscordMessage, read
 from adapters.discord.render import PAGE_UNITS, clip, measure, message_text, render
 from adapters.discord.rest_calls import RestCall
 from adapters.discord.settings import DiscordSettings
-from core.domain.errors import SurfaceError, SurfaceGone, SurfaceRejected
+from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRejected
 from core.domain.incoming import Incoming
 from core.ports.platform import Controls, Shown, SurfaceLimits
 
@@ -72,6 +72,7 @@ class Writer:
 class ChannelSurface:
     """A reply made of ordinary messages of the bot.
 
+    Where the question gets a thread of its own, the first post opens it; where that is refused the answer is a reply.
     Every page is a reply to the question: readers of a busy channel see what each belongs to, and `find` recognises
     pages by it (REST does not reliably return a nonce, and only the last page carries buttons).
     """
@@ -91,6 +92,8 @@ class ChannelSurface:
         self._incoming = incoming
         self._reply_id = reply_id
         self._forbidden = forbidden
+        self._opens = incoming.address.get("opens", "")
+        """Title of the thread that is not opened yet, as far as is known."""
         self._writer = Writer(connection, str(self._channel))
         self._controls: dict[int, Controls | None] = {}
         self._typing = False
@@ -111,6 +114,8 @@ class ChannelSurface:
 
     async def _send(self, nonce: str, **content: Any) -> dict[str, Any]:
         """Send as a reply to the question, or plainly where that cannot be replied to."""
+        if self._opens:
+            await self._open_own_thread()
         client, _ = self._connection.use()
         channel = client.get_partial_messageable(self._channel)
 
@@ -144,9 +149,35 @@ class ChannelSurface:
             return "View Channel"
         return "Send Messages in Threads" if self._incoming.address.get("parent") else "Send Messages"
 
+    async def _open_own_thread(self) -> None:
+        """Under the question, in its channel; archived as the channel says. One that is there already is used."""
+        client, calls = self._connection.use()
+        parent = int(self._incoming.address["parent"])
+        known = client.get_channel(parent)
+        archived_after = known.default_auto_archive_duration if isinstance(known, discord.TextChannel) else 1440
+        call = calls.start(
+            "other",
+            str(parent),
+            lambda: client.http.start_thread_with_message(
+                parent, self._channel, name=self._opens, auto_archive_duration=archived_after
+            ),
+        )
+        try:
+            await calls.wait(call)
+        except SurfaceBusy:
+            raise
+        except SurfaceError as error:
+            if not isinstance(error, ThreadExists):
+                self._channel = parent
+        self._opens = ""
+
+    @property
+    def _in_own_thread(self) -> bool:
+        return "opens" in self._incoming.address and str(self._channel) == self._incoming.conversation.channel
+
     def _reference(self) -> discord.MessageReference | None:
         question = self._incoming.address.get("question", "")
-        if not question:
+        if not question or self._in_own_thread:
             return None
         # A deleted question must not keep its answer from appearing (facts/discord.md 1.3).
         return discord.MessageReference(message_id=int(question), channel_id=self._channel, fail_if_not_exists=False)
@@ -159,6 +190,12 @@ class ChannelSurface:
             await self._edit(ref, changes)
         except ThreadArchived:
             await self._open_thread()
+            await self._edit(ref, changes)
+        except SurfaceGone:
+            if not self._in_own_thread or not self._opens:
+                raise
+            # An earlier process may have replied in the channel because it was not allowed to open the thread.
+            self._channel, self._opens = int(self._incoming.address["parent"]), ""
             await self._edit(ref, changes)
         self._controls[page] = shown.controls
 
@@ -202,11 +239,13 @@ class ChannelSurface:
         question = self._incoming.address.get("question", "")
         if not question:
             return None
+        if self._opens:
+            await self._open_own_thread()
         mine: list[DiscordMessage] = []
         async for message in self.own_after(int(question)):
             if message.nonce == nonce:
                 return str(message.id)
-            if message.reply_to == int(question):
+            if message.reply_to == int(question) or (self._in_own_thread and message.reply_to is None):
                 mine.append(message)
         return pick(mine, page, file_page=self.limits.max_pages)
 
@@ -243,7 +282,7 @@ class ChannelSurface:
         for _ in range(TYPING_ROUNDS):
             if not self._typing or self._connection.client is None:
                 return
-            if self._connection.may_type():
+            if self._connection.may_type() and not self._opens:
                 await self._connection.client.get_partial_messageable(self._channel).typing()
                 await self._connection.clock.sleep(TYPING_EVERY_S)
             else:

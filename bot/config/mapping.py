@@ -88,6 +88,11 @@ def discord_settings(settings: Settings, config: Config) -> DiscordSettings | No
             for channel_key, channel in config.channels.items()
             if channel.follow_ups and channel_key.startswith("discord:")
         },
+        thread_channels=frozenset(
+            int(channel_key.removeprefix("discord:"))
+            for channel_key, channel in config.channels.items()
+            if channel.threads and channel_key.startswith("discord:")
+        ),
         backfill_hours=config.discord.backfill_hours,
         backfill_messages=config.discord.backfill_messages,
         max_attachment_bytes=config.discord.max_attachment_bytes,

@@ -46,6 +46,7 @@ class Rest:
             web.get(channel + "/messages/{message}", plain(self._get_message)),
             web.patch(channel + "/messages/{message}", plain(self._patch_message)),
             web.delete(channel + "/messages/{message}", plain(self._delete_message)),
+            web.post(channel + "/messages/{message}/threads", plain(self._start_thread)),
             web.post(channel + "/typing", plain(self._post_typing)),
             web.put(api + "/applications/{app}/commands", plain(self._put_commands)),
             web.post(api + "/attachments/refresh-urls", plain(self._refresh_urls)),
@@ -191,6 +192,21 @@ class Rest:
         self._fake.apply_edit(message, payload, files)
         await self._fake.announce(message, "MESSAGE_UPDATE")
         return self._fake.payload(message)
+
+    async def _start_thread(self, request: web.Request) -> Any:
+        """facts/discord-2.md 2.1, 2.2."""
+        channel = self._place(request, "create_threads")
+        if channel.type != 0:
+            raise ApiError(400, 50024, "Cannot execute action on this channel type")
+        starter = self._message(channel, request)
+        payload = await request.json()
+        if not 1 <= len(str(payload.get("name", ""))) <= 100:
+            raise invalid("name", "Must be between 1 and 100 in length.", "BASE_TYPE_BAD_LENGTH")
+        if payload.get("auto_archive_duration") not in (60, 1440, 4320, 10080):
+            raise invalid("auto_archive_duration", "Value must be one of (60, 1440, 4320, 10080).")
+        if starter.id in self._fake.channels:
+            raise ApiError(400, 160004, "A thread has already been created for this message")
+        return (await self._fake.thread(starter, payload["name"])).payload()
 
     async def _delete_message(self, request: web.Request) -> Any:
         channel = self._place(request)

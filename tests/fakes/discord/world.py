@@ -9,7 +9,7 @@ from typing import Any
 
 EPOCH_MS = 1_420_070_400_000
 
-ALL = frozenset({"view", "send", "send_in_threads", "history", "attach", "embed"})
+ALL = frozenset({"view", "send", "send_in_threads", "history", "attach", "embed", "create_threads"})
 """Permissions the bot may hold in a channel."""
 
 
