@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry
 
 from adapters.web import Readiness, WebAdapter, WebServer, build_web_app
 from bot.config import mapping
-from bot.config.loading import registry_of, with_lines
+from bot.config.loading import registry_of
 from bot.config.settings import Settings, child_environment
 from bot.config.tern_toml import Config
 from bot.duties.housekeeping import announce_sunsets, check_catalogues, learn_local_models
@@ -511,8 +511,7 @@ class App:
             config = Config.load(self.settings.tern_config)
             self.registry.override(config.models)
         except SettingsError as error:
-            located = with_lines(error, self.settings.tern_config)
-            log.error("tern.toml has mistakes; the former one stays in force", problems=list(located.problems))
+            log.error("tern.toml has mistakes; the former one stays in force", problems=list(error.problems))
             return
         self.chat.personas = mapping.personas(config)
         self._stack.guard.limits = mapping.guard_limits(config)

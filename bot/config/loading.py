@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bot.config.settings import Settings, config_file
 from bot.config.tern_toml import Config
-from bot.config.toml_lines import line_of, lines_of
 from core.domain.errors import SettingsError
 from core.gateway.registry import Registry, load_registry
 
@@ -54,21 +52,8 @@ def _config_path(environ: Mapping[str, str]) -> Path:
 
 
 def registry_of(config: Config, path: Path) -> Registry:
-    """The models with tern.toml's `[models]` laid over them. Raises SettingsError with the lines of *path*."""
+    """The models with tern.toml's `[models]` laid over them. Raises SettingsError in the name of *path*."""
     try:
         return load_registry(config.models)
     except SettingsError as error:
-        raise with_lines(error, path) from error
-
-
-def with_lines(error: SettingsError, path: Path) -> SettingsError:
-    """The registry knows what is wrong with an entry but not where it stands; add that."""
-    lines = lines_of(path.read_text(encoding="utf-8-sig")) if path.is_file() else {}
-    problems = []
-    for problem in error.problems:
-        named = re.match(r'models\."(?P<id>[^"]+)": ', problem)
-        key = re.search(r"at `\$\.(\w+)|unknown field (\w+)", problem)
-        keys = tuple(found for found in (key.groups() if key else ()) if found)
-        line = line_of(("models", named["id"], *keys), lines) if named else None
-        problems.append(f"{path}, line {line}: {problem}" if line else f"{path}: {problem}")
-    return SettingsError(problems)
+        raise SettingsError([f"{path}: {problem}" for problem in error.problems]) from error

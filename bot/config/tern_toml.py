@@ -1,7 +1,7 @@
 """tern.toml: what an operator changes while the bot runs. Strict, because a key that is silently ignored is a trap.
 
 The dataclasses below are the file's grammar: a field is a key, a nested dataclass a table, and its default is what
-holds when the key is absent. `Config.read` names every mistake with its line.
+holds when the key is absent. `Config.read` names every mistake with its key.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from bot.config.toml_lines import line_of, lines_of
 from core.chat.personas import Reading
 from core.domain.errors import BadRequest, SettingsError
 from core.ports.platform import MAX_CHOICE_CHARS
@@ -237,7 +236,8 @@ class Config:
         """Read the file's *text*.
 
         Raises:
-            SettingsError: One line for each mistake: "tern.toml, line 7: ...".
+            SettingsError: One sentence for each mistake: "tern.toml: limits.tokens_per_day: ...";
+                with the line where the file is no TOML.
         """
         try:
             table = tomllib.loads(text)
@@ -247,14 +247,17 @@ class Config:
             raise SettingsError([f"{name}: not valid TOML: a number has too many digits"]) from error
         except RecursionError as error:
             raise SettingsError([f"{name}: lists or tables stand too deep in each other"]) from error
-        lines = lines_of(text)
         reader = _Reader()
         config: Config = reader.value(cls, table, ())
         mistakes = reader.mistakes or _cross_checks(config)
         if mistakes:
-            found = sorted((line_of(path, lines) or 1, why) for path, why in mistakes)
-            raise SettingsError([f"{name}, line {line}: {why}" for line, why in found])
+            raise SettingsError([f"{name}: {_dotted(path)}: {why}" for path, why in mistakes])
         return config
+
+
+def _dotted(path: tuple[str, ...]) -> str:
+    """As TOML writes it: channels."slack:C1".tools; a key of any length takes little room."""
+    return ".".join(key if _BARE.fullmatch(key) else f'"{key[:40]}"' for key in path)
 
 
 def _syntax_problem(name: str, error: str, *, last_line: int) -> str:
@@ -334,6 +337,7 @@ def _schema_mistakes(config: Config) -> list[Mistake]:
     return mistakes
 
 
+_BARE = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _SERVER_NAME = re.compile(r"[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*")
 
 

@@ -69,7 +69,7 @@ def test_wrong_settings_are_named_at_once(command: Command, tmp_path: Path) -> N
         "Tern cannot start. P",
         "  - SLACK_BOT_TOKEN ",
         "  - PORT must be a n",
-        "  - tern.toml, line ",
+        "  - tern.toml: limit",
     ]
 
 
