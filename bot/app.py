@@ -51,7 +51,7 @@ from core.delivery.pacing.pacer import Pacer
 from core.domain.errors import KeyRejected, ProviderError, SettingsError
 from core.domain.incoming import Action, Attachment, ConversationKey, Incoming, UserKey
 from core.domain.model_spec import Capability, ModelSpec
-from core.domain.requests import ChatRequest, Text, Turn
+from core.domain.requests import ChatRequest, ExtractRequest, Text, Turn
 from core.domain.schema_checks import SchemaChecks
 from core.extraction.extraction import Extraction
 from core.extraction.in_chat import READ_CHARS, Extracting, wanted
@@ -79,6 +79,10 @@ from core.ports.gateway import Observer, Provider, SpeechToText
 from core.ports.platform import Adapter, AdapterHealth
 from core.providers import local_speech
 from core.providers.local import LocalProvider
+from core.schedules.reminders import Reminders
+from core.schedules.service import NAME as SCHEDULE
+from core.schedules.service import Scheduling, asks_for
+from core.schedules.ticker import Ticker
 from core.storage import Storage, open_storage
 from core.tools.builtin import BUILTIN
 from core.tools.loop import ToolLoop
@@ -290,7 +294,12 @@ class App:
             limits=RowLimits(ask_above_usd=config.tools.rows_ask_above_usd),
             leave_s=leave_s,
         )
-        approvals = Approvals(tools, storage.suspensions, storage.history, reader, self._scale, {ROWS: rows})
+        scheduling = Scheduling(
+            self._understood, storage.schedules, storage.suspensions, clock, new_id, approval_s=leave_s
+        )
+        approvals = Approvals(
+            tools, storage.suspensions, storage.history, reader, self._scale, {ROWS: rows, SCHEDULE: scheduling}
+        )
         self._schemas = mapping.schemas(config)
         self._extracting = Extracting(
             Extraction(self._stack, self._schema_checks), lambda: self._schemas, self._whole_reader, self._scale
@@ -308,6 +317,8 @@ class App:
                     "decline": approvals,
                     "expired": approvals,
                     "transcribe": Transcripts(reader),
+                    "schedule": scheduling,
+                    "remind": Reminders(),
                     "remember": Remembering(storage.memories, clock, new_id, self._purge, self._remembers),
                     "extract": self._extracting,
                     "batch": rows,
@@ -329,6 +340,7 @@ class App:
         )
         self._duty("inbox", self.inbox.run)
         self._duty("questions", self.inbox.watch_questions)
+        self._duty("schedules", Ticker(storage.schedules, self.inbox.accept, clock).run)
         self.commands = ChatCommands(
             self.registry,
             lambda: self.chat.personas,
@@ -547,12 +559,17 @@ class App:
         turns = (Turn("system", (Text(prompt),)), Turn("user", (Text(page.text),)))
         return ChatRequest("warm-up", asker, turns, max_output_tokens=1)
 
+    async def _understood(self, request: ExtractRequest) -> Mapping[str, Any]:
+        return (await Extraction(self._stack, self._schema_checks).extract(request)).value
+
     def _remembers(self, incoming: Incoming) -> bool:
         return self.chat.personas.channel(incoming.conversation.channel_key).memory
 
     def _action_of(self, incoming: Incoming) -> Action:
         if incoming.action == "ask" and wish_of(incoming.text) is not None:
             return "remember"
+        if incoming.action == "ask" and asks_for(incoming.text) and not incoming.message_id.startswith("schedule:"):
+            return "schedule"
         if wants_rows(incoming):
             return "batch"
         return "extract" if wanted(incoming, self._schemas) is not None else incoming.action

@@ -20,6 +20,8 @@ Action = Literal[
     "explain",
     "draft_reply",
     "batch",
+    "schedule",  # begin, list or change what is to happen at a time
+    "remind",  # what a schedule puts into the inbox when its time has come
     "remember",  # keep something, list what is kept, or let go of it
     "confirm",  # the next three: how a question before an acting tool was decided
     "decline",

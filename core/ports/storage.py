@@ -17,6 +17,7 @@ from core.domain.requests import (
 )
 from core.domain.runs import Claim, KnownReply, Pending, RunAction, Settlement, StopReason, Taken
 from core.domain.runs import ReplyCapability as ReplyCapability
+from core.domain.schedules import Schedule
 from core.ports.platform import Decision
 
 
@@ -355,6 +356,32 @@ class ApiKeyStore(Protocol):
     async def revoke(self, name: str) -> bool:
         """False where there is none of that name."""
         ...
+
+
+class ScheduleStore(Protocol):
+    """What is to happen at a time."""
+
+    async def put(self, schedule: Schedule) -> None:
+        """Keep it, or change the state and the times of one that is kept."""
+        ...
+
+    async def moved(self, schedule: Schedule, *, was: float) -> None:
+        """Move it on from the due time *was*; nothing happens where somebody else did so, or it is not active."""
+        ...
+
+    async def due(self, now: float, *, limit: int) -> Sequence[Schedule]:
+        """Active ones whose time has come, the longest overdue first."""
+        ...
+
+    async def of_person(self, user: UserKey) -> Sequence[Schedule]:
+        """Those that are active or paused, in the order they were asked for."""
+        ...
+
+    async def proposed(self, incoming: Incoming) -> Schedule | None:
+        """The newest one that was proposed in answer to that message and not yet confirmed."""
+        ...
+
+    async def remove(self, schedule_id: str) -> None: ...
 
 
 class NoteStore(Protocol):

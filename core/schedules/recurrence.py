@@ -1,7 +1,7 @@
 """Rules of time: from local wall time and zone to moments, across clock changes. Pure.
 
-A time that a clock change skips fires at the first moment after the gap; one that it repeats fires once, the first time.
-Recurring rules are cronsim's (Debian's cron), which does both (facts/ops-2.md 7).
+A time that a clock change skips fires at the first moment after the gap; one that it repeats fires once, the
+first time. Recurring rules are cronsim's (Debian's cron), which does both (facts/ops-2.md 7).
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def zone_of(name: str) -> ZoneInfo:
 def _times(rule: Rule, after: float) -> Iterator[float]:
     zone = zone_of(rule.zone)
     if rule.at:
-        moment = _moment(_local(rule.at), zone)
-        if moment > after:
-            yield moment
+        once = _moment(_local(rule.at), zone)
+        if once > after:
+            yield once
         return
     try:
         found = CronSim(rule.cron, datetime.fromtimestamp(after, zone))

@@ -3,7 +3,7 @@
 What there is    schema, migrations/, migrating, statements, prepared, codec, encryption, failures
 Messages, runs   inbox (how they change hands), arrivals, claims, lookups, suspensions
 Other stores     history, memories, conversations, preferences, installations, api_keys, usage, cache, blobs, archive,
-                 responses
+                 responses, schedules
 What ends        retention, removal (everything that names a message or a person)
 The database     store (all of it), opening, sqlite/
 

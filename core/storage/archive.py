@@ -35,6 +35,7 @@ from core.storage.schema import (
     preferences,
     replies,
     responses,
+    schedules,
     suspensions,
     turns,
     usage,
@@ -151,6 +152,7 @@ def _export(
             "people": _rows(c, select(people).where(is_who(people, user))),
             "memories": _rows(c, select(memories).where(is_who(memories, user)).order_by(memories.c.at)),
             "responses": _rows(c, select(responses).where(is_who(responses, user)).order_by(responses.c.at)),
+            "schedules": _rows(c, _scheduled(user)),
             "audit": _rows(c, select(audit).where(is_who(audit, user)).order_by(audit.c.at)),
             "files": [
                 {"ref": PREFIX + row.hash, "mime": row.mime, "size_bytes": row.size_bytes}
@@ -166,6 +168,12 @@ def _legible(read: Callable[[], T], row: Any) -> T | dict[str, str]:
         return read()
     except StorageUnreadable as error:
         return {"unreadable": str(error), "message_id": row.message_id}
+
+
+def _scheduled(user: UserKey) -> Select[Any]:
+    hidden = ("body",)  # the message that asked for it stands among the messages
+    shown = [column for column in schedules.c if column.name not in hidden]
+    return select(*shown).where(is_who(schedules, user)).order_by(schedules.c.created_at)
 
 
 def _turns(c: Connection, message_seq: int) -> list[dict[str, Any]]:

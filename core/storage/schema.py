@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from core.domain.incoming import ConversationKey, UserKey
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration; a database that names a later one was written by a newer Tern."""
 
 _OPEN = "state IN ('accepted', 'running', 'waiting')"
@@ -272,6 +272,28 @@ memories = Table(
     Index("memories_channel", "platform", "at_channel"),
 )
 
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("id", Text, primary_key=True),
+    *_person(),
+    Column("at_workspace", Text, nullable=False),
+    Column("at_channel", Text, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("next_at", Float),
+    Column("created_at", Float, nullable=False),
+    Column("last_at", Float),
+    Column("body", LargeBinary, nullable=False),
+    Index("schedules_due", "state", "next_at"),
+    Index("schedules_user", "platform", "user"),
+)
+
 notes = Table(
     "notes",
     metadata,
@@ -367,7 +389,7 @@ OF_MESSAGE = (runs, turns, replies)
 OF_REPLY = (pages, capabilities, suspensions, feedback)
 """What hangs on a message, and on its reply: it goes when the message goes."""
 
-OF_PERSON = (preferences, feedback, suspensions, audit, memories, people, responses)
+OF_PERSON = (preferences, feedback, suspensions, audit, memories, people, responses, schedules)
 """What is about a person beside their messages and is simply removed with them. Spending, cached answers and files have
 ways of their own (`forget_spending`, `forget_answers`, `disown`)."""
 

@@ -28,6 +28,7 @@ from core.storage.opening import database_path, open_database
 from core.storage.preferences import SqlNotes, SqlPreferences
 from core.storage.responses import SqlResponses
 from core.storage.retention import Retention, Sweeper
+from core.storage.schedules import SqlSchedules
 from core.storage.sqlite import dialect
 from core.storage.sqlite.database import Database
 from core.storage.suspensions import SqlSuspensions
@@ -72,6 +73,7 @@ class Storage:
         self.installations = SqlInstallations(database, seals, clock)
         self.workspace_settings = SqlWorkspaceSettings(database)
         self.people = SqlPeople(database)
+        self.schedules = SqlSchedules(database)
         self.suspensions = SqlSuspensions(database, clock)
         self.conversations = SqlConversations(database)
         self._sweeper = Sweeper(database, self.blobs, clock, retention)
