@@ -57,13 +57,17 @@ class Reader(Protocol):
 
     async def deleted(self, guild: int | None, channel: int, messages: frozenset[int]) -> None: ...
 
+    async def reacted(self, reaction: discord.RawReactionActionEvent) -> None: ...
+
 
 def intents(settings: DiscordSettings) -> discord.Intents:
-    """The least this bot needs: servers, their messages, direct messages (facts/discord.md 1.2)."""
+    """The least this bot needs: servers, their messages, direct messages (facts/discord.md 1.2); reactions where one
+    of them is a command (facts/discord-2.md 3.1)."""
     wanted = discord.Intents.none()
     wanted.guilds = True
     wanted.guild_messages = True
     wanted.dm_messages = True
+    wanted.guild_reactions = bool(settings.reaction_channels)
     wanted.message_content = settings.message_content
     return wanted
 
@@ -169,6 +173,9 @@ class Client(discord.AutoShardedClient):
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         await self._reader.deleted(payload.guild_id, payload.channel_id, frozenset(payload.message_ids))
+
+    async def on_raw_reaction_add(self, payload: discord.RawReactionActionEvent) -> None:
+        await self._reader.reacted(payload)
 
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
         """Acknowledge buttons of older versions: unheard, they show "interaction failed" (facts/discord.md 1.6)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Protocol, cast, get_args
 
 import discord
@@ -102,3 +103,9 @@ def is_finished(custom_id: str) -> bool:
     """Whether a button with that id stands under a finished answer: anything but Stop does."""
     found = re.fullmatch(TEMPLATE, custom_id)
     return found is not None and found["action"] != "stop"
+
+
+def reply_of(marks: Iterable[str]) -> tuple[str, int] | None:
+    """(reply id, asker) of the answer that buttons with these ids stand under."""
+    found = (re.fullmatch(TEMPLATE, mark) for mark in marks)
+    return next(((one["reply"], int(one["asker"])) for one in found if one), None)

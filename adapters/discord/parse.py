@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from adapters.discord.message import DiscordFile, DiscordMessage, Forward, snowflake_time
+from core.chat.reactions import ReactionCommand, wording_of
 from core.domain.incoming import Action, Attachment, AttachmentKind, ConversationKey, Incoming, Quote, UserKey
 
 PLATFORM = "discord"
@@ -177,6 +178,34 @@ def command(used: Command, me: int) -> Incoming:
         members_only=used.guild is not None,
         locale=used.locale,
         reply_to=str(used.target.id) if used.target is not None else "",
+        address=address,
+    )
+
+
+def reaction(
+    command: ReactionCommand, message: DiscordMessage, by: int, me: int, known: ConversationKey | None, at: float
+) -> Incoming:
+    """A reaction of *by* to *message* as a question about it. Its id makes the same reaction, given again, no second
+    question."""
+    action, text = wording_of(command, text_of(message, me))
+    conversation = known or ConversationKey(PLATFORM, str(message.guild), str(message.channel), root=str(message.id))
+    if message.thread:
+        conversation = thread_key(message)
+    address = {"question": str(message.id)} | ({"parent": str(message.parent)} if message.parent else {})
+    if action == "summarise":
+        # A thread from its beginning; in a channel what came since.
+        address["target"] = str(message.channel if message.thread else message.id)
+    mark = f"{message.id}:{by}:{command}"
+    return Incoming(
+        message_id=mark,
+        event_id=mark,
+        user=user_key(by),
+        conversation=conversation,
+        text=text,
+        received_at=at,
+        quotes=(quote(message, me),) if action != "summarise" else (),
+        action=action,
+        reply_to=str(message.id),
         address=address,
     )
 

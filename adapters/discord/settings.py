@@ -38,6 +38,8 @@ class DiscordSettings:
     follow_ups: FollowUps = "asker"
     """Whose words go on in a thread without a mention; needs `message_content`."""
     follow_ups_by_channel: Mapping[int, FollowUps] = field(default_factory=dict)
+    reaction_channels: frozenset[int] = frozenset()
+    """Where reactions are commands (core/chat/reactions.py), threads of these among them."""
     thread_channels: frozenset[int] = frozenset()
     """Where each question gets a thread of its own."""
     backfill_hours: float = 12.0

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 
 from adapters.discord.settings import DiscordSettings
 from adapters.slack.settings import SlackSettings
 from adapters.web.settings import WebSettings
 from bot.config.settings import Settings
-from bot.config.tern_toml import Config, LimitsConfig
+from bot.config.tern_toml import ChannelConfig, Config, LimitsConfig
 from core.chat.personas import Channel, Persona, Personas
 from core.domain.runs import RunRules
 from core.extraction.schema import Schema, schema_of
@@ -88,17 +89,20 @@ def discord_settings(settings: Settings, config: Config) -> DiscordSettings | No
             for channel_key, channel in config.channels.items()
             if channel.follow_ups and channel_key.startswith("discord:")
         },
-        thread_channels=frozenset(
-            int(channel_key.removeprefix("discord:"))
-            for channel_key, channel in config.channels.items()
-            if channel.threads and channel_key.startswith("discord:")
-        ),
+        reaction_channels=_of_discord(config, lambda channel: channel.reactions),
+        thread_channels=_of_discord(config, lambda channel: channel.threads),
         backfill_hours=config.discord.backfill_hours,
         backfill_messages=config.discord.backfill_messages,
         max_attachment_bytes=config.discord.max_attachment_bytes,
         shard_ids=config.discord.shard_ids,
         shard_count=config.discord.shard_count,
     )
+
+
+def _of_discord(config: Config, wants: Callable[[ChannelConfig], bool]) -> frozenset[int]:
+    """Ids of the channels that want something."""
+    chosen = (key.removeprefix("discord:") for key, channel in config.channels.items() if wants(channel))
+    return frozenset(int(channel) for channel in chosen if channel.isdecimal())
 
 
 def personas(config: Config) -> Personas:

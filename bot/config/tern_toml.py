@@ -84,6 +84,8 @@ class ChannelConfig:
     """Whether things may be remembered here, and used."""
     follow_ups: Literal["all", "asker", "mention"] | None = None
     """What goes on in a thread of this channel without naming the bot; absent: as elsewhere on the platform."""
+    reactions: bool = False
+    """Discord: whether reactions are commands here (core/chat/reactions.py)."""
     threads: bool = False
     """Discord: each question gets a thread of its own."""
 

@@ -118,10 +118,10 @@ class Gateway:
         await self._send(session, "RESUMED", {})
         return session
 
-    async def dispatch(self, name: str, event: dict[str, Any], *, guild: int | None = None) -> None:
-        """Send an event to the shard it belongs to; direct messages go to shard 0."""
+    async def dispatch(self, name: str, event: dict[str, Any], *, guild: int | None = None, needs: int = 0) -> None:
+        """Send an event to the shard it belongs to; direct messages go to shard 0. *needs*: an intent's bit."""
         for session in list(self.sessions.values()):
-            if self._on_shard(session, guild):
+            if self._on_shard(session, guild) and (not needs or session.intents & needs):
                 body = self._fake.as_seen(event, content=session.sees_content) if "MESSAGE" in name else event
                 await self._send(session, name, body)
 

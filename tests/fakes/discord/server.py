@@ -304,6 +304,24 @@ class FakeDiscord:
         message.embeds = [{"type": "link", "title": "A page", "url": "https://example.org"}]
         await self.announce(message, "MESSAGE_UPDATE")
 
+    async def react(self, message: Message, person: Person, emoji: str) -> None:
+        """Only sessions with the intent hear of it (facts/discord-2.md 3.1, 3.2)."""
+        guild = message.channel.guild
+        event: dict[str, Any] = {
+            "user_id": str(person.id),
+            "channel_id": str(message.channel.id),
+            "message_id": str(message.id),
+            "message_author_id": str(message.author.id),
+            "emoji": {"id": None, "name": emoji},
+            "burst": False,
+            "type": 0,
+        }
+        if guild:
+            event |= {"guild_id": str(guild.id), "member": self.member(guild, person)}
+        await self.gateway.dispatch(
+            "MESSAGE_REACTION_ADD", event, guild=guild.id if guild else None, needs=1 << (10 if guild else 13)
+        )
+
     async def delete(self, message: Message) -> None:
         message.channel.messages.pop(message.id, None)
         event: dict[str, Any] = {"id": str(message.id), "channel_id": str(message.channel.id)}
