@@ -35,7 +35,7 @@ from bot.local.server import embedded_is_here
 from bot.startup_report import page_banner
 from bot.supervise import Supervisor
 from bot.wiring.api_keys import KnownKeys
-from bot.wiring.providers import cloud_providers, speakers
+from bot.wiring.providers import cloud_providers, named_providers, speakers
 from bot.wiring.reading import fetch_voice, letters_are_read, local_voice
 from core.base.clock import Clock, SystemClock
 from core.chat.actions import Actions
@@ -75,7 +75,7 @@ from core.net.guarded_fetch import GuardedFetcher
 from core.observers.log import LogObserver
 from core.observers.metrics import MetricsObserver
 from core.observers.usage import UsageObserver
-from core.ports.gateway import Observer, Provider, SpeechToText
+from core.ports.gateway import Catalogue, Observer, Provider, SpeechToText
 from core.ports.platform import Adapter, AdapterHealth
 from core.providers import local_speech
 from core.providers.local import LocalProvider
@@ -201,9 +201,10 @@ class App:
         await recall_limits(admission, storage.notes)
         self._duty("limits", partial(keep_limits, admission, storage.notes, clock))
         self._cloud = cloud_providers(settings, admission.read_headers)
-        for cloud in self._cloud.values():
-            self._opened.push_async_callback(cloud.close)
-        self._providers = providers = dict[str, Provider](self._cloud)
+        named = named_providers(settings, config, admission.read_headers)
+        for each in (*self._cloud.values(), *named.values()):
+            self._opened.push_async_callback(each.close)
+        self._providers = providers = {**dict[str, Provider](self._cloud), **named}
         if local := self._open_local(choice_of(settings.local_model)):
             providers["local"] = local
         self._voice = local_voice(config.voice, settings.data_dir)
@@ -232,7 +233,8 @@ class App:
                 signals=self._signals,
             )
         )
-        self._duty("catalogues", partial(check_catalogues, self.registry, self._cloud, clock, self._key_rejected))
+        lists = {**dict[str, Catalogue](self._cloud), **named}
+        self._duty("catalogues", partial(check_catalogues, self.registry, lists, clock, self._key_rejected))
         self._duty("sunsets", partial(announce_sunsets, self.registry, clock))
 
     def _open_local(self, choice: LocalChoice) -> Provider | None:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from bot.commands.doctor import examine, report, standard_checks
 from bot.config.loading import Loaded
 from bot.local.choice import choice_of
-from bot.wiring.providers import cloud_providers, local_server
+from bot.wiring.providers import cloud_providers, local_server, named_providers
 from core.base.clock import SystemClock
 from core.ports.gateway import Catalogue
 from core.storage.opening import database_path
@@ -24,8 +24,9 @@ async def _checkup(loaded: Loaded) -> int:
     settings = loaded.settings
     async with AsyncExitStack() as stack:
         cloud = cloud_providers(settings)
-        catalogues: dict[str, Catalogue] = dict(cloud)
-        for provider in cloud.values():
+        named = named_providers(settings, loaded.config)
+        catalogues: dict[str, Catalogue] = {**cloud, **named}
+        for provider in (*cloud.values(), *named.values()):
             stack.push_async_callback(provider.close)
         if server := local_server(choice_of(settings.local_model)):
             stack.push_async_callback(server.close)

@@ -151,7 +151,8 @@ async def _no_key() -> list[Finding]:
 
 
 def _check_of_key(provider: str, catalogue: Catalogue, loaded: Loaded) -> Check:
-    variable = f"{provider.upper()}_API_KEY"
+    named = loaded.config.providers.get(provider)
+    variable = named.key.removeprefix("env:") or f"providers.{provider}" if named else f"{provider.upper()}_API_KEY"
 
     async def key() -> list[Finding]:
         try:
@@ -162,8 +163,8 @@ def _check_of_key(provider: str, catalogue: Catalogue, loaded: Loaded) -> Check:
             return [Finding("bad", provider, f"cannot be reached: {error.detail}", "check the network and HTTPS_PROXY")]
         except ProviderError as error:
             return [Finding("warn", provider, f"did not list its models: {error}", "try again in a minute")]
-        ours = [model.id for model in loaded.registry.all() if model.provider == provider]
-        gone = [model_id for model_id in ours if model_id not in listed]
+        ours = [model for model in loaded.registry.all() if model.provider == provider]
+        gone = [model.id for model in ours if listed and model.name_there not in listed]
         findings = [Finding("ok", variable, f"works; {provider} lists {len(listed)} models")]
         findings += [
             Finding("warn", provider, f"{model_id} is not in its list", "it is left out until it is listed again")

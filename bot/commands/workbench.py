@@ -12,7 +12,7 @@ from bot.config.loading import Loaded
 from bot.config.settings import child_environment
 from bot.local.choice import LocalChoice, choice_of, spec_of
 from bot.local.model import LocalModel, usable_cores, wanted_start
-from bot.wiring.providers import CloudProvider, cloud_providers, local_server
+from bot.wiring.providers import CloudProvider, cloud_providers, local_server, named_providers
 from core.base.clock import Clock
 from core.domain.errors import ProviderError, SettingsError
 from core.domain.incoming import UserKey
@@ -58,14 +58,15 @@ async def open_workbench(loaded: Loaded, clock: Clock) -> AsyncIterator[Workbenc
     admission = RateLimits(clock)
     async with contextlib.AsyncExitStack() as opened:
         cloud = cloud_providers(settings, admission.read_headers)
-        for provider in cloud.values():
+        named = named_providers(settings, loaded.config, admission.read_headers)
+        for provider in (*cloud.values(), *named.values()):
             opened.push_async_callback(provider.close)
-        providers: dict[str, Provider] = dict(cloud)
-        server = local_server(choice) if not cloud else None
+        providers: dict[str, Provider] = {**cloud, **named}
+        server = local_server(choice) if not providers else None
         if server is not None:
             opened.push_async_callback(server.close)
             providers["local"] = server
-        elif not cloud and choice.kind != "off":
+        elif not providers and choice.kind != "off":
             providers["local"] = await _local_model(loaded, choice, clock, random, opened)
         if "local" in providers and choice.spec is not None and choice.spec.id not in registry.ids():
             registry.add(choice.spec)

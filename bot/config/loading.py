@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bot.config.settings import Settings, config_file
@@ -37,9 +37,16 @@ def load(environ: Mapping[str, str]) -> Loaded:
         registry = registry_of(config, path)
     except SettingsError as error:
         problems += error.problems
+    keys: list[tuple[str, str]] = []
+    for name, provider in config.providers.items():
+        variable = provider.key.removeprefix("env:")
+        key = environ.get(variable, "").strip() if variable else ""
+        if variable and not (key.isascii() and key.isprintable() and key):
+            problems.append(f"{variable} is not set, or holds no key; [providers.{name}] in {path} names it")
+        keys.append((name, key))
     if problems or registry is None:
         raise SettingsError(problems)
-    return Loaded(settings, config, registry)
+    return Loaded(replace(settings, provider_keys=tuple(keys)), config, registry)
 
 
 def _config_path(environ: Mapping[str, str]) -> Path:

@@ -64,6 +64,8 @@ class Settings:
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
     https_proxy: str = field(default="", repr=False)
+    provider_keys: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """(name, key) of each `[providers.NAME]` in tern.toml whose key is in the environment."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -113,7 +115,9 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """Every value that must never be seen in a log, an error or a page."""
         urls = ("local_model", "database_url", "https_proxy")
-        hidden = [getattr(self, each.name) for each in fields(self) if not each.repr and each.name not in urls]
+        apart = {*urls, "provider_keys"}
+        hidden = [getattr(self, each.name) for each in fields(self) if not each.repr and each.name not in apart]
+        hidden += [key for _, key in self.provider_keys]
         values = [value for entry in hidden for value in (entry if isinstance(entry, tuple) else (entry,))]
         passwords = [urlsplit(getattr(self, name)).password for name in urls]
         return tuple(value for value in [*values, *passwords] if value)
@@ -128,8 +132,8 @@ class Settings:
         return self.host in {"localhost", "::1"} or self.host.startswith("127.")
 
 
-NAMES: tuple[str, ...] = tuple(each.name.upper() for each in fields(Settings))
-"""The environment variables that we read, in the order of the fields."""
+NAMES: tuple[str, ...] = tuple(each.name.upper() for each in fields(Settings) if each.name != "provider_keys")
+"""The environment variables that we read, in the order of the fields; those that tern.toml names come beside them."""
 
 
 def environment(directory: Path = Path()) -> dict[str, str]:

@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from core.chat.personas import Reading
 from core.domain.errors import BadRequest, SettingsError
 from core.ports.platform import MAX_CHOICE_CHARS
+from core.providers.flavours import FLAVOURS
 from core.tools.names import OWN_TOOLS
 
 Effort = Literal["none", "low", "medium", "high"]
@@ -199,6 +200,18 @@ class McpConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderConfig:
+    """`[providers.NAME]`: any OpenAI-compatible server; a model names it in `provider`."""
+
+    base_url: str = ""
+    """What stands before /chat/completions; may be left out where the flavour has an address of its own."""
+    key: str = field(default="", repr=False)
+    """"env:NAME": the variable that holds it. The key itself does not belong into this file."""
+    flavour: str = "compatible"
+    """How the server differs: core/providers/flavours.py."""
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole file. `models` is checked by the registry, which knows what a model is."""
 
@@ -207,6 +220,7 @@ class Config:
     personas: Mapping[str, PersonaConfig] = field(default_factory=dict)
     channels: Mapping[str, ChannelConfig] = field(default_factory=dict)
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    providers: Mapping[str, ProviderConfig] = field(default_factory=dict)
     retention: RetentionConfig = RetentionConfig()
     slack: SlackConfig = SlackConfig()
     discord: DiscordConfig = DiscordConfig()
@@ -298,7 +312,7 @@ def _cross_checks(config: Config) -> list[Mistake]:
             each.isdecimal() for each in (*channel.allow, channel_key[8:])
         ):
             mistakes.append((("channels", channel_key), "Discord's ids are numbers"))
-    mistakes += _tool_mistakes(config) + _schema_mistakes(config)
+    mistakes += _tool_mistakes(config) + _schema_mistakes(config) + _provider_mistakes(config)
     if len(config.slack.suggested_prompts or ()) > 4:  # facts/slack.md 1.1
         mistakes.append((("slack", "suggested_prompts"), 'Slack shows four "suggested_prompts" at most'))
     if config.discord.shard_ids and config.discord.shard_count is None:
@@ -321,6 +335,31 @@ def _tool_mistakes(config: Config) -> list[Mistake]:
                 known = ", ".join(sorted(OWN_TOOLS))
                 mistakes.append((path, f'there is no tool "{tool}"; tools here: {known}, and SERVER__TOOL'))
     return mistakes
+
+
+def _provider_mistakes(config: Config) -> list[Mistake]:
+    mistakes: list[Mistake] = []
+    for name, provider in config.providers.items():
+        at = ("providers", name)
+        if not _PROVIDER_NAME.fullmatch(name) or name in _TAKEN:
+            why = f"a provider's name is made of a-z, 0-9 and -, and is none of {', '.join(sorted(_TAKEN))}"
+            mistakes.append((at, why))
+        if provider.flavour not in FLAVOURS:
+            mistakes.append(
+                ((*at, "flavour"), f'there is no flavour "{provider.flavour}"; one of {", ".join(FLAVOURS)}')
+            )
+        elif not provider.base_url and not FLAVOURS[provider.flavour].base_url:
+            mistakes.append((at, f'[providers.{name}] needs "base_url": where its /chat/completions is'))
+        if provider.base_url and not re.match(r"https?://[^\s/]", provider.base_url):
+            mistakes.append(((*at, "base_url"), '"base_url" begins with https:// or http://'))
+        if provider.key and not _KEY_OF.fullmatch(provider.key):
+            mistakes.append(((*at, "key"), '"key" names the variable that holds it: "env:MY_KEY"'))
+    return mistakes
+
+
+_PROVIDER_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_TAKEN: Final = frozenset({"groq", "openai", "local", "local-voice"})
+_KEY_OF: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _schema_mistakes(config: Config) -> list[Mistake]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from bot.config.settings import Settings
+from bot.config.tern_toml import Config
 from bot.local.choice import LocalChoice
 from core.domain.events import Send
 from core.domain.model_spec import ModelSpec
@@ -13,8 +14,10 @@ from core.domain.requests import ChatRequest, Reply, TranscribeRequest, Transcri
 from core.ports.gateway import RemoteModel, TextToSpeech
 from core.providers.callers import OnHeaders, ignore_headers
 from core.providers.connections import Connections
+from core.providers.flavours import FLAVOURS
 from core.providers.groq import GroqProvider
 from core.providers.local import LocalProvider
+from core.providers.named import NamedProvider
 from core.providers.openai import OpenAIProvider
 
 
@@ -47,6 +50,26 @@ def cloud_providers(settings: Settings, on_headers: OnHeaders = ignore_headers) 
         found["openai"] = OpenAIProvider(
             settings.openai_api_key, base_url=base_url, proxy=proxy, connections=connections, on_headers=on_headers
         )
+    return found
+
+
+def named_providers(
+    settings: Settings, config: Config, on_headers: OnHeaders = ignore_headers
+) -> dict[str, NamedProvider | GroqProvider]:
+    """Those of tern.toml's `[providers]`, by name. Nothing is imported or connected before the first call."""
+    keys, connections, proxy = dict(settings.provider_keys), Connections(), settings.https_proxy or None
+    found: dict[str, NamedProvider | GroqProvider] = {}
+    for name, each in config.providers.items():
+        key, url = keys.get(name, ""), each.base_url
+        if each.flavour == "groq":
+            found[name] = GroqProvider(
+                key, name=name, base_url=url or None, proxy=proxy, connections=connections, on_headers=on_headers
+            )
+        else:
+            flavour = FLAVOURS[each.flavour]
+            found[name] = NamedProvider(
+                name, flavour, base_url=url, key=key, proxy=proxy, connections=connections, on_headers=on_headers
+            )
     return found
 
 

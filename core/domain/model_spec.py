@@ -75,6 +75,11 @@ class ModelSpec:
     only_by_name: bool = False
     """Never asked instead of another: it costs more than anybody agreed to."""
 
+    @property
+    def name_there(self) -> str:
+        """What its provider calls it: `elsewhere/their-model` of the provider `elsewhere` is their-model there."""
+        return self.id.removeprefix(f"{self.provider}/")
+
     def room(self, output_tokens: int) -> int:
         """How many tokens a prompt may have beside an answer of *output_tokens*."""
         room = self.context_window - output_tokens

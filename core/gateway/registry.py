@@ -210,7 +210,7 @@ class Registry:
         for model in self.all():
             if model.provider != provider or model.id in self._added:
                 continue
-            seen = remote.get(model.id)
+            seen = remote.get(model.name_there)
             if seen is None or seen.active is False:
                 why = f"{provider} does not list it" if seen is None else f"{provider} lists it as inactive"
                 if model.id not in self._dead:

@@ -1,6 +1,6 @@
 """The models' APIs, and what is the same in all of them.
 
-Who answers      groq, openai, local, local_speech
+Who answers      groq, openai, named (whoever tern.toml names; flavours: how they differ), local, local_speech
 A chat           completions (one call), wire (request -> JSON), stream (a streamed answer), completion (a whole one)
 What comes in    sse (events), chunks (their JSON), tool_calls, thinking, vocabulary (of words), failures (errors)
 Everything else  speech (both ways), batches, catalogue, languages

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from core.base.foreign import Malformed, json_value
 from core.domain.errors import ProviderError
 from core.providers.sdk import SdkCaller
 
@@ -128,6 +129,6 @@ class GroqBatches:
 
     def _read(self, raw: bytes, kind: Any) -> Any:
         try:
-            return msgspec.json.decode(raw, type=kind)
-        except msgspec.MsgspecError as error:
-            raise ProviderError(f"an answer that cannot be read: {error}", provider=self._provider) from error
+            return msgspec.convert(json_value(raw), kind, strict=False)
+        except (Malformed, msgspec.ValidationError) as error:
+            raise ProviderError("an answer that cannot be read", provider=self._provider) from error

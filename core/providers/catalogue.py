@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from core.base.foreign import Malformed, json_value
 from core.ports.gateway import RemoteModel
 
 
@@ -37,8 +38,8 @@ class _Model(msgspec.Struct):
 def read_models(raw: bytes) -> tuple[RemoteModel, ...]:
     """Return the models of a list. One that cannot be read counts by its id alone; no list at all is empty."""
     try:
-        listed = msgspec.json.decode(raw)
-    except msgspec.MsgspecError:
+        listed = json_value(raw)
+    except Malformed:
         return ()
     entries = listed.get("data") if isinstance(listed, dict) else listed
     if not isinstance(entries, list):

@@ -151,7 +151,7 @@ class Connections:
             ConnectionError: The connection broke before an answer, or what came is none.
             TimeoutError: Connecting took longer than CONNECT_TIMEOUT_S.
         """
-        session = self._session or await self._open()
+        session = self._session or await self.open()
         sent = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
         try:
             response = await session.request(
@@ -177,7 +177,8 @@ class Connections:
             raise ConnectionError("a content coding that was not asked for")
         return response.status, response.raw_headers, Body(response, readable=plain)
 
-    async def _open(self) -> aiohttp.ClientSession:
+    async def open(self) -> aiohttp.ClientSession:
+        """Read the trusted certificates, once and in a thread."""
         async with self._opening:
             if self._session is None:
                 tls = await asyncio.to_thread(tls_context) if self._tls is None else self._tls

@@ -57,8 +57,9 @@ class DirectCaller:
         self._headers: tuple[tuple[bytes, bytes], ...] | None = None
 
     async def ready(self) -> None:
-        """Nothing needs loading. Raises KeyRejected."""
+        """Open the pool. Raises KeyRejected."""
         self._said()
+        await self._connections.open()
 
     async def chat(self, body: Mapping[str, Any], model: ModelSpec) -> Answer:
         return await self._request("POST", "/chat/completions", model, msgspec.json.encode(body))

@@ -26,24 +26,25 @@ class GroqProvider:
     """Implements Provider, Catalogue, SpeechToText and TextToSpeech. Whoever made it closes it.
 
     Args:
+        name: Another one for a second key: what a model says in `provider`.
         base_url: With or without /openai/v1 at its end; people copy Groq's documented address.
         proxy: HTTP proxy for https addresses; the environment is not consulted.
         connections: A pool that others use too; one of its own by default.
         on_headers: Hears the headers of every answer, refusals included.
     """
 
-    name = "groq"
-
     def __init__(
         self,
         api_key: str,
         *,
+        name: str = "groq",
         base_url: str | None = None,
         proxy: str | None = None,
         connections: Connections | None = None,
         on_headers: OnHeaders = ignore_headers,
         timeouts: Timeouts = GROQ,
     ) -> None:
+        self.name = name
         self._api_key = api_key
         self._base_url = _root(base_url or DEFAULT_URL)
         self._proxy = proxy
@@ -63,7 +64,7 @@ class GroqProvider:
         await self._sdk.ready()
 
     async def transcribe(self, request: TranscribeRequest, model: ModelSpec) -> Transcript:
-        return await transcribed(self._sdk, self.name, request, model)
+        return await transcribed(self._sdk, self.name, request, model, whisper=True)
 
     async def speak(self, text: str, model: ModelSpec, voice: str) -> bytes:
         return await spoken(self._sdk, text, model, voice)

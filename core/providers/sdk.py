@@ -61,6 +61,7 @@ class SdkCaller:
         if self._opened is None:
             async with self._opening:
                 if self._opened is None:
+                    await self._connections.open()
                     self._opened = await asyncio.to_thread(self._load)
         return self._opened
 

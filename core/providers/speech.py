@@ -6,8 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
+from core.base.foreign import Malformed, json_value
 from core.domain.model_spec import ModelSpec
 from core.domain.requests import Segment, TranscribeRequest, Transcript, Usage, Word
+from core.providers.connections import MAX_WHOLE_BYTES
 from core.providers.failures import broken
 from core.providers.languages import language_code
 from core.providers.sdk import SdkCaller
@@ -56,9 +58,14 @@ class _Transcription(msgspec.Struct):
     words: list[_Word] | None = None
 
 
-async def transcribed(caller: SdkCaller, provider: str, request: TranscribeRequest, model: ModelSpec) -> Transcript:
-    """Ask *model* for the words in *request*'s audio. Raises ProviderError."""
-    whisper = provider == "groq"
+async def transcribed(
+    caller: SdkCaller, provider: str, request: TranscribeRequest, model: ModelSpec, *, whisper: bool = False
+) -> Transcript:
+    """Ask *model* for the words in *request*'s audio. Raises ProviderError.
+
+    Args:
+        whisper: The model is one, with segments, times and a temperature.
+    """
     named: dict[str, Any] = {
         "file": (f"audio.{_SUFFIXES.get(request.mime.partition(';')[0], 'ogg')}", request.audio, request.mime),
         "model": model.id,
@@ -80,9 +87,9 @@ async def transcribed(caller: SdkCaller, provider: str, request: TranscribeReque
 
     raw = await caller.fetch(ask, model, limit_s=min(_LONGEST_S, 20.0 + request.duration_s))
     try:
-        heard = msgspec.json.decode(raw, type=_Transcription)
-    except msgspec.MsgspecError as error:
-        raise broken("garbage", provider=provider, model=model.id, detail=str(error)) from error
+        heard = msgspec.convert(json_value(raw, max_bytes=MAX_WHOLE_BYTES), _Transcription, strict=False)
+    except (Malformed, msgspec.ValidationError) as error:
+        raise broken("garbage", provider=provider, model=model.id, detail=type(error).__name__) from error
     duration_s = heard.duration or request.duration_s
     billed_s = max(duration_s, model.min_billed_audio_s)
     return Transcript(

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from core.domain.model_spec import Capability, ModelSpec
 from core.domain.requests import ChatRequest, Image, Reasoning, Text, Tool, ToolCall, ToolResult, Turn
 
-Flavour = Literal["groq", "openai", "local"]
+Flavour = Literal["groq", "openai", "local", "other"]
 
 MAX_STOPS: Final = 4
 """Stop sequences a request may have (https://console.groq.com/docs/api-reference)."""
@@ -32,12 +32,12 @@ def chat_body(request: ChatRequest, model: ModelSpec, flavour: Flavour) -> dict[
     """
     tools = [_tool(tool) for tool in request.tools if _has(model, tool)]
     body: dict[str, Any] = {
-        "model": model.id,
+        "model": model.name_there,
         "messages": _messages(request, model, flavour),
         "stream": streams(request, model),
     }
     if request.max_output_tokens is not None:
-        name = "max_tokens" if flavour == "local" else "max_completion_tokens"
+        name = "max_tokens" if flavour in ("local", "other") else "max_completion_tokens"
         body[name] = min(request.max_output_tokens, model.max_output)
     if body["stream"]:
         body["stream_options"] = {"include_usage": True}
