@@ -184,6 +184,17 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Citation:
+    """A page that the provider's own browser retrieved and the text cites as "[number]"."""
+
+    number: int
+    title: str
+    url: str
+    at: tuple[tuple[int, int], ...] = ()
+    """Where in the reply's text: (first character, the one after the last)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """What came back. `usage` adds up all attempts, abandoned ones included."""
 
@@ -201,6 +212,8 @@ class Reply:
     """It ends with a question that Confirm or Decline answers: an acting tool waits for approval."""
     choices: tuple[str, ...] = ()
     """It is a question that one of these answers, as a button each."""
+    citations: tuple[Citation, ...] = ()
+    """What its footnotes lead to."""
 
 
 @dataclass(frozen=True, slots=True)

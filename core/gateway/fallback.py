@@ -238,7 +238,8 @@ class _Walk:
             note("ok", reply.usage, reply.provider_request_id)
             attempts = self._attempts()
             text = self._visible.text if stream.joined else reply.text
-            return replace(reply, text=text, usage=total(attempts), attempts=attempts)
+            citations = () if stream.joined else reply.citations  # they say where in this model's own text
+            return replace(reply, text=text, usage=total(attempts), attempts=attempts, citations=citations)
         spent = error.usage or _guess(prompt_tokens, stream, model)
         gateway.admission.settle(admitted.ticket, spent)
         note(type(error).__name__, spent, error.request_id)

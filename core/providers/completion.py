@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from core.base.foreign import Malformed, json_value
 from core.domain.requests import Finish, ToolCall
 from core.providers.chunks import WireUsage, chunk_of
+from core.providers.executed import RanBook
 from core.providers.stream import Fault
 from core.providers.tool_calls import CallBook
 from core.providers.vocabulary import ending_of
@@ -21,6 +22,7 @@ class WholeAnswer:
     """None where the server names no reason: the answer is whole all the same, if there is one."""
     usage: WireUsage | None
     request_id: str
+    ran: RanBook
 
 
 def read_whole(raw: bytes) -> WholeAnswer | Fault:
@@ -40,6 +42,8 @@ def read_whole(raw: bytes) -> WholeAnswer | Fault:
     if ending == "broken":
         return Fault("error_event", {"type": "finish_reason"})
     message = choice.message
+    ran = RanBook()
+    ran.add(message.executed_tools if message else None)
     calls = CallBook()
     for piece in (message.tool_calls if message else None) or ():
         calls.add(piece)
@@ -50,4 +54,5 @@ def read_whole(raw: bytes) -> WholeAnswer | Fault:
         finish=ending,
         usage=completion.usage,
         request_id=(completion.x_groq.id or "") if completion.x_groq else "",
+        ran=ran,
     )

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from core.base.foreign import count
 from core.domain.errors import ProviderError, Stalled
 from core.domain.events import Notice, Send, Started, TextDelta, ToolCallDelta
 from core.domain.model_spec import ModelSpec
-from core.domain.requests import ChatRequest, Finish, Reply, ToolCall, Usage
+from core.domain.requests import ChatRequest, Citation, Finish, Reply, ToolCall, Usage
 from core.gateway.tokens import estimate_request, estimate_tokens
 from core.providers.callers import Caller
 from core.providers.chunks import WireUsage
+from core.providers.citations import footnotes
 from core.providers.completion import WholeAnswer, read_whole
 from core.providers.connections import LOST, Body, told
 from core.providers.failures import StreamCause, broken, error_for_fault
 from core.providers.idle_watchdog import Silence
+from core.providers.sse import MAX_EVENT_BYTES
 from core.providers.stream import Fault, StreamDecoder
 from core.providers.thinking import ThinkFilter, thinks_unopened
 from core.providers.timeouts import Timeouts
@@ -57,6 +59,7 @@ class Completions:
         decoder = StreamDecoder(
             thinks_in_content=self._thinks_in_content(call.model),
             thinks_unopened=thinks_unopened(call.model),
+            cites=call.request.output_format.kind == "text",
             max_chars=call.max_chars,
         )
         call.thoughts = decoder.reasoning
@@ -82,7 +85,11 @@ class Completions:
                 answer.body.close()
         call.finish, call.reported, call.calls = decoder.finish, decoder.usage, decoder.tool_calls
         call.request_id = decoder.provider_request_id or call.request_id
+        call.ran = decoder.ran.names
         if decoder.finish is not None:
+            call.citations = decoder.citations
+            if call.citations and not call.calls:
+                await call.tell(footnotes(call.citations), [])
             return
         if decoder.fault is not None:
             raise call.faulty(decoder.fault)
@@ -108,7 +115,7 @@ class Completions:
             if text or decoder.tool_deltas or decoder.executed:
                 silence.rest()
                 if decoder.executed:
-                    await call.tell_of(decoder.executed.values())
+                    await call.tell_of(decoder.executed)
                     decoder.executed.clear()
                 await call.tell(text, decoder.tool_deltas)
                 decoder.tool_deltas.clear()
@@ -131,7 +138,7 @@ class Completions:
                 answer = await self._caller.chat(chat_body(call.request, call.model, self._flavour), call.model)
                 call.request_id = answer.request_id
                 with closing(answer.body) as body:
-                    raw = await body.read_all()
+                    raw = await body.read_all(MAX_EVENT_BYTES)
         except TimeoutError as error:
             if not deadline.expired():
                 raise
@@ -144,7 +151,10 @@ class Completions:
         text, thought = whole.text, ""
         if self._thinks_in_content(call.model):
             text, thought = _without_thinking(whole, opened=thinks_unopened(call.model))
+        if len(text) + len(whole.reasoning) > call.max_chars:
+            text, whole = text[: call.max_chars], replace(whole, finish="length")
         call.thoughts = [whole.reasoning + thought]
+        call.ran = whole.ran.names
         call.finish, call.reported, call.calls = whole.finish, whole.usage, whole.tool_calls
         call.request_id = whole.request_id or call.request_id
         deltas = [ToolCallDelta(i, one.id, one.name, one.arguments) for i, one in enumerate(whole.tool_calls)]
@@ -171,6 +181,9 @@ class _Call:
     calls: tuple[ToolCall, ...] = ()
     finish: Finish | None = None
     reported: WireUsage | None = None
+    ran: tuple[str, ...] = ()
+    """Tools that the provider ran, one entry for each time."""
+    citations: tuple[Citation, ...] = ()
 
     async def tell_of(self, executed: Iterable[str]) -> None:
         """Say what the provider did by itself; like every tool's line it disappears into the answer."""
@@ -203,6 +216,7 @@ class _Call:
             tool_calls=self.calls,
             reasoning="".join(self.thoughts),
             provider_request_id=self.request_id,
+            citations=self.citations,
         )
 
     def _finish(self) -> Finish:
@@ -223,13 +237,19 @@ class _Call:
             prompt = estimate_request(self.request)
             reasoning = estimate_tokens("".join(self.thoughts))
             output = reasoning + estimate_tokens("".join(self.texts) + "".join(one.arguments for one in self.calls))
-            cost_usd = self.model.cost_usd(prompt, 0, output)
+            cost_usd = self.model.cost_usd(prompt, 0, output) + self._uses_usd
             return Usage(prompt, 0, output, reasoning, cost_usd=cost_usd, estimated=True)
         output = min(output or 0, _BELIEVED * self.model.context_window)
         prompt_details, output_details = self.reported.prompt_tokens_details, self.reported.completion_tokens_details
         cached = min(count(prompt_details.cached_tokens if prompt_details else None) or 0, prompt)
         reasoning = min(count(output_details.reasoning_tokens if output_details else None) or 0, output)
-        return Usage(prompt, cached, output, reasoning, cost_usd=self.model.cost_usd(prompt, cached, output))
+        return Usage(
+            prompt, cached, output, reasoning, cost_usd=self.model.cost_usd(prompt, cached, output) + self._uses_usd
+        )
+
+    @property
+    def _uses_usd(self) -> float:
+        return sum(self.model.price.uses.get(name, 0.0) for name in self.ran)
 
     def _reported(self, name: Literal["prompt_tokens", "completion_tokens"]) -> int | None:
         return count(getattr(self.reported, name)) if self.reported is not None else None
@@ -259,9 +279,8 @@ _BELIEVED = 2
 
 _DOING = {
     "browser_search": "Searching the web",
-    "browser.search": "Searching the web",
-    "browser.open": "Reading a page",
-    "browser.find": "Reading a page",
+    "browser_open": "Reading a page",
+    "browser_find": "Reading a page",
     "code_interpreter": "Running code",
     "python": "Running code",
 }

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from core.base.foreign import Malformed, count, json_value, whole_text
+from core.base.foreign import Malformed, json_value, whole_text
 from core.domain.events import ToolCallDelta
-from core.domain.requests import Finish, ToolCall
+from core.domain.requests import Citation, Finish, ToolCall
 from core.providers.chunks import DECODER, Chunk, Delta, WireUsage, careful_chunk
+from core.providers.citations import CitationFilter
+from core.providers.executed import RanBook
 from core.providers.sse import DONE, STRAY, SseReader
 from core.providers.thinking import ThinkFilter
 from core.providers.tool_calls import CallBook
@@ -43,6 +45,8 @@ class StreamDecoder:
     __slots__ = (
         "_calls",
         "_chars",
+        "_cited",
+        "_cites",
         "_done",
         "_ending",
         "_filter",
@@ -55,6 +59,7 @@ class StreamDecoder:
         "executed",
         "fault",
         "provider_request_id",
+        "ran",
         "reasoning",
         "tokens",
         "tool_deltas",
@@ -62,11 +67,17 @@ class StreamDecoder:
     )
 
     def __init__(
-        self, *, thinks_in_content: bool = False, thinks_unopened: bool = False, max_chars: int = MAX_CHARS
+        self,
+        *,
+        thinks_in_content: bool = False,
+        thinks_unopened: bool = False,
+        cites: bool = True,
+        max_chars: int = MAX_CHARS,
     ) -> None:
         """Args:
         thinks_in_content: The model may put its reasoning into the text as <think>...</think>.
         thinks_unopened: And the opening tag may have stood in the prompt.
+        cites: Marks that lead to pages which the provider retrieved become numbers.
         max_chars: Text, reasoning and calls together; what goes on after them is cut off, as "length".
         """
         self.usage: WireUsage | None = None
@@ -79,8 +90,11 @@ class StreamDecoder:
         self.reasoning: list[str] = []
         self.tool_deltas: list[ToolCallDelta] = []
         """Pieces of tool calls since the caller last emptied this list."""
-        self.executed: dict[int, str] = {}
-        """Tools that the provider ran since the caller last emptied this: index -> "browser_search" ..."""
+        self.executed: list[str] = []
+        """Tools that the provider began to run since the caller last emptied this: "browser_search" ..."""
+        self.ran = RanBook()
+        self._cites = cites
+        self._cited: CitationFilter | None = None
         self._ending: Finish | None = None
         self._done = False
         self._said = False
@@ -160,7 +174,12 @@ class StreamDecoder:
             self.reasoning.append(thought)
             self._said = self._said or bool(held.strip())
             text += held
-        return text
+        return text if self._cited is None else text + self._cited.close()
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """What the text cites so far."""
+        return self._cited.citations if self._cited is not None else ()
 
     @property
     def _came_to_its_end(self) -> bool:
@@ -174,6 +193,8 @@ class StreamDecoder:
             text, thought = self._filter.feed(text)
             if thought:
                 self.reasoning.append(thought)
+        if text and self._cited is not None:
+            text = self._cited.feed(text)
         if text and not self._said:
             self._said = not text.isspace()
         if self._chars + self._calls.chars > self._max_chars:
@@ -276,13 +297,9 @@ class StreamDecoder:
                 self._cut_off()
         if delta.executed_tools:
             self.tokens += 1
-            self._read_executed(delta.executed_tools)
-
-    def _read_executed(self, ran: Any) -> None:
-        for one in ran if isinstance(ran, list) else ():
-            if isinstance(one, dict):
-                name = one.get("type") or one.get("name")
-                self.executed[count(one.get("index")) or 0] = name if isinstance(name, str) else ""
+            self.executed += self.ran.add(delta.executed_tools)
+            if self._cited is None and self._cites and self.ran and not self._said:
+                self._cited = CitationFilter(self.ran.source)
 
 
 def _error_of(payload: bytes) -> Any:

@@ -14,7 +14,7 @@ from adapters.web.errors import ApiError
 from core.base.text import well_formed
 from core.domain.events import ToolCallDelta
 from core.domain.model_spec import ModelSpec
-from core.domain.requests import Finish, Reply, ToolCall, Usage
+from core.domain.requests import Citation, Finish, Reply, ToolCall, Usage
 
 encode = msgspec.json.encode
 
@@ -93,6 +93,8 @@ def completion(reply: Reply, *, request_id: str, created: int) -> dict[str, Any]
     if reply.tool_calls:
         message["content"] = well_formed(reply.text) or None
         message["tool_calls"] = [tool_call_json(call) for call in reply.tool_calls]
+    if reply.citations:
+        message["annotations"] = [_annotation(one, at) for one in reply.citations for at in one.at]
     return {
         "id": f"chatcmpl-{request_id}",
         "object": "chat.completion",
@@ -103,6 +105,11 @@ def completion(reply: Reply, *, request_id: str, created: int) -> dict[str, Any]
         "system_fingerprint": None,
         "x_tern": about(reply),
     }
+
+
+def _annotation(one: Citation, at: tuple[int, int]) -> dict[str, Any]:
+    cited = {"url": one.url, "title": one.title, "start_index": at[0], "end_index": at[1]}
+    return {"type": "url_citation", "url_citation": cited}
 
 
 def finish_reason(reply: Reply) -> str:
