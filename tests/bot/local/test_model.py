@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import subprocess
@@ -269,6 +270,17 @@ def test_text_file_is_not_taken_for_a_model(tmp_path: Path) -> None:
 
     with pytest.raises(FileNotFoundError, match="is not a GGUF file"):
         local_server.find_model(str(path))
+
+
+@pytest.mark.parametrize("content", [b"GGUF and other weights", b"GGUF"])
+def test_weights_that_are_not_ours_are_not_loaded(tmp_path: Path, content: bytes) -> None:
+    """The embedded model is loaded only where its file is the one that was tried, byte for byte."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(content)
+
+    with pytest.raises(FileNotFoundError, match="make setup"):
+        local_server.check_embedded(path)
+    local_server.check_embedded(path, expected=hashlib.sha256(content).hexdigest())
 
 
 @pytest.fixture(scope="module")
