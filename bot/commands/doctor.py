@@ -10,9 +10,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from bot.config import mapping
 from bot.config.loading import Loaded
@@ -27,9 +25,8 @@ from core.files.confinement import GUARDS
 from core.files.sandbox import Sandbox
 from core.files.values import Document, Job, ReadLimits
 from core.ports.gateway import Catalogue
+from core.ports.platform import Finding as Finding
 from core.tools.mcp import McpFailed, offered_tools
-
-Level = Literal["ok", "warn", "bad"]
 
 MIN_FREE_BYTES = 500 * 2**20
 """Below this the disk is called nearly full: the database, its log and a backup each need room."""
@@ -37,15 +34,6 @@ MIN_FREE_BYTES = 500 * 2**20
 CHECK_WITHIN_S = 20.0
 
 KEY_PAGES = {"groq": GROQ_KEYS_URL, "openai": "https://platform.openai.com/api-keys"}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    level: Level
-    subject: str
-    text: str
-    advice: str = ""
-    """What to do about it; empty when nothing."""
 
 
 Check = Callable[[], Awaitable[Sequence[Finding]]]
@@ -101,7 +89,20 @@ def standard_checks(
 
     keys = [_check_of_key(name, catalogue, loaded) for name, catalogue in catalogues.items()]
     missing = [] if settings.has_model_key else [_no_key]
-    return [*keys, *missing, models, local_model, mcp_servers, database_file, disk, exposure, sandbox]
+    return [*keys, *missing, models, local_model, mcp_servers, database_file, disk, exposure, sandbox, _discord(loaded)]
+
+
+def _discord(loaded: Loaded) -> Check:
+    async def discord() -> list[Finding]:
+        settings = mapping.discord_settings(loaded.settings, loaded.config)
+        if settings is None:
+            return [Finding("ok", "Discord", "off: DISCORD_BOT_TOKEN is not set")]
+        from adapters.discord.checkup import examine_discord
+
+        named = [key.partition(":")[2] for key in loaded.config.channels if key.startswith("discord:")]
+        return await examine_discord(settings, channels=named)
+
+    return discord
 
 
 async def check_sandbox(clock: Clock) -> list[Finding]:

@@ -276,6 +276,17 @@ class Commands(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What a look from outside found."""
+
+    level: Literal["ok", "warn", "bad"]
+    subject: str
+    text: str
+    advice: str = ""
+    """What to do about it; empty when nothing."""
+
+
+@dataclass(frozen=True, slots=True)
 class AdapterHealth:
     """For /readyz: it cannot lie because each field is when something really happened (epoch seconds, None: never)."""
 

@@ -35,6 +35,8 @@ class Rest:
         return [
             web.get(api + "/users/@me", plain(self._get_me)),
             web.get(api + "/oauth2/applications/@me", plain(self._get_application)),
+            web.get(api + "/users/@me/guilds", plain(self._get_guilds)),
+            web.get(api + "/applications/{app}/commands", plain(self._get_commands)),
             web.get(api + "/gateway/bot", plain(self._get_gateway)),
             web.get(api + "/users/{user}", plain(self._get_user)),
             web.post(api + "/users/@me/channels", plain(self._open_dm)),
@@ -75,11 +77,12 @@ class Rest:
             "description": "",
             "icon": None,
             "bot_public": True,
-            "bot_require_code_grant": False,
+            "bot_require_code_grant": self._fake.application.get("bot_require_code_grant", False),
             "owner": Person(1, "owner").payload(),
             "team": None,
             "verify_key": "0" * 64,
-            "flags": 0,
+            "flags": self._fake.application.get("flags", 0),
+            "interactions_endpoint_url": self._fake.application.get("interactions_endpoint_url"),
             "rpc_origins": [],
             "summary": "",
         }
@@ -95,6 +98,16 @@ class Rest:
                 "max_concurrency": 1,
             },
         }
+
+    async def _get_guilds(self, _: web.Request) -> Any:
+        permissions = str(self._fake.guild_permissions)
+        return [
+            {"id": str(guild.id), "name": guild.name, "owner": False, "permissions": permissions, "features": []}
+            for guild in self._fake.guilds.values()
+        ]
+
+    async def _get_commands(self, _: web.Request) -> Any:
+        return self._fake.commands
 
     async def _open_dm(self, request: web.Request) -> Any:
         person = self._fake.people.get(int((await request.json())["recipient_id"]))

@@ -60,6 +60,10 @@ class FakeDiscord:
         self.heartbeat_ms = heartbeat_ms
         self.ack_s = ACK_S
         self.identifies_left = 1000
+        self.application: dict[str, Any] = {}
+        """What the portal's pages say beside the defaults."""
+        self.guild_permissions = (1 << 52) - 1
+        """The bot's in every server."""
         self.upload_limit = MAX_FILE_BYTES
         """Of one file; by the server's boosts (facts/discord-2.md 5.3)."""
         self.own_responses_editable = True
