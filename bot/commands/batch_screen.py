@@ -10,16 +10,27 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from adapters.web.api.parse import chat_request, parse_body
 from bot.commands.workbench import USER
+from core.domain.errors import BadRequest
 from core.domain.requests import ChatRequest
 from core.extraction.batch import Line
 from core.extraction.batch import Progress as Counts
 
+WITH_ERRORS = 1
+"""Exit status when every line is done and some ended with an error."""
 UNANSWERED = 3
-"""Exit status when it was stopped before the last line; run again to go on."""
+"""Exit status when lines are left: it was stopped, or no model could answer them just then. Run again to go on."""
 
 BATCH_PRICE = 0.5
 """Of the usual one, through Groq's Batch API (facts/groq.md 2, https://console.groq.com/docs/batch)."""
@@ -28,6 +39,8 @@ BATCH_PRICE = 0.5
 def request_of(line: Line, deadline_at: float) -> ChatRequest:
     """What *line* asks. Raises RequestError."""
     body = parse_body(msgspec.json.encode(line.body))
+    if body.n not in (None, 1):
+        raise BadRequest("A line has one answer: n must be 1.", param="n")
     return chat_request(body, request_id=f"batch-{line.number}", user=USER, deadline_at=deadline_at)
 
 
@@ -36,16 +49,23 @@ def conclude(counts: Counts) -> int:
     left = counts.total - counts.done
     said = f"{counts.done:,} of {counts.total:,} lines are answered, {counts.failed:,} of them now with an error"
     print(f"{said}; ${counts.usage.cost_usd:,.4f} this time.", file=sys.stderr)
+    if counts.refused:
+        print(f"Nothing more was asked: {counts.refused}", file=sys.stderr)
+    elif counts.errors:
+        [(commonest, times)] = counts.errors.most_common(1)
+        print(f"The commonest error, {times:,} of {counts.errors.total():,}: {commonest}", file=sys.stderr)
     if left > 0:
         print(f"{left:,} lines are left: the same command goes on there.", file=sys.stderr)
         return UNANSWERED
-    return 0
+    return WITH_ERRORS if counts.failed else 0
 
 
 @contextlib.contextmanager
 def shown(counts: Counts) -> Iterator[Callable[[Counts], None]]:
     """A progress bar on standard error, with rate, cost and time left; only its end where that is no terminal."""
     bar = Progress(
+        SpinnerColumn(),
+        TimeElapsedColumn(),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -89,6 +109,8 @@ def interrupting(stop: asyncio.Event) -> Iterator[None]:
     except asyncio.CancelledError:
         if not stop.is_set():
             raise
+        if me is not None:
+            me.uncancel()  # what is written stands; how far it came is said yet
         raise KeyboardInterrupt from None
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -17,7 +17,7 @@ from core.base.clock import Clock, SystemClock
 from core.domain.errors import BadRequest, ProviderError, RequestError, SettingsError
 from core.domain.requests import Reply
 from core.domain.schema_checks import SchemaChecks
-from core.extraction.batch import Answers, Batch, BatchLimits, Line, read_lines
+from core.extraction.batch import Answers, Batch, BatchLimits, Line, read_lines, unreadable
 from core.extraction.batch import Progress as Counts
 from core.extraction.schema_keeper import SchemaKeeper
 from core.gateway.router import Router
@@ -49,6 +49,8 @@ def batch(loaded: Loaded, source: Path, target: Path, *, model: str, dry_run: bo
         raise SettingsError([f"-o: {target} is a folder" if target.is_dir() else f"-o: no folder {target.parent}"])
     if source.resolve() == target.resolve():
         raise SettingsError(["the answers cannot go into the file of prompts"])
+    if wrong := unreadable(source, BatchLimits()):
+        raise SettingsError([f"{source.name} is no file of prompts, so nothing was asked", *wrong])
     try:
         loaded.registry.resolve(model)
         return asyncio.run(_batch(loaded, source, target, model, dry_run=dry_run, provider_batch=provider_batch))
@@ -86,9 +88,13 @@ async def _answer(
     handler: Any, source: Path, model: str, limits: BatchLimits, answers: Answers, counts: Counts, clock: Clock
 ) -> int:
     stop = asyncio.Event()
-    with shown(counts) as changed, interrupting(stop):
-        runner = Batch(SchemaKeeper(handler, SchemaChecks()), request_of, _rendering(clock), clock, limits=limits)
-        await runner.run(read_lines(source, model=model, limits=limits), answers, counts, changed=changed, stop=stop)
+    try:
+        with shown(counts) as changed, interrupting(stop):
+            runner = Batch(SchemaKeeper(handler, SchemaChecks()), request_of, _rendering(clock), clock, limits=limits)
+            lines = read_lines(source, model=model, limits=limits)
+            await runner.run(lines, answers, counts, changed=changed, stop=stop)
+    except KeyboardInterrupt:
+        return conclude(counts)
     return conclude(counts)
 
 

@@ -22,7 +22,7 @@ from bot.commands.workbench import Workbench
 from core.base.clock import Clock
 from core.base.waiting import wait_for
 from core.domain.errors import BadRequest, ModelGone, RequestError, RequestRejected
-from core.extraction.batch import Answers, BatchLimits, Line, failed, read_lines, worded
+from core.extraction.batch import PASSING, Answers, BatchLimits, Line, failed, read_lines, worded
 from core.extraction.batch import Progress as Counts
 from core.gateway.router import Router
 from core.providers.batches import MAX_BYTES, MAX_LINES, BatchState, GroqBatches
@@ -111,6 +111,7 @@ def _bodies(
         except RequestError as error:
             answers.add(line, failed(line, 400, "invalid_request_error", worded(error)))
             counts.done, counts.failed = counts.done + 1, counts.failed + 1
+            counts.errors[worded(error)] += 1
             continue
         body.pop("stream_options", None)
         body["stream"] = False
@@ -165,8 +166,12 @@ def _take(result: dict[str, Any], lines: dict[int, Line], answers: Answers, coun
     else:
         said = error or ((response or {}).get("body") or {}).get("error") or {}
         status = int((response or {}).get("status_code") or 500)
+        if status in PASSING:
+            counts.errors[str(said.get("message") or status)] += 1
+            return  # the next call asks again
         answers.add(line, failed(line, status, str(said.get("code") or "server_error"), str(said.get("message") or "")))
         counts.failed += 1
+        counts.errors[str(said.get("message") or status)] += 1
     counts.done += 1
 
 

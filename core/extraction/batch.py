@@ -11,6 +11,7 @@ import asyncio
 import os
 import zlib
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,20 @@ import msgspec
 
 from core.base.clock import Clock
 from core.base.waiting import wait_for
-from core.domain.errors import BadRequest, NoModelLeft, RequestError, TernError
+from core.domain.errors import (
+    BadRequest,
+    ContextTooLong,
+    KeyRejected,
+    ModelBlocked,
+    ModelGone,
+    NoModelLeft,
+    OutputMalformed,
+    RequestError,
+    RequestRejected,
+    SpendLimitReached,
+    TernError,
+    TooLargeForLimit,
+)
 from core.domain.events import Event
 from core.domain.requests import ChatRequest, Reply, Usage
 from core.ports.gateway import Handler
@@ -43,7 +57,7 @@ class BatchLimits:
     """Most requests under way; fewer while providers say they are full."""
     start_with: int = 8
     tries: int = 5
-    """Of one line that no model could answer just then; a line that is itself wrong is tried once."""
+    """Of one line that no model could answer just then, in one run; a line that is itself wrong is tried once."""
     first_wait_s: float = 1.0
     longest_wait_s: float = 60.0
     line_deadline_s: float = 300.0
@@ -57,7 +71,12 @@ class Progress:
     total: int
     done: int = 0
     failed: int = 0
+    """Of those: ended with an error that asking again would not mend."""
     before: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    """What went wrong, each with how often; for lines that are left as well."""
+    refused: str = ""
+    """Why nothing more was asked: a provider takes neither this line nor the next."""
     usage: Usage = field(default_factory=Usage)
     at_once: int = 0
 
@@ -145,12 +164,14 @@ def _line(number: int, raw: bytes, model: str) -> Line | tuple[Line, str]:
     try:
         text = raw.decode("utf-8").strip()
     except UnicodeDecodeError:
-        return plain, "not UTF-8"
+        return plain, _NO_TEXT
+    if "\0" in text:
+        return plain, f"{_NO_TEXT} text but binary"
     try:
         value = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         if text.startswith(("{", "[")):
-            return plain, f"broken JSON: {error}"
+            return plain, f"{_BROKEN}: {error}"
         value = text
     if isinstance(value, dict):
         custom_id = str(value.get("custom_id", f"line-{number}"))
@@ -232,16 +253,20 @@ class Batch:
         changed: Callable[[Progress], None],
         stop: asyncio.Event,
     ) -> None:
+        progress.at_once = pace.under_way
+        changed(progress)
         try:
             if wrong:
                 answer: dict[str, Any] | None = failed(line, 400, "invalid_request_error", wrong)
             else:
                 answer = await self._answer(line, progress, pace, stop)
             if answer is None:
-                return  # stopped while it waited: the next run asks again
+                return  # the next run asks again
             answers.add(line, answer)
             progress.done += 1
-            progress.failed += answer["error"] is not None
+            if answer["error"] is not None:
+                progress.failed += 1
+                progress.errors[answer["error"]["message"]] += 1
         finally:
             pace.leave()
             progress.at_once = pace.under_way
@@ -257,14 +282,21 @@ class Batch:
                 return failed(line, 400, "invalid_request_error", worded(error))
             except NoModelLeft as error:
                 pace.full()
-                if attempt == self._limits.tries or error.missing:
-                    return failed(line, 503, "server_error", sentence_for(error) if error.missing else str(error))
+                if lasting := _lasting(error):
+                    return failed(line, 400, "invalid_request_error", lasting)
+                if error.errors and all(isinstance(one, KeyRejected | SpendLimitReached) for one in error.errors):
+                    progress.refused = sentence_for(error)
+                    stop.set()  # every further line would only hear the same
+                if stop.is_set() or attempt == self._limits.tries:
+                    progress.errors[sentence_for(error)] += 1
+                    return None
                 asked = max((failure.retry_after_s or 0.0 for failure in error.errors), default=0.0)
                 wait_s *= 2
                 if await wait_for(stop, self._clock, min(max(wait_s / 2, asked), self._limits.longest_wait_s)):
                     return None
-            except TernError as error:
-                return failed(line, 500, "server_error", str(error))
+            except TernError as error:  # a full disk, a locked database: nothing is wrong with the line
+                progress.errors[sentence_for(error)] += 1
+                return None
             else:
                 pace.went_well()
                 progress.usage = progress.usage + reply.usage
@@ -305,6 +337,36 @@ def _succeeded(line: Line, body: Mapping[str, Any]) -> dict[str, Any]:
     response = {"status_code": 200, "request_id": str(body.get("id", "")), "body": body}
     return {"id": f"batch_req_{line.number}", "line": line.number, "custom_id": line.custom_id, "response": response,
             "error": None}  # fmt: skip
+
+
+def _lasting(error: NoModelLeft) -> str:
+    """What is wrong with the line itself, or with what is asked of it; "" where another hour may mend it."""
+    if error.missing:
+        return sentence_for(error)
+    if error.errors and all(isinstance(one, _LASTING) for one in error.errors):
+        return str(error)
+    return ""
+
+
+_LASTING = (RequestRejected, ContextTooLong, TooLargeForLimit, OutputMalformed, ModelGone, ModelBlocked)
+
+PASSING = frozenset({401, 408, 409, 425, 429, 499, *range(500, 600)})
+"""Status codes that say nothing about a line: it is asked again."""
+
+
+def unreadable(path: Path, limits: BatchLimits) -> list[str]:
+    """Why *path* is no file of prompts: its first lines that are no text or broken JSON; nothing where it is one."""
+    found: list[str] = []
+    for entry in read_lines(path, model="", limits=limits):
+        if isinstance(entry, tuple) and entry[1].startswith((_NO_TEXT, _BROKEN)):
+            found.append(f"line {entry[0].number}: {entry[1]}")
+            if len(found) == _NAMED:
+                break
+    return found
+
+
+_NO_TEXT, _BROKEN = "not UTF-8", "broken JSON"
+_NAMED = 3
 
 
 def worded(error: RequestError) -> str:

@@ -63,15 +63,15 @@ async def test_every_line_is_answered_with_its_id(tmp_path: Path, groq: FakeLlmA
     source, target = tmp_path / "in", tmp_path / "out"
     whole = {"custom_id": "b", "method": "POST", "url": "/v1/chat/completions",
              "body": {"model": "speed", "messages": [{"role": "user", "content": "beta"}]}}  # fmt: skip
-    source.write_text("alpha\n" + json.dumps(whole) + "\n\n{broken\n")
+    source.write_text("alpha\n" + json.dumps(whole) + '\n\n{"no": 1}\n')
 
     status, _, err = await tern(tmp_path, groq, "batch", str(source), "-o", str(target))
 
     found = {one["custom_id"]: one for one in answers(target)}
-    assert status == 0, err
+    assert status == 1, err
     assert found["line-1"]["response"]["body"]["choices"][0]["message"]["content"] == "I heard alpha"
     assert found["b"]["response"]["body"]["choices"][0]["message"]["content"] == "I heard beta"
-    assert "broken JSON" in found["line-4"]["error"]["message"]
+    assert "prompt" in found["line-4"]["error"]["message"]
 
 
 async def test_killed_batch_goes_on_where_it_stopped(tmp_path: Path, groq: FakeLlmApi) -> None:
@@ -120,6 +120,55 @@ async def test_ctrl_c_finishes_what_is_under_way(tmp_path: Path, groq: FakeLlmAp
     assert len(groq.asked()) == done
 
 
+async def test_a_second_ctrl_c_breaks_off_and_still_says_how_far_it_came(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """The lines under way are left for the next run; the summary and the exit status are as after the first."""
+    groq.answers(lambda body: Say("fine", first_after_s=0.0 if body["messages"][-1]["content"] == "number 0" else 60.0))
+    source, target = prompts(tmp_path, 20), tmp_path / "out.jsonl"
+    process = await started(tmp_path, groq, "batch", str(source), "-o", str(target))
+    async with asyncio.timeout(60):
+        while not target.exists() or not target.read_bytes():
+            await asyncio.sleep(0.02)
+
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        while b"Ctrl-C again" not in await process.stderr.readline():
+            pass
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+
+    assert process.returncode == 3
+    assert "1 of 20 lines are answered" in err.decode()
+    assert "Traceback" not in err.decode()
+
+
+async def test_a_refused_key_is_said_and_nothing_is_lost(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """It stops at once, the file of answers holds no error, and with a good key the same command answers all."""
+    groq.answers(echo)
+    source, target = prompts(tmp_path, 50), tmp_path / "out.jsonl"
+    command = ("batch", str(source), "-o", str(target))
+
+    status, _, err = await tern(tmp_path, groq, *command, GROQ_API_KEY="gsk_wrong")
+
+    assert status == 3
+    assert "Nothing more was asked: Groq does not accept my API key" in err
+    assert target.read_bytes() == b""
+    assert (await tern(tmp_path, groq, *command))[0] == 0
+    assert len(answers(target)) == 50
+
+
+async def test_errors_show_in_the_exit_status(tmp_path: Path, groq: FakeLlmApi) -> None:
+    """Lines that are wrong themselves end with an error each; the commonest is named."""
+    groq.answers(echo)
+    source, target = tmp_path / "prompts", tmp_path / "out"
+    source.write_text('{"no": 1}\n{"no": 2}\n"fine"\n')
+
+    status, _, err = await tern(tmp_path, groq, "batch", str(source), "-o", str(target))
+
+    assert status == 1
+    assert 'The commonest error, 2 of 2: neither "body" nor "prompt" is there' in err
+
+
 async def test_dry_run_asks_nobody(tmp_path: Path, groq: FakeLlmApi) -> None:
     """It prints tokens and price, and neither calls a model nor writes a file."""
     source, target = prompts(tmp_path, 3), tmp_path / "out"
@@ -150,7 +199,7 @@ async def test_provider_batch_is_fetched_by_the_next_call(tmp_path: Path, groq: 
     status, _, err = await tern(tmp_path, groq, *command)
 
     found = {one["custom_id"]: one for one in answers(target)}
-    assert status == 0, err
+    assert status == 1, err
     assert len(groq.batches.made) == 1
     assert sorted(found) == [f"q{n}" for n in range(5)]
     assert found["q2"]["error"]["status_code"] == 400
@@ -215,6 +264,7 @@ async def test_local_server_is_asked_what_it_serves(tmp_path: Path, groq: FakeLl
         (("batch", ".", "-o", "out"), ". is a folder, not a file"),
         (("batch", "prompts.jsonl", "-o", "prompts.jsonl"), "cannot go into the file of prompts"),
         (("batch", "prompts.jsonl", "-o", "."), "-o: . is a folder"),
+        (("batch", "broken.jsonl", "-o", "out"), "line 2: broken JSON"),
         (("batch", "prompts.jsonl", "-o", "nowhere/out"), "-o: no folder nowhere"),
         (("batch", "prompts.jsonl", "-o", "notes.txt"), "notes.txt is no file of answers"),
         (("batch", "prompts.jsonl", "-o", "out", "--model", "gpt-9"), "unknown model 'gpt-9'"),
@@ -228,6 +278,7 @@ def test_wrong_use_is_a_sentence(command: Command, tmp_path: Path, arguments: tu
     """Paths, schemas and models that cannot be: named on standard error, exit status 2, nothing written."""
     prompts(tmp_path, 1)
     (tmp_path / "notes.txt").write_text("mine\n")
+    (tmp_path / "broken.jsonl").write_text('"fine"\n{"prompt": \n')
 
     status, _, err = command(*arguments, DATA_DIR=str(tmp_path), LOCAL_MODEL="off", GROQ_API_KEY=KEY)
 

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from core.domain.errors import BadRequest, LimitReached, NoModelLeft
+from core.domain.errors import (
+    BadRequest,
+    ContextTooLong,
+    KeyRejected,
+    LimitReached,
+    NoModelLeft,
+    OutputMalformed,
+    ProviderError,
+    RequestRejected,
+    SpendLimitReached,
+    TooLargeForLimit,
+)
 from core.domain.events import Send
 from core.domain.requests import ChatRequest, Reply, Text, Turn, Usage
-from core.extraction.batch import Answers, Batch, BatchLimits, Line, Progress, read_lines
+from core.extraction.batch import Answers, Batch, BatchLimits, Line, Progress, read_lines, unreadable
+from core.wording import sentence_for
 from tests.core.voice.hearing import USER
 from tests.fakes.clock import FakeClock
+
+T = TypeVar("T")
 
 LIMITS = BatchLimits(at_once=4, start_with=2, tries=3)
 
@@ -28,6 +42,7 @@ class Model:
         self.seen: list[str] = []
         self.under_way = self.most = 0
         self.gate: asyncio.Event | None = None
+        self.fails: NoModelLeft | None = None
 
     async def __call__(self, request: ChatRequest, send: Send) -> Reply:
         self.under_way += 1
@@ -38,6 +53,8 @@ class Model:
             await asyncio.sleep(0)
             prompt = request.turns[0].text
             self.seen.append(prompt)
+            if self.fails:
+                raise self.fails
             if self.busy.get(prompt, 0):
                 self.busy[prompt] -= 1
                 raise NoModelLeft([LimitReached("full", retry_after_s=2.0)])
@@ -55,6 +72,16 @@ def parse(line: Line, deadline_at: float) -> ChatRequest:
 
 def render(line: Line, reply: Reply) -> dict[str, Any]:
     return {"id": "c1", "choices": [{"message": {"content": reply.text}}]}
+
+
+async def in_time(job: Coroutine[Any, Any, T], clock: FakeClock) -> T:
+    """*job* while time passes."""
+    task = asyncio.ensure_future(job)
+    for _ in range(200):
+        if task.done():
+            break
+        await clock.advance(1.0)
+    return await task
 
 
 class Job:
@@ -176,18 +203,68 @@ async def test_full_providers_are_waited_for(tmp_path: Path, clock: FakeClock) -
     assert clock.monotonic() >= 4
 
 
-async def test_line_nobody_can_answer_ends_with_its_error(tmp_path: Path, clock: FakeClock) -> None:
-    """Tries are bounded; the last error is the answer."""
-    model = Model(busy={"b": 99})
-    task = asyncio.create_task(Job(tmp_path, clock, model, "a\nb\n").run())
-    for _ in range(100):
-        await clock.advance(1.0)
-        if task.done():
-            break
+async def test_what_may_pass_is_asked_again_by_the_next_run(tmp_path: Path, clock: FakeClock) -> None:
+    """A line that no model could answer just then is no error in the file: tries are bounded, and the same command
+    goes on there."""
+    model = Model(busy={"b": LIMITS.tries})
+    job = Job(tmp_path, clock, model, "a\nb\n")
+    rows = await in_time(job.run(), clock)
 
-    rows = await task
+    assert by_id(rows) == {"line-1": "A"}
     assert model.seen.count("b") == LIMITS.tries
-    assert next(row for row in rows if row["line"] == 2)["error"]["status_code"] == 503
+    assert (job.progress.done, job.progress.failed, job.progress.errors.total()) == (1, 0, 1)
+    assert by_id(await in_time(job.run(), clock)) == {"line-1": "A", "line-2": "B"}
+
+
+@pytest.mark.parametrize("error", [KeyRejected("401", provider="groq"), SpendLimitReached("400", provider="groq")])
+async def test_a_refused_key_ends_it_at_once(tmp_path: Path, clock: FakeClock, error: ProviderError) -> None:
+    """Ten thousand lines need not hear the same; all are left for the next run, and the reason is said."""
+    model = Model()
+    model.fails = NoModelLeft([error])
+    job = Job(tmp_path, clock, model, "".join(f"{n}\n" for n in range(100)))
+
+    rows = await in_time(job.run(), clock)
+
+    assert rows == []
+    assert len(model.seen) <= LIMITS.start_with
+    assert job.progress.refused == sentence_for(model.fails)
+
+
+@pytest.mark.parametrize(
+    "errors", [[RequestRejected("no")], [ContextTooLong(), TooLargeForLimit("x")], [OutputMalformed("$.a")]]
+)
+async def test_what_no_hour_mends_is_the_lines_answer(
+    tmp_path: Path, clock: FakeClock, errors: list[ProviderError]
+) -> None:
+    """Asked once, written down with its error, and counted."""
+    model = Model()
+    model.fails = NoModelLeft(errors)
+    job = Job(tmp_path, clock, model, "a\n")
+
+    [row] = await in_time(job.run(), clock)
+
+    assert row["error"]["status_code"] == 400
+    assert (model.seen, job.progress.failed) == (["a"], 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b'fine\n{"prompt": \n', "line 2: broken JSON"),
+        (b"\xff\xfeh\0i\0\n\0", "line 1: not UTF-8"),
+        (b"PK\x03\x04\0\0\0\n", "line 1: not UTF-8 text but binary"),
+        (b'["a",\n', "line 1: broken JSON"),
+    ],
+)
+def test_what_is_no_file_of_prompts_is_known_beforehand(tmp_path: Path, content: bytes, says: str) -> None:
+    """Binary files and broken JSON are found before anything is asked; at most three lines are named."""
+    path = tmp_path / "prompts"
+    path.write_bytes(content * 20)
+
+    wrong = unreadable(path, LIMITS)
+
+    assert wrong[0].startswith(says)
+    assert len(wrong) <= 3
 
 
 async def test_stop_lets_what_is_under_way_finish(tmp_path: Path, clock: FakeClock) -> None:
