@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from adapters.web.adapter import WebAdapter
 from adapters.web.api.audio import Audio, Listener
+from adapters.web.api.parts import Parts
 from adapters.web.api.pictures import Pictures, Reader
 from adapters.web.api.routes import PREFIXES, Api
 from adapters.web.assets import Assets, load_assets
@@ -103,8 +104,9 @@ def build_web_app(
     app.add_routes(HealthRoutes(auth, readiness, metrics, clock).routes())
     audio = Audio(settings, auth, slots, listener, clock) if listener else None
     pictures = Pictures(reader) if reader else None
+    parts = Parts(listener, reader) if listener or reader else None
     app.add_routes(
-        Api(settings, auth, slots, handler, models, clock, audio, pictures, local_stands_in, responses).routes()
+        Api(settings, auth, slots, handler, models, clock, audio, pictures, local_stands_in, parts, responses).routes()
     )
     app.add_routes(PageRoutes(settings, auth, slots, adapter, banner, clock).routes())
     app.add_routes(_Files(auth, load_assets()).routes())

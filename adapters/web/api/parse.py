@@ -7,7 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from adapters.web.api.types import Call, ChatBody, ChosenTool, ImagePart, Message, RefusalPart, TextPart
+from adapters.web.api.types import (
+    AudioPart,
+    Call,
+    ChatBody,
+    ChosenTool,
+    FilePart,
+    ImagePart,
+    Message,
+    RefusalPart,
+    TextPart,
+)
 from core.domain.audience import own_audience
 from core.domain.errors import BadRequest
 from core.domain.incoming import UserKey
@@ -89,8 +99,8 @@ def chat_request(body: ChatBody, *, request_id: str, user: UserKey, deadline_at:
 
 def _refuse_unsupported(body: ChatBody) -> None:
     """What would be ignored in silence otherwise, although the caller counts on it."""
-    if body.n not in (None, 1):
-        raise BadRequest("Only one answer can be asked for: n must be 1.", param="n")
+    if body.stream and body.n not in (None, 1):
+        raise BadRequest("Only one answer can be streamed: n must be 1.", param="n")
     if body.logprobs:
         raise BadRequest("Log probabilities are not available.", param="logprobs")
     if body.logit_bias:
@@ -131,7 +141,7 @@ def _parts(message: Message, where: str) -> tuple[Part, ...]:
     return tuple(_part(part, f"{where}.content[{number}]") for number, part in enumerate(message.content))
 
 
-def _part(part: TextPart | ImagePart | RefusalPart, where: str) -> Part:
+def _part(part: TextPart | ImagePart | RefusalPart | AudioPart | FilePart, where: str) -> Part:
     match part:
         case TextPart(text=text):
             return Text(text)
@@ -145,6 +155,8 @@ def _part(part: TextPart | ImagePart | RefusalPart, where: str) -> Part:
             raise BadRequest(
                 "An image is an https address or a data:image/...;base64 URL.", param=f"{where}.image_url.url"
             )
+        case AudioPart() | FilePart():  # heard and read before (parts.py), where somebody can
+            raise BadRequest("Recordings and files inside messages are not taken here.", param=where)
 
 
 def _tool_call(call: Call) -> ToolCall:

@@ -10,17 +10,19 @@ from aiohttp import web
 
 from adapters.web.api.audio import Audio
 from adapters.web.api.parse import chat_request, parse_body
+from adapters.web.api.parts import Parts
 from adapters.web.api.pictures import Pictures
 from adapters.web.api.responses import Responses
 from adapters.web.api.stream import stream_answer
 from adapters.web.api.types import ChatBody
-from adapters.web.api.wire import ChunkWriter, completion, encode, model_json, models_json
+from adapters.web.api.wire import ChunkWriter, completion, encode, joined, model_json, models_json
 from adapters.web.auth import REQUEST_ID, Auth, read_body
 from adapters.web.concurrency import Concurrency
 from adapters.web.errors import ApiError, TurnedAway
 from adapters.web.settings import WebSettings
 from adapters.web.sse import OpenStream
 from core.base.clock import Clock
+from core.domain.errors import TernError
 from core.domain.events import Event, Send
 from core.domain.incoming import UserKey
 from core.domain.model_spec import ModelSpec
@@ -48,6 +50,8 @@ class Api:
     """None: pictures are passed on as they came."""
     local_stands_in: bool = True
     """Whether the local model answers while nobody else does; who asks for it by its name gets it anyway."""
+    parts: Parts | None = None
+    """None: recordings and files inside messages are refused."""
     responses: ResponseStore | None = None
     """Keeps responses that may be gone on from; None keeps none."""
 
@@ -77,8 +81,9 @@ class Api:
             wanted = await self._prepared(body, user, request_id)
             if body.stream:
                 return await self._stream(request, body, wanted)
-            reply = await self._ask(wanted, _unheard)
-        return _json(encode(completion(reply, request_id=request_id, created=int(self.clock.now()))))
+            replies = await self._several(wanted, body.n or 1)
+        made = [completion(reply, request_id=request_id, created=int(self.clock.now())) for reply in replies]
+        return _json(encode(joined(made)))
 
     async def list_models(self, request: web.Request) -> web.Response:
         await self.auth.enter(request)
@@ -102,6 +107,8 @@ class Api:
     async def _prepared(self, body: ChatBody, user: UserKey, request_id: str) -> ChatRequest:
         """What *body* asks for, ready for the stack. Raises RequestError."""
         deadline_at = self.clock.now() + self.settings.api_deadline_s
+        if self.parts:
+            await self.parts.taken_in(body, user, request_id, deadline_at)
         wanted = chat_request(body, request_id=request_id, user=user, deadline_at=deadline_at)
         if body.truncation != "auto":
             self._refuse_too_long(wanted)
@@ -123,6 +130,16 @@ class Api:
                     "messages",
                 )
             )
+
+    async def _several(self, wanted: ChatRequest, count: int) -> list[Reply]:
+        """That many answers to one question, asked at once; each a request of its own for limits and costs."""
+        requests = [replace(wanted, request_id=f"{wanted.request_id}.n{n}", fresh=True) for n in range(1, count)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._ask(each, _unheard)) for each in (wanted, *requests)]
+        except* (TernError, TimeoutError) as failures:
+            raise failures.exceptions[0] from None  # the first says it for all
+        return [task.result() for task in tasks]
 
     async def _ask(self, wanted: ChatRequest, send: Send) -> Reply:
         async with asyncio.timeout(self.settings.api_deadline_s):

@@ -32,6 +32,25 @@ class ImagePart(Struct, tag_field="type", tag="image_url"):
     image_url: ImageUrl
 
 
+class Sound(Struct):
+    data: str
+    format: Annotated[str, Meta(max_length=32)] = ""
+
+
+class AudioPart(Struct, tag_field="type", tag="input_audio"):
+    input_audio: Sound
+
+
+class FileData(Struct):
+    file_data: str | None = None
+    filename: Annotated[str, Meta(max_length=255)] | None = None
+    file_id: str | None = None
+
+
+class FilePart(Struct, tag_field="type", tag="file"):
+    file: FileData
+
+
 class FunctionCall(Struct):
     name: str
     arguments: str = ""
@@ -45,7 +64,7 @@ class Call(Struct):
 
 class Message(Struct):
     role: Role
-    content: str | list[TextPart | ImagePart | RefusalPart] | None = None
+    content: str | list[TextPart | ImagePart | RefusalPart | AudioPart | FilePart] | None = None
     name: str | None = None
     tool_calls: list[Call] | None = None
     tool_call_id: str | None = None
@@ -106,7 +125,7 @@ class ChatBody(Struct):
     stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
     seed: int | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max", "default"] | None = None
-    n: int | None = None
+    n: Annotated[int, Meta(ge=1, le=8)] | None = None
     logprobs: bool | None = None
     logit_bias: dict[str, float] | None = None
     functions: list[dict[str, Any]] | None = None

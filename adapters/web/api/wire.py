@@ -112,6 +112,18 @@ def _annotation(one: Citation, at: tuple[int, int]) -> dict[str, Any]:
     return {"type": "url_citation", "url_citation": cited}
 
 
+def joined(made: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Several whole answers as one completion with as many choices; what they used is added up."""
+    first = made[0]
+    if len(made) == 1:
+        return first
+    choices = [{**one["choices"][0], "index": index} for index, one in enumerate(made)]
+    usage = {
+        name: sum(one["usage"][name] for one in made) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    }
+    return {**first, "choices": choices, "usage": {**first["usage"], **usage}}
+
+
 def finish_reason(reply: Reply) -> str:
     finish: Finish = reply.finish
     return "stop" if finish == "stopped" else finish

@@ -27,6 +27,7 @@ from core.domain.model_spec import Capability
 from core.domain.requests import Tool
 from tests.adapters.web.house import House, a_house
 
+A_FILE = {"type": "file", "file": {"file_data": "aGk="}}
 HI = [{"role": "user", "content": "hi"}]
 
 
@@ -51,7 +52,13 @@ async def post(house: House, body: object, *, path: str = "/v1/chat/completions"
         ({"temperature": "hot"}, "temperature"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
-        ({"n": 2}, "n"),
+        ({"n": 2, "stream": True}, "n"),
+        ({"n": 0}, "n"),
+        ({"n": 9}, "n"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_data": "aGk="}}]}]},
+            "messages[0].content[0]",
+        ),
         ({"logprobs": True}, "logprobs"),
         ({"functions": [{}]}, "functions"),
         ({"modalities": ["audio"]}, "modalities"),
@@ -326,3 +333,23 @@ async def test_deadline_is_stated_and_kept():
 
         assert (status, body["error"]["code"], house.handler.cancelled) == (504, "deadline_exceeded", 1)
         assert house.handler.last.deadline_at is not None
+
+
+async def test_several_answers_to_one_question(house):
+    """n answers are n requests, the further ones past the cache; their usage is added up."""
+    status, body, _ = await post(house, {"model": "auto", "messages": HI, "n": 3})
+
+    assert status == 200
+    assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
+    assert {choice["message"]["content"] for choice in body["choices"]} == {"Hello there."}
+    assert body["usage"]["completion_tokens"] == 21
+    assert [request.fresh for request in house.handler.requests] == [False, True, True]
+
+
+async def test_one_of_several_that_fails_fails_them_all(house):
+    """The error is that of a single answer."""
+    house.handler.steps = [NoModelLeft([Overloaded()])]
+
+    status, body, _ = await post(house, {"model": "auto", "messages": HI, "n": 2})
+
+    assert (status, body["error"]["code"]) == (503, "no_model_left")

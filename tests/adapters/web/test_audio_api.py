@@ -296,6 +296,53 @@ async def test_only_known_fields_are_kept() -> None:
         assert (await answer.json())["error"]["param"] == "file"
 
 
+async def test_sound_and_files_inside_a_message_are_heard_and_read(client: openai.AsyncOpenAI, api: FakeLlmApi) -> None:
+    """input_audio becomes its words; a file its text under its name, a sound sent as a file its words as well."""
+    api.hears(Heard("Where do terns sleep?"))
+    api.hears(Heard("On the wing?"))
+    sound = base64.b64encode(CLIP[1]).decode()
+    text = base64.b64encode("Bräuche der Küste".encode()).decode()
+
+    await client.chat.completions.create(
+        model="speed",
+        messages=[
+            {
+                "role": "user",
+                "content": [
+                    {"type": "input_audio", "input_audio": {"data": sound, "format": "wav"}},
+                    {"type": "file", "file": {"file_data": f"data:text/plain;base64,{text}", "filename": 'a"b.txt'}},
+                    {"type": "file", "file": {"file_data": f"data:audio/wav;base64,{sound}", "filename": "b.wav"}},
+                ],
+            }
+        ],
+    )
+
+    told = json.dumps(api.asked()[-1].body["messages"], ensure_ascii=False)
+    assert "Where do terns sleep?" in told
+    assert "Bräuche der Küste" in told
+    assert "ab.txt" in told
+
+
+@pytest.mark.parametrize(
+    ("part", "param"),
+    [
+        ({"type": "file", "file": {"file_id": "file-1"}}, ".file"),
+        ({"type": "file", "file": {"file_data": "!!"}}, ".file.file_data"),
+        ({"type": "file", "file": {"file_data": base64.b64encode(b"MZ" + bytes(99)).decode()}}, ".file"),
+        ({"type": "file", "file": {"file_data": base64.b64encode(b"%PDF-1.7 torn").decode()}}, ".file"),
+        ({"type": "input_audio", "input_audio": {"data": "!!", "format": "wav"}}, ".input_audio.data"),
+    ],
+)
+async def test_parts_that_cannot_be_read_are_refused(box: Box, api: FakeLlmApi, part: object, param: str) -> None:
+    """A 400 that names the part; no model is asked."""
+    body = {"model": "auto", "messages": [{"role": "user", "content": [part]}]}
+    async with aiohttp.ClientSession() as http, http.post(f"{box.app.url}/v1/chat/completions", json=body) as answer:
+        error = (await answer.json())["error"]
+
+    assert (answer.status, error["param"]) == (400, f"messages[0].content[0]{param}")
+    assert api.asked() == []
+
+
 class _Deaf:
     async def transcribe(self, request: TranscribeRequest, *, name: str = "") -> Transcript:
         raise AssertionError("nothing was to be heard")
