@@ -60,7 +60,7 @@ from core.extraction.rows import RowLimits, Rows
 from core.extraction.rows import wanted as wants_rows
 from core.extraction.schema_keeper import SchemaKeeper
 from core.files.attachments import AttachmentLimits, Attachments
-from core.files.sandbox import Sandbox, check_schema
+from core.files.sandbox import Sandbox, check_schema, decode_text
 from core.files.values import ReadLimits
 from core.gateway.context_window import fit
 from core.gateway.fallback import Signals
@@ -289,6 +289,7 @@ class App:
         rows = Rows(
             self._stack,
             self._fetch,
+            partial(decode_text, self._sandbox),
             storage.blobs,
             storage.suspensions,
             self._scale,

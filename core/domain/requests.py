@@ -269,6 +269,8 @@ class Transcript:
     from_cache: bool = False
     words: tuple[Word, ...] = ()
     """Only where `times` asked for them and the model gives them."""
+    lost_s: float = 0.0
+    """Seconds of the recording that are damaged and were passed over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -36,6 +37,8 @@ PRESETS: Mapping[str, tuple[str, str]] = {
     ),
 }
 """Name -> (description, short form): what everybody may ask for without writing a schema."""
+
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)*|\.\d+)(?:[eE][+-]?\d+)?\s?%?", re.ASCII)
 
 SHOWN_ROWS = 20
 WHOLE_CHARS = 24_000
@@ -230,13 +233,15 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     out = io.StringIO()
     columns = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.writer(out)
-    writer.writerow(columns)
+    writer.writerow(map(_plain, columns))
     writer.writerows([_plain(row.get(name)) for name in columns] for row in rows)
     return b"\xef\xbb\xbf" + out.getvalue().encode("utf-8", "replace")
 
 
 def _plain(value: object) -> object:
-    """What a spreadsheet would take for a formula gets an apostrophe before it: the words came from anybody."""
+    """What a spreadsheet would take for a formula gets an apostrophe before it: the words came from anybody. What is
+    a number as a whole stays one."""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+        formula = value.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"))
+        return f"'{value}" if formula and not _NUMBER.fullmatch(value) else value
     return value if value is None or isinstance(value, int | float | bool) else msgspec.json.encode(value).decode()

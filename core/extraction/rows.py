@@ -10,13 +10,14 @@ import asyncio
 import csv
 import io
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from core.base.clock import Clock
+from core.base.foreign import Malformed, json_value
 from core.chat.service import Answered, Context, ReplyFile
 from core.domain.errors import (
     BadRequest,
@@ -30,7 +31,7 @@ from core.domain.errors import (
     TooLarge,
 )
 from core.domain.events import Event, Notice, Send, TextDelta
-from core.domain.incoming import Attachment, Incoming
+from core.domain.incoming import Attachment, Incoming, UserKey
 from core.domain.model_spec import Price
 from core.domain.requests import ChatRequest, Reply, Text, Turn, Usage
 from core.extraction.in_chat import as_csv
@@ -43,6 +44,9 @@ NAME = "rows"
 """As which it stands in the audit when it waits for approval."""
 
 Fetch = Callable[[Attachment, Incoming], AsyncGenerator[bytes, None]]
+
+Decode = Callable[[bytes, UserKey], Awaitable[str]]
+"""The text of a file that is no UTF-8, read outside this process. Raises Unreadable."""
 
 _ASKED = re.compile(r"^\s*for (?:each|every) (?:row|line|record|entry)\b[\s,:]*(?P<task>.+)", re.IGNORECASE | re.DOTALL)
 _ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -86,6 +90,7 @@ class Rows:
         self,
         handler: Handler,
         fetch: Fetch,
+        decode: Decode,
         blobs: BlobStore,
         suspensions: SuspensionStore,
         scale: TokenScale,
@@ -96,6 +101,7 @@ class Rows:
     ) -> None:
         self._handler = handler
         self._fetch = fetch
+        self._decode = decode
         self._blobs = blobs
         self._suspensions = suspensions
         self._scale = scale
@@ -162,7 +168,7 @@ class Rows:
         if file is None:
             raise BadRequest("attach a CSV or JSON Lines file and say what to do with each row")
         found = _ASKED.match(incoming.text)
-        rows = parse_table(file.name, await self._bytes(file, incoming))
+        rows = parse_table(file.name, await self._text(await self._bytes(file, incoming), incoming))
         if not rows:
             raise BadRequest(f"{file.name} has no rows")
         if len(rows) > self._limits.rows:
@@ -178,6 +184,12 @@ class Rows:
             if len(content) > self._limits.bytes:
                 raise TooLarge(file.name, limit=self._limits.bytes, unit="bytes")
         return bytes(content)
+
+    async def _text(self, content: bytes, incoming: Incoming) -> str:
+        try:
+            return content.decode("utf-8")
+        except UnicodeDecodeError:
+            return await self._decode(content, incoming.user)  # finding out which encoding takes a while
 
     def _turns(self, row: dict[str, Any], task: str) -> tuple[Turn, ...]:
         return (
@@ -236,31 +248,64 @@ def _passes(error: TernError) -> bool:
 _PASSING = (ConnectionFailed, LimitReached, Overloaded, Stalled)
 
 
-def parse_table(name: str, content: bytes) -> list[dict[str, Any]]:
+def parse_table(name: str, text: str) -> list[dict[str, Any]]:
     """Rows of a CSV, TSV or JSON Lines file. Raises BadRequest naming the line that cannot be read."""
-    text = content.decode("utf-8-sig", "replace")
+    text = text.removeprefix("\ufeff")
     if name.lower().endswith((".jsonl", ".ndjson")):
-        rows = []
-        for number, line in enumerate(text.splitlines(), start=1):
-            if line.strip():
-                try:
-                    value = msgspec.json.decode(line)
-                except msgspec.DecodeError as error:
-                    raise BadRequest(f"line {number} of {name} is not JSON") from error
-                rows.append(value if isinstance(value, dict) else {"value": value})
-        return rows
-    separator = "\t" if name.lower().endswith(".tsv") else _separator(text)
+        return _parse_lines(name, text)
+    separator = "\t" if name.lower().endswith(".tsv") else ""
+    if found := _SEPARATOR_LINE.match(text):  # for spreadsheets alone: no row of the table
+        separator, text = found["mark"], text[found.end() :]
     try:
-        reader = csv.DictReader(io.StringIO(text), delimiter=separator, restkey="more")
-        return [{key: value for key, value in row.items() if key is not None} for row in reader]
+        # Without translation of line ends: a quoted cell keeps its own, and old Macs end lines with a return alone.
+        read = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator or _separator(text)))
     except csv.Error as error:
         raise BadRequest(f"{name} is no table that I can read: {error}") from error
+    rows = [row for row in read if any(cell.strip() for cell in row)]
+    columns = _columns(rows[0]) if rows else []
+    return [_row(columns, row) for row in rows[1:]]
+
+
+def _parse_lines(name: str, text: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(text.split("\n"), start=1):  # U+2028 and its like may stand inside a string
+        if line.strip():
+            try:
+                value = json_value(line)
+            except Malformed as error:
+                raise BadRequest(f"line {number} of {name} is not JSON") from error
+            rows.append(value if isinstance(value, dict) else {"value": value})
+    return rows
+
+
+def _columns(names: Sequence[str]) -> list[str]:
+    """The names of the columns, each once: "name", "name (2)"; a column without a name is told by its place."""
+    made: dict[str, int] = {}
+    """Name -> how many columns began with it so far; in the order of the columns."""
+    for place, written in enumerate(names, start=1):
+        name = unique = written.strip() or f"column {place}"
+        while unique in made:
+            made[name] += 1
+            unique = f"{name} ({made[name]})"
+        made[unique] = 1
+    return list(made)
+
+
+def _row(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = dict(zip(columns, [*cells, *[None] * (len(columns) - len(cells))], strict=False))
+    if len(cells) > len(columns):
+        row["more"] = list(cells[len(columns) :])
+    return row
+
+
+_SEPARATOR_LINE = re.compile(r'"?sep=(?P<mark>[^\w\s"]|\t)"?[ ;,]*(?:\r\n|\r|\n)', re.IGNORECASE)
 
 
 def _separator(text: str) -> str:
-    """What stands most often in the first line: half of Europe writes CSV with semicolons."""
-    head = text.partition("\n")[0]
-    return max(",;\t", key=head.count)
+    """What stands most often in the first line outside quotes: half of Europe writes CSV with semicolons."""
+    head = re.split(r"[\r\n]", text.lstrip("\r\n")[:20_000], maxsplit=1)[0]
+    bare = re.sub(r'"[^"]*"', "", head)
+    return max(",;\t|", key=bare.count)
 
 
 def _as_file(name: str, rows: Sequence[dict[str, Any]]) -> ReplyFile:

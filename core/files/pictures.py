@@ -47,7 +47,8 @@ def prepare(name: str, content: bytes, limits: PictureLimits) -> Picture:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
             if opened.width * opened.height > MAX_DECODED_PIXELS:
                 raise Unreadable(name, f"{opened.width} x {opened.height} pixels are more than I can open")
-            frames = int(getattr(opened, "n_frames", 1))
+            # An MPO is a phone's photo with a smaller one or a depth map behind it, not a row of pictures.
+            frames = 1 if opened.format == "MPO" else int(getattr(opened, "n_frames", 1))
             # JPEGs decode straight into a smaller size: the memory of the full size is never needed.
             opened.draft("RGB", (limits.max_side, limits.max_side))
             opened.load()

@@ -183,6 +183,12 @@ async def check_schema(sandbox: Sandbox, content: bytes, owner: UserKey | None, 
     return found.text.encode() if isinstance(found, Document) else b"[]"
 
 
+async def decode_text(sandbox: Sandbox, content: bytes, owner: UserKey) -> str:
+    """The text of a file in whatever encoding, whole. Raises Unreadable."""
+    read = await sandbox.run(Job("text", "the table", content, ReadLimits(max_chars=len(content)), owner))
+    return read.text if isinstance(read, Document) else ""
+
+
 def _end_group(pid: int) -> None:
     """Kill a worker and what it started: it leads a session of its own."""
     if hasattr(os, "killpg"):

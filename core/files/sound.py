@@ -6,6 +6,7 @@ import io
 from array import array
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 import av
 from av.audio.frame import AudioFrame
@@ -33,22 +34,17 @@ def prepare(name: str, content: bytes, limits: SoundLimits) -> Sound:
     Raises:
         Unreadable: No audio track, damaged from the start, or longer than `max_duration_s`.
     """
-    samples = array("h")
+    samples, lost_s = array("h"), 0.0
     most = int(limits.max_duration_s * RATE)
-    try:
-        with av.open(io.BytesIO(content), mode="r") as container:
-            if not container.streams.audio:
-                raise Unreadable(name, "there is no sound in it")
-            for frame in _mono(container):
-                samples.frombytes(bytes(frame.planes[0])[: frame.samples * 2])
-                if len(samples) > most:
-                    raise Unreadable(name, f"it is longer than {limits.max_duration_s / 3600:g} hours")
-    except Unreadable:
-        raise
-    except (FFmpegError, ValueError, OSError, MemoryError) as error:
-        if not samples:
-            raise Unreadable(name, "the recording is damaged or of a kind I cannot play") from error
-        # A clip that breaks off is heard as far as it goes: phones lose the last packet all the time.
+    for link in _links(content):
+        try:
+            lost_s += _decode(name, link, samples, most)
+        except Unreadable:
+            raise
+        except (FFmpegError, ValueError, LookupError, OSError, MemoryError) as error:
+            if not samples:
+                raise Unreadable(name, "the recording is damaged or of a kind I cannot play") from error
+            # A clip that breaks off is heard as far as it goes: phones lose the last packet all the time.
     if not samples:
         raise Unreadable(name, "there is no sound in it")
     loudness = _loudness(samples)
@@ -57,14 +53,111 @@ def prepare(name: str, content: bytes, limits: SoundLimits) -> Sound:
     parts = tuple(
         SoundPart(_flac(samples[int(start * RATE) : int(end * RATE)]), start, end) for start, end in pairwise(cuts)
     )
-    return Sound(len(samples) / RATE, loud_s, parts)
+    return Sound(len(samples) / RATE, loud_s, parts, lost_s)
 
 
-def _mono(container: av.container.InputContainer) -> Iterator[AudioFrame]:
-    resampler = AudioResampler(format="s16", layout="mono", rate=RATE)
-    for frame in container.decode(audio=0):
-        yield from resampler.resample(frame)
-    yield from resampler.resample(None)
+def _decode(name: str, content: bytes, samples: array[int], most: int) -> float:
+    """Add what is heard to *samples* and return how many seconds were lost on the way.
+
+    Raises:
+        Unreadable: No sound, or more than *most* samples.
+        FFmpegError and what else the library raises: Damaged from the start.
+    """
+    before = len(samples)
+    with av.open(io.BytesIO(content), mode="r") as container:
+        if not container.streams.audio:
+            raise Unreadable(name, "there is no sound in it")
+        if container.streams.audio[0].codec_context is None:
+            raise Unreadable(name, "its sound is of a kind I cannot play")
+        decoder = _Decoder(container)
+        for frame in decoder.frames():
+            samples.frombytes(bytes(frame.planes[0])[: frame.samples * 2])
+            if len(samples) > most:
+                raise Unreadable(name, f"it is longer than {most / RATE / 3600:g} hours")
+        if not decoder.failures or decoder.forms > 1 or container.duration is None:
+            return decoder.lost_s
+        # MP3 has no clock of its own: what is missing shows against the length that its size or its head tells.
+        claimed_s = container.duration / av.time_base
+        return max(decoder.lost_s, claimed_s - (len(samples) - before) / RATE)
+
+
+_OGG_BEGINS = b"OggS\x00\x02"
+_MOST_LINKS = 200
+
+
+def _links(content: bytes) -> list[bytes]:
+    """The recordings that an Ogg file is a chain of: FFmpeg stops where Opus changes its channels. Others whole."""
+    if not content.startswith(b"OggS"):
+        return [content]
+    starts, at = [0], content.find(_OGG_BEGINS, 1)
+    while at >= 0 and len(starts) < _MOST_LINKS:
+        page = content.rfind(b"OggS", 0, at)
+        if not content[page + 5] & 2:  # streams that begin together are one link
+            starts.append(at)
+        at = content.find(_OGG_BEGINS, at + 1)
+    return [content[start:end] for start, end in pairwise([*starts, len(content)])]
+
+
+class _Decoder:
+    """Frames of the first audio track as mono of our rate, past damaged places and through changes of format."""
+
+    def __init__(self, container: av.container.InputContainer) -> None:
+        self._container = container
+        self._resampler: AudioResampler | None = None
+        self._form: tuple[str, str, int] | None = None
+        self.failures = self.forms = 0
+        self.lost_s = 0.0
+        """How much could not be decoded, by the track's own clock."""
+        self._heard_until: float | None = None
+
+    def frames(self) -> Iterator[AudioFrame]:
+        for frame in self._decoded():
+            form = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if form != self._form:
+                yield from self._flush()
+                self.forms += 1
+                self._form, self._resampler = form, AudioResampler(format="s16", layout="mono", rate=RATE)
+            self._note_gap(frame)
+            frame.pts = None  # a resampler of its own time: gaps are passed over
+            if self._resampler is not None:
+                yield from self._resampler.resample(frame)
+        yield from self._flush()
+
+    def _flush(self) -> Iterator[AudioFrame]:
+        if self._resampler is not None:
+            yield from self._resampler.resample(None)
+
+    def _decoded(self) -> Iterator[AudioFrame]:
+        """Raises FFmpegError where the container itself cannot be read on."""
+        packets = self._container.demux(audio=0)
+        while self.failures < _MAX_FAILURES:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (FFmpegError, ValueError):
+                self.failures += 1
+                packets = self._container.demux(audio=0)
+                continue
+            try:
+                decoded: list[Any] = list(packet.decode())  # of an audio stream: frames of sound
+            except (FFmpegError, ValueError):
+                self.failures += 1
+                continue
+            yield from decoded
+
+    def _note_gap(self, frame: AudioFrame) -> None:
+        if frame.time is None or not frame.sample_rate:
+            return
+        if self._heard_until is not None and frame.time - self._heard_until > _GAP_S:
+            self.lost_s += frame.time - self._heard_until
+        self._heard_until = frame.time + frame.samples / frame.sample_rate
+
+
+_MAX_FAILURES = 10_000
+"""Of packets and reads; a file of nothing but damage ends there."""
+_GAP_S = 0.2
+"""Shorter gaps are how encoders count."""
 
 
 def _loudness(samples: array[int]) -> list[float]:

@@ -68,6 +68,8 @@ class Sound:
     loud_s: float
     """Seconds that are not silent; near zero, there is nothing to transcribe."""
     parts: tuple[SoundPart, ...]
+    lost_s: float = 0.0
+    """Seconds in damaged places, which were passed over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,7 @@ class Transcription:
         except Exception as error:
             self._record(request, started_at, started, type(error).__name__, None, attempts)
             raise
+        transcript = replace(transcript, lost_s=sound.lost_s)
         await self._cache.put(
             key,
             msgspec.json.encode(transcript),

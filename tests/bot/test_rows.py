@@ -80,9 +80,9 @@ async def test_costly_table_is_asked_about_first(tmp_path: Path, groq: FakeLlmAp
 
 def test_tables_of_every_kind() -> None:
     """Commas, semicolons, tabs and JSON Lines."""
-    assert parse_table("a.csv", b"a,b\n1,2\n") == [{"a": "1", "b": "2"}]
-    assert parse_table("a.csv", b"a;b\n1;2\n") == [{"a": "1", "b": "2"}]
-    assert parse_table("a.tsv", b"a\tb\n1\t2\n") == [{"a": "1", "b": "2"}]
-    assert parse_table("a.jsonl", b'{"a": 1}\n"x"\n') == [{"a": 1}, {"value": "x"}]
+    assert parse_table("a.csv", "a,b\n1,2\n") == [{"a": "1", "b": "2"}]
+    assert parse_table("a.csv", "a;b\n1;2\n") == [{"a": "1", "b": "2"}]
+    assert parse_table("a.tsv", "a\tb\n1\t2\n") == [{"a": "1", "b": "2"}]
+    assert parse_table("a.jsonl", '{"a": 1}\n"x"\n') == [{"a": 1}, {"value": "x"}]
     with pytest.raises(BadRequest, match="line 2"):
-        parse_table("a.jsonl", b"1\n{\n")
+        parse_table("a.jsonl", "1\n{\n")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from core.chat.quoting import indented, label
 from core.domain.requests import Tool
 from core.tools.toolbox import Caller, Services, ToolSpec
 
@@ -22,8 +23,8 @@ def make(services: Services) -> ToolSpec:
             return "Nothing found."
         return "\n\n".join(
             f"{datetime.fromtimestamp(turn.at, UTC):%Y-%m-%d %H:%M} UTC, "
-            f"{'the assistant' if turn.turn.role == 'assistant' else turn.speaker or 'somebody'}: "
-            f"{turn.turn.text[:_CHARS_EACH]}"
+            f"{'the assistant' if turn.turn.role == 'assistant' else label('', turn.speaker).partition('#')[0]}: "
+            f"{indented(turn.turn.text[:_CHARS_EACH])}"
             for turn in found
         )
 

@@ -16,6 +16,7 @@ import av
 import docx
 import pillow_heif
 from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
 from PIL import Image, ImageDraw, ImageFont
 
 
@@ -109,6 +110,26 @@ def recoded(wav: bytes, container: str, codec: str) -> bytes:
                 assert isinstance(piece, AudioFrame)
                 target.mux(stream.encode(piece))  # type: ignore[union-attr,arg-type]
         target.mux(stream.encode(None))  # type: ignore[union-attr]
+    return buffer.getvalue()
+
+
+def clip(seconds: float, rate: int, layout: str, codec: str, container: str) -> bytes:
+    """A tone in this codec and container."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as target:
+        stream: Any = target.add_stream(codec, rate=rate, layout=layout)
+        fitting = AudioResampler(format=stream.codec_context.format.name, layout=layout, rate=rate)
+        count, step = int(seconds * rate), 1152
+        for at in range(0, count, step):
+            wave_s = [int(8_000 * math.sin(2_764.6 * one / rate)) for one in range(at, min(at + step, count))]
+            frame = AudioFrame(format="s16", layout="mono", samples=len(wave_s))
+            frame.planes[0].update(struct.pack(f"<{len(wave_s)}h", *wave_s).ljust(frame.planes[0].buffer_size, b"\0"))
+            frame.sample_rate, frame.pts = rate, at
+            for made in fitting.resample(frame):
+                target.mux(stream.encode(made))
+        for made in fitting.resample(None):
+            target.mux(stream.encode(made))
+        target.mux(stream.encode(None))
     return buffer.getvalue()
 
 
