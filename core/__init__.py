@@ -26,7 +26,7 @@ The rooms, from the ground up; one imports from those above it in this list and 
     storage/     everything durable, over SQLite
     observers/   logs, metrics, usage
     net/         other people's addresses, fetched behind an SSRF guard
-    chat/        from a message to a request: prompts, digest, memory, approvals, commands
+    chat/        from a message to a request: prompts, digest, memory, approvals, commands, manners, reactions
     inbox/       deduplication, order, replay
     files/       attachments, read in a sandbox
     extraction/  tables out of texts and files, and batch over many

@@ -17,7 +17,7 @@ from adapters.discord.connection import Connection
 from adapters.discord.failures import TokenGone
 from adapters.discord.render import PAGE_UNITS, clip, measure_quiet, render
 from adapters.discord.settings import DiscordSettings
-from adapters.discord.surface import MAX_FILE_BYTES, MAX_PAGES, NO_PINGS, ChannelSurface, Writer, pick, text_of, view_of
+from adapters.discord.surface import MAX_FILE_BYTES, NO_PINGS, ChannelSurface, Writer, pick, text_of, view_of
 from core.domain.errors import SurfaceGone, SurfaceRejected
 from core.domain.incoming import Incoming
 from core.domain.runs import ReplyCapability
@@ -60,9 +60,11 @@ class InteractionSurface:
         self._controls: dict[int, Controls | None] = {}
         self._moved: dict[str, str] = {}
         """Pages that the token left behind -> the messages that carry on."""
-        max_pages = MAX_PAGES
+        max_pages = settings.most_messages
         if incoming.address.get("install") == "user":
-            max_pages = USER_INSTALL_FOLLOWUPS  # the response and four more; the fifth is kept for a file
+            max_pages = min(
+                max_pages, USER_INSTALL_FOLLOWUPS
+            )  # the response and four more; the fifth is kept for a file
         rate = Rate(buckets.key("interaction", place), settings.channel_calls, settings.channel_window_s)
         self.limits = SurfaceLimits(
             max_chars=PAGE_UNITS, post=(rate,), edit=(rate,), measure=measure_quiet, max_pages=max_pages

@@ -38,6 +38,9 @@ class DiscordSettings:
     follow_ups: FollowUps = "asker"
     """Whose words go on in a thread without a mention; needs `message_content`."""
     follow_ups_by_channel: Mapping[int, FollowUps] = field(default_factory=dict)
+    most_messages: int = 8
+    """An answer that needs more goes out as so many messages and a file: one degenerate answer of a peer's became 31
+    messages (facts/discord.md 3.3)."""
     reaction_channels: frozenset[int] = frozenset()
     """Where reactions are commands (core/chat/reactions.py), threads of these among them."""
     thread_channels: frozenset[int] = frozenset()
@@ -69,5 +72,7 @@ class DiscordSettings:
         return next(filter(None, own), self.follow_ups)
 
     def __post_init__(self) -> None:
+        if self.most_messages < 1:
+            raise ValueError("most_messages is at least 1")
         if self.shard_ids and self.shard_count is None:
             raise ValueError("shard_ids needs shard_count beside it")

@@ -22,9 +22,6 @@ from core.domain.errors import SurfaceBusy, SurfaceError, SurfaceGone, SurfaceRe
 from core.domain.incoming import Incoming
 from core.ports.platform import Controls, Shown, SurfaceLimits
 
-MAX_PAGES = 8
-"""Then the rest becomes a file: one degenerate answer of a peer's became 31 messages (facts/discord.md 3.3)."""
-
 MAX_FILE_BYTES = 10 * 2**20
 """Per file since 2025-01-16, docs.discord.com/developers/reference#uploading-files, read 2026-11-22."""
 
@@ -103,7 +100,7 @@ class ChannelSurface:
             post=buckets.rates("post", place, settings),
             edit=buckets.rates("edit", place, settings),
             measure=measure,
-            max_pages=MAX_PAGES,
+            max_pages=settings.most_messages,
         )
 
     async def post(self, page: int, shown: Shown, nonce: str) -> str:

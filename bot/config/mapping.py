@@ -84,6 +84,7 @@ def discord_settings(settings: Settings, config: Config) -> DiscordSettings | No
         },
         allow_bots=frozenset(config.discord.allow_bots),
         follow_ups=config.discord.follow_ups,
+        most_messages=config.discord.most_messages,
         follow_ups_by_channel={
             int(channel_key.removeprefix("discord:")): channel.follow_ups
             for channel_key, channel in config.channels.items()

@@ -128,6 +128,7 @@ class DiscordConfig:
     allow_dms: Literal["everyone", "listed", "nobody"] = "everyone"
     allow_bots: tuple[int, ...] = ()
     follow_ups: Literal["all", "asker", "mention"] = "asker"
+    most_messages: int = 8
     backfill_hours: float = 12.0
     backfill_messages: int = 200
     max_attachment_bytes: int = 100 * 2**20
@@ -315,6 +316,8 @@ def _cross_checks(config: Config) -> list[Mistake]:
     mistakes += _tool_mistakes(config) + _schema_mistakes(config) + _provider_mistakes(config)
     if len(config.slack.suggested_prompts or ()) > 4:  # facts/slack.md 1.1
         mistakes.append((("slack", "suggested_prompts"), 'Slack shows four "suggested_prompts" at most'))
+    if config.discord.most_messages < 1:
+        mistakes.append((("discord", "most_messages"), '"most_messages" must be at least 1'))
     if config.discord.shard_ids and config.discord.shard_count is None:
         mistakes.append((("discord", "shard_ids"), '"shard_ids" needs "shard_count" beside it'))
     return mistakes

@@ -414,3 +414,14 @@ def test_snowflakes_of_a_moment_come_before_its_messages() -> None:
     """The smallest id of a moment is what history is asked for "after"."""
     assert snowflake_at(1_420_070_400.0) == 0
     assert snowflake_at(0.0) == 0
+
+
+async def test_number_of_messages_is_the_operators_choice(start: StartBot) -> None:
+    """What finds no room in them goes into a file, in a channel and under a command alike."""
+    async with start(most_messages=3) as bot:
+        in_channel = await bot.ask()
+        await bot.discord.slash(bot.channel, bot.ada, "ask", question="long?")
+        await bot.accepted(2)
+        under_command = await bot.surface()
+
+    assert (in_channel.limits.max_pages, under_command.limits.max_pages) == (3, 3)

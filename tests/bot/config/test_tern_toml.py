@@ -61,6 +61,7 @@ def test_file_is_read_into_its_sections() -> None:
         ("limits = 3", ': "limits" must be a table, not 3'),
         ("[discord]\nallow_guilds = 'one'", ': "allow_guilds" must be a list'),
         ("[discord]\nallow_guilds = ['1']", ': "allow_guilds" must be a whole number, not "1"'),
+        ("[discord]\nmost_messages = 0", '"most_messages" must be at least 1'),
         ("[discord]\nshard_ids = [1]", ': "shard_ids" needs "shard_count" beside it'),
         ("[slack]\nthread_follow_ups = true", ': "thread_follow_ups" must be one of all, asker, mention'),
         ("[personas.a]\nmodel = 'x'", ': "prompt" is missing in [personas.a]'),
