@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Literal
 
 TAIL_CHARS = 600
 """How far back a repeat may begin."""
+
+_SURE_LETTERS, _SURE_CHARS = 8, 10
+"""So much said again is no chance, though it begins within a word: that many letters and digits, or half of them among
+that many characters."""
 
 _EMPHASIS = frozenset("*_`~")
 _LEVELLED = {"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", "‑": "-"}
@@ -71,6 +76,11 @@ class Shown:
         trail = raw[folded.end_of(len(text)) :] if text else raw
         return cls(raw, folded, text, trail, Folded.of(anchor).text.strip())
 
+    def in_mid_line(self, length: int) -> bool:
+        """Whether something stands on its line before the character behind the first *length* folded ones."""
+        at = self.folded.starts[length]
+        return bool(self.raw[self.raw.rfind("\n", 0, at) + 1 : at].strip())
+
     @property
     def word_may_grow(self) -> bool:
         """Whether no whitespace has come after the last word yet."""
@@ -106,20 +116,32 @@ def overlap(shown: Shown, said: str, *, final: bool, code_at: int | None = None)
 def _is_repeat(shown: Shown, words: str, rest: str, *, glued: bool, in_code: bool) -> bool:
     """Whether *words*, the end of what was shown and the start of what is said, are too much for chance."""
     before = shown.text[: len(shown.text) - len(words)]
-    if before and before[-1].isalnum() and words[0].isalnum():
-        return False  # begins within a word: "bana" + "na"
+    weight = sum(char.isalnum() for char in words)
+    sure = weight >= _SURE_LETTERS or (weight >= _SURE_LETTERS // 2 and len(words) >= _SURE_CHARS)
+    if len(words) >= max(len(shown.anchor), 1) and (weight >= 4 or len(words) >= _SURE_CHARS):
+        return True  # what was asked for, or more of it; wherever that begins
     if not shown.word_may_grow and rest[:1].isalnum():
         return False  # "x = 1\n" + "x = 10"
-    weight = sum(char.isalnum() for char in words)
-    if weight >= 4 and len(words) >= len(shown.anchor):
-        return True
+    if before and _in_one_word(before[-1], words[0]) and not sure:
+        return False  # begins within a word: "bana" + "na"
     if before.rstrip().endswith(words):
         return False  # the text repeats itself: "ha ha" + " ha"
+    if not glued and sure and shown.in_mid_line(len(before)):
+        return True  # a line that begins as the one before it ends
     if in_code:
         return weight >= (6 if glued else 12)
     if glued:
         return weight >= 4 or (not before and weight >= 2)
     return weight >= 7
+
+
+def _in_one_word(before: str, after: str) -> bool:
+    """Whether two neighbours are letters of one word; in writing without spaces nobody can tell."""
+    return before.isalnum() and after.isalnum() and not (_is_wide(before) or _is_wide(after))
+
+
+def _is_wide(char: str) -> bool:
+    return unicodedata.east_asian_width(char) in "WF"
 
 
 def resume_at(shown: Shown, said: Folded, length: int) -> int:
@@ -130,9 +152,19 @@ def resume_at(shown: Shown, said: Folded, length: int) -> int:
     end = said.end_of(length)
     following = next((i for i in range(length, len(said.text)) if said.text[i] != " "), None)
     between = said.raw[end : said.starts[following] if following is not None else len(said.raw)]
-    same = 0
-    while same < min(len(between), len(shown.trail)) and between[same] == shown.trail[same]:
-        same += 1
+    same = place = 0
+    while same < len(between) and place < len(shown.trail):
+        if between[same].isspace() and shown.trail[place].isspace():
+            if between[same] == shown.trail[place]:
+                same, place = same + 1, place + 1
+                continue
+            # Another blank than the one that stands: all of both are the same gap.
+            same += len(between[same:]) - len(between[same:].lstrip())
+            place += len(shown.trail[place:]) - len(shown.trail[place:].lstrip())
+        elif between[same] == shown.trail[place]:
+            same, place = same + 1, place + 1
+        else:
+            break
     if not same and not shown.word_may_grow:
         same = len(between) - len(between.lstrip())
     return end + same

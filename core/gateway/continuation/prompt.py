@@ -12,6 +12,8 @@ ANCHOR_WORDS = 6
 """How many words we ask to hear again: enough to be found for sure, few enough to cost no time."""
 
 _MAX_ANCHOR_CHARS = 80
+_MIN_ANCHOR_CHARS = 20
+_LOOK_CHARS = 400
 
 _INSTRUCTION = (
     "Your answer above was cut off by a technical fault; the reader has seen it up to its last character. "
@@ -35,6 +37,12 @@ def continuation_request(request: ChatRequest, shown: str) -> ChatRequest:
 
 
 def anchor_of(shown: str) -> str:
-    """Return the last words of *shown* (a word that was cut is one of them), with single spaces between."""
-    words = re.findall(r"\S+", shown[-400:])[-ANCHOR_WORDS:]
+    """Return the last words of *shown* (a word that was cut is one of them), with single spaces between.
+
+    As many whole ones as 80 characters hold; where that leaves too few to be found again, as in writing without spaces,
+    the end of a longer one too.
+    """
+    words = re.findall(r"\S+", shown[-_LOOK_CHARS:])[-ANCHOR_WORDS:]
+    while len(" ".join(words)) > _MAX_ANCHOR_CHARS and len(" ".join(words[1:])) >= _MIN_ANCHOR_CHARS:
+        del words[0]
     return " ".join(words)[-_MAX_ANCHOR_CHARS:]
