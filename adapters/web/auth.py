@@ -101,7 +101,10 @@ class Auth:
         if user is None:
             if presented:
                 self._brake.wrong(address)
-            raise _away(401, "A valid API key is needed: Authorization: Bearer KEY.", "invalid_api_key")
+            # whoever reads this on the page has a field for the key in front of them, and no header to set
+            on_page = "That is not one of this server's API keys." if presented else "An API key is needed."
+            needed = "A valid API key is needed: Authorization: Bearer KEY."
+            raise _away(401, on_page if request.path.startswith("/page/") else needed, "invalid_api_key")
         return user
 
     def _is_ours(self, name: str) -> bool:

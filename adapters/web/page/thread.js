@@ -282,7 +282,7 @@ class Answer {
 function figures(facts, state) {
   const parts = [];
   const part = (text, title, style) => parts.push(make("span", { title, class: style }, text));
-  if (facts.model) part(facts.model.split("/").at(-1), `${facts.model}, ${facts.provider ?? ""}`);
+  if (facts.model) part(facts.model.split("/").at(-1), [...new Set([facts.model, facts.provider])].filter(Boolean).join(", "));
   if (facts.first_text_s != null) part(`${seconds(facts.first_text_s)} to first words`, "Time to the first visible words");
   if (facts.tokens_per_s) part(`${Math.round(facts.tokens_per_s).toLocaleString()} tokens/s`, "Speed of the answer");
   if (facts.cost_usd != null) part(dollars(facts.cost_usd), "What this answer cost");

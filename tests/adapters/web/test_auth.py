@@ -74,6 +74,19 @@ async def test_keys_that_are_set_are_needed(path, settings):
         assert await status_of(house, "GET", path, headers={"Authorization": f"Bearer {KEY}"}) == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [("/page/state", "not one of this server's API keys"), ("/v1/models", "Authorization: Bearer KEY")],
+)
+async def test_people_and_programs_are_told_in_their_own_words(path, says):
+    """The page has a field for the key; a program sets a header."""
+    async with (
+        a_house(HERE) as house,
+        house.http.get(house.url + path, headers={"Authorization": "Bearer wrong-key"}) as response,
+    ):
+        assert says in (await response.json())["error"]["message"]
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/", "/favicon.ico"])
 async def test_health_and_the_pages_own_files_need_no_key(path):
     """Probes and the page's code are open: the page asks for the key by itself."""
