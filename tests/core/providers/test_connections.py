@@ -244,6 +244,28 @@ async def test_an_answer_before_everything_was_sent_counts() -> None:
     assert opened == 2
 
 
+async def test_a_slow_reader_makes_the_other_side_wait() -> None:
+    """Memory stays bounded, and nothing is lost."""
+    size = 20_000_000
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asked(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+        await writer.drain()
+
+    async with server(serve) as origin, connections() as pool:
+        _, _, body = await pool.request("POST", origin, (), b"")
+        largest = total = 0
+        while piece := await body.read():
+            largest, total = max(largest, len(piece)), total + len(piece)
+            for _ in range(20):
+                await asyncio.sleep(0)
+        body.close()
+
+    assert total == size
+    assert largest < 1_000_000
+
+
 async def test_nobody_there_is_no_connection() -> None:
     """Nothing was sent, so it is safe to ask again."""
     async with server(lambda reader, writer: asyncio.sleep(0)) as origin:
