@@ -240,9 +240,8 @@ async def test_no_session_stays_open_after_a_stop(
         for _ in range(cancels):
             house.task.cancel()
             await asyncio.sleep(0.1)
-        began = asyncio.get_running_loop().time()
-        await asyncio.wait({house.task})
-        assert asyncio.get_running_loop().time() - began < 3
+        _, still_running = await asyncio.wait({house.task}, timeout=60)
+        assert not still_running
 
     del house
     gc.collect()
