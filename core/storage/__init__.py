@@ -8,6 +8,8 @@ What ends        retention, removal (everything that names a message or a person
 The database     store (all of it), opening, sqlite/
 
 core/ports/ has the protocols; only bot/ imports this package.
+
+Both engines: engine (the port), sqlite/, postgres/, statements, searching, locks.
 """
 
 from core.storage.blobs import BlobQuota

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from sqlalchemy import Connection, delete, insert, select
 
 from core.domain.api_keys import ApiKey
+from core.storage.engine import Database
 from core.storage.schema import api_keys
-from core.storage.sqlite.database import Database
 
 
 class SqlApiKeys:

@@ -20,6 +20,7 @@ from core.storage.blobs import PREFIX, SqlBlobs, disown
 from core.storage.cache import forget_answers
 from core.storage.codec import decode_facts, decode_incoming, encode, turn_from
 from core.storage.encryption import Seals
+from core.storage.engine import Database
 from core.storage.removal import erase_messages, remove_person
 from core.storage.schema import (
     audit,
@@ -42,8 +43,7 @@ from core.storage.schema import (
     usage_days,
     user_of,
 )
-from core.storage.sqlite import dialect
-from core.storage.sqlite.database import Database
+from core.storage.statements import holds
 from core.storage.usage import forget_spending
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class SqlArchive:
 
     async def _wipe(self) -> None:
         for _ in range(_WIPE_TRIES):
-            if await self._database.outside(dialect.wipe):
+            if await self._database.wipe():
                 return
             await self._clock.sleep(_WIPE_PAUSE_S)
         raise StorageBusy("something keeps an old snapshot of the database open")
@@ -240,7 +240,7 @@ def _forget_person(c: Connection, seals: Seals, user: UserKey, now: float) -> in
 def _forget_quotes(c: Connection, user: UserKey, seals: Seals, now: float) -> int:
     """Take the person's words out of what other people's messages quoted."""
     changed = 0
-    mentions = dialect.holds(messages.c.body, b'"speaker_id":' + encode(user.user))
+    mentions = holds(messages.c.body, b'"speaker_id":' + encode(user.user))
     for row in c.execute(select(messages).where(messages.c.platform == user.platform, mentions)).all():
         try:
             incoming = decode_incoming(row.body)
@@ -268,7 +268,7 @@ def _blob_refs(c: Connection, which: ColumnElement[bool]) -> set[str]:
 
 
 def _still_used(c: Connection, name: str) -> bool:
-    return bool(c.execute(select(exists().where(dialect.holds(messages.c.body, name.encode())))).scalar())
+    return bool(c.execute(select(exists().where(holds(messages.c.body, name.encode())))).scalar())
 
 
 def _tidy_conversations(c: Connection, ids: Iterable[int]) -> None:

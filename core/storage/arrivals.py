@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, select, update
 
 from core.domain.errors import StorageUnreadable
 from core.domain.incoming import Incoming
 from core.domain.runs import Claim, Pending, ReplyCapability, RunAction, RunRules, StopReason, Taken
 from core.storage.codec import decode_incoming, storable
 from core.storage.encryption import Seals
+from core.storage.locks import lock_conversations
 from core.storage.prepared import Prepared, columns
 from core.storage.removal import erase_messages
 from core.storage.schema import (
@@ -63,7 +64,7 @@ _CONVERSATION = Prepared(
     .returning(conversations.c.id)
 )
 _ADD_MESSAGE = Prepared(
-    insert(messages)
+    insert_or_ignore(messages)
     .values(columns("conversation_id", "platform", "workspace", "channel", "message_id"))
     .values(columns("asker_platform", "asker_workspace", "asker_user"))
     .values(columns("reply_id", "accepted_at", "body"))
@@ -118,7 +119,7 @@ def accept(
             **who(incoming.user, "starter_"),
         },
     )
-    message_seq = _ADD_MESSAGE.value(
+    added = _ADD_MESSAGE.row(
         c,
         {
             "conversation_id": conversation_id,
@@ -129,6 +130,9 @@ def accept(
             "body": body,
         },
     )
+    if added is None:  # another process took it in since we looked
+        return _duplicate(c, key)
+    (message_seq,) = added
     save_capability(c, seals, arrival.reply_id, capability)
     return _add_run(
         c,
@@ -149,7 +153,7 @@ def revise(c: Connection, seals: Seals, incoming: Incoming, arrival: Arrival) ->
     An edit that changes nothing (an unfurled link) is a duplicate.
     """
     incoming, body = storable(incoming)
-    row = c.execute(_MESSAGE, _key(incoming)).one_or_none()
+    row = _locked(c, _key(incoming))
     if row is None:
         return accept(c, seals, incoming, None, arrival)
     former = _readable(row)
@@ -177,7 +181,7 @@ def withdraw(c: Connection, seals: Seals, key: dict[str, str], arrival: Arrival,
     A message that left nothing on the platform, or cannot be read, goes at once; one that never came but may still
     leaves a tombstone.
     """
-    row = c.execute(_MESSAGE, key).one_or_none()
+    row = _locked(c, key)
     if row is None:
         if may_come:
             c.execute(insert_or_ignore(tombstones), {"mark": seals.message_mark(**key), "at": arrival.now})
@@ -213,6 +217,7 @@ def repeat(
 ) -> Taken:
     """Another run of the same message, with *options* laid over its own. "busy" while one is open; a waiting one is
     hurried up."""
+    lock_conversations(c, messages.c.reply_id == reply_id)
     row = c.execute(select(messages).where(messages.c.reply_id == reply_id)).one_or_none()
     if row is None:
         return Taken("unknown")
@@ -262,6 +267,12 @@ def save_capability(c: Connection, seals: Seals, reply_id: str, capability: Repl
             _SAVE_CAPABILITY,
             {"reply_id": reply_id, "sealed": seals.seal(capability.secret), "expires_at": capability.expires_at},
         )
+
+
+def _locked(c: Connection, key: dict[str, str]) -> Any | None:
+    """A message's row, its conversation locked; None where it is not known."""
+    lock_conversations(c, and_(*(messages.c[name] == value for name, value in key.items())))
+    return c.execute(_MESSAGE, key).one_or_none()
 
 
 def _readable(row: Any) -> Incoming | None:

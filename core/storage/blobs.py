@@ -15,9 +15,9 @@ from sqlalchemy import Connection, delete, exists, func, select
 from core.base.clock import Clock
 from core.domain.errors import TooLarge, Unreadable
 from core.domain.incoming import UserKey
+from core.storage.engine import Database
 from core.storage.failures import translated
 from core.storage.schema import blob_owners, blobs, is_who, who
-from core.storage.sqlite.database import Database
 from core.storage.statements import insert_or_ignore, upsert
 
 PREFIX = "blob:"

@@ -6,8 +6,8 @@ from sqlalchemy import Connection, delete, select
 
 from core.base.clock import Clock
 from core.domain.incoming import UserKey
+from core.storage.engine import Database
 from core.storage.schema import cache, cache_contributors, is_who, who
-from core.storage.sqlite.database import Database
 from core.storage.statements import insert_or_ignore, upsert
 
 _SAVE = upsert(cache, ("key",), ("value", "expires_at"))

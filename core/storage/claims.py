@@ -33,6 +33,7 @@ from core.domain.runs import Claim, Duty, Pending, RunRules, Settlement, StopRea
 from core.storage.arrivals import wanting
 from core.storage.codec import decode_incoming, encode, turn_columns
 from core.storage.encryption import Seals
+from core.storage.locks import lock_conversations_of
 from core.storage.lookups import capability
 from core.storage.prepared import Prepared, columns
 from core.storage.removal import erase_messages
@@ -170,6 +171,7 @@ def pending(c: Connection, owner: Owner, limit: int) -> list[Pending]:
 def claim(c: Connection, seals: Seals, run_ids: Sequence[str], owner: Owner) -> list[Claim]:
     """Take those of *run_ids* that nobody else took and that are first in their conversation. The start is counted
     and on disk before any work begins."""
+    lock_conversations_of(c, run_ids)
     deadline = {"deadline": owner.now + owner.rules.reply_deadline_s}
     rows = [c.execute(_CLAIM, _taking(run_id, owner) | deadline).one_or_none() for run_id in run_ids]
     return [claimed for row in rows if row is not None and (claimed := _readable(c, seals, row, owner))]
@@ -177,6 +179,7 @@ def claim(c: Connection, seals: Seals, run_ids: Sequence[str], owner: Owner) -> 
 
 def hold(c: Connection, seals: Seals, run_ids: Sequence[str], owner: Owner) -> list[Claim]:
     """Take the right to show something for queued runs (their place) before they start. `claim` goes on from there."""
+    lock_conversations_of(c, run_ids)
     rows = [c.execute(_HOLD, _taking(run_id, owner)).one_or_none() for run_id in run_ids]
     return [claimed for row in rows if row is not None and (claimed := _readable(c, seals, row, owner))]
 

@@ -74,8 +74,8 @@ def decode_facts(body: bytes) -> dict[str, Any]:
 
 def turn_columns(turn: Turn) -> dict[str, Any]:
     """A turn's words, and its parts unless they are just one text. Pictures are stored by reference only."""
-    words = well_formed(turn.text)
-    if len(turn.parts) == 1 and isinstance(turn.parts[0], Text):
+    words = well_formed(turn.text).replace("\0", "")  # which PostgreSQL takes in no text; `parts` keeps it
+    if len(turn.parts) == 1 and isinstance(turn.parts[0], Text) and words == turn.text:
         return {"role": turn.role, "words": words, "parts": None}
     stored = [
         (_PART_NAMES[type(part)], replace(part, data=b"") if isinstance(part, Image) else part) for part in turn.parts

@@ -12,6 +12,7 @@ from core.domain.errors import StorageUnreadable
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.ports.storage import ConversationSummary, ShownTurn
 from core.storage.codec import decode_facts, decode_incoming
+from core.storage.engine import Database
 from core.storage.schema import (
     conversation_of,
     conversations,
@@ -22,7 +23,6 @@ from core.storage.schema import (
     runs,
     turns,
 )
-from core.storage.sqlite.database import Database
 
 _TITLE_CHARS = 80
 

@@ -15,10 +15,10 @@ from core.domain.errors import StorageUnreadable
 from core.domain.incoming import ConversationKey, UserKey
 from core.ports.storage import StoredTurn
 from core.storage.codec import turn_from
+from core.storage.engine import Database
 from core.storage.prepared import Prepared
 from core.storage.schema import conversations, is_conversation, messages, turns
-from core.storage.sqlite.database import Database
-from core.storage.sqlite.dialect import matches
+from core.storage.searching import matches
 
 _KEY: Any = ConversationKey(*(bindparam(part.name) for part in fields(ConversationKey)))  # type: ignore[arg-type]
 
@@ -70,13 +70,17 @@ class SqlHistory:
         """Turns that hold all of *words*, newest first. Nothing for no words or no conversations."""
         if not words.strip() or not conversations:
             return []
-        query = (
-            select(*_COLUMNS)
-            .where(turns.c.conversation_id.in_(_ids(conversations)), matches(words))
-            .order_by(turns.c.id.desc())
-            .limit(limit)
-        )
-        return await self._database.read(lambda c: list(_readable(c.execute(query))))
+
+        def work(c: Connection) -> list[StoredTurn]:
+            query = (
+                select(*_COLUMNS)
+                .where(turns.c.conversation_id.in_(_ids(conversations)), matches(c, words))
+                .order_by(turns.c.id.desc())
+                .limit(limit)
+            )
+            return list(_readable(c.execute(query)))
+
+        return await self._database.read(work)
 
 
 def _ids(keys: Sequence[ConversationKey]) -> Any:

@@ -26,16 +26,17 @@ from core.storage import arrivals, claims, lookups, suspensions
 from core.storage.arrivals import Arrival
 from core.storage.claims import Owner, check_held, held, still_held
 from core.storage.encryption import Seals
+from core.storage.engine import Database
+from core.storage.locks import lock_run
 from core.storage.prepared import Prepared
 from core.storage.schema import feedback, pages, who
-from core.storage.sqlite.database import Database
 from core.storage.statements import upsert
 
 _is_page = (pages.c.reply_id == bindparam("reply")) & (pages.c.page == bindparam("number"))
 _PAGE = ("reply_id", "page", "platform", "channel", "nonce")
 _SAVE_PAGE = Prepared(
     upsert(pages, ("reply_id", "page"), ("nonce",)).from_select(
-        _PAGE, select(*(bindparam(name) for name in _PAGE)).where(still_held)
+        _PAGE, select(*(bindparam(name, type_=pages.c[name].type) for name in _PAGE)).where(still_held)
     )
 )
 _POSTED = Prepared(update(pages).where(_is_page, still_held).values(ref=bindparam("new_ref")))
@@ -94,17 +95,17 @@ class SqlInbox:
         )
 
     async def overdue(self, limit: int) -> Sequence[tuple[str, UserKey]]:
-        now = self._clock.now()
+        now = self._database.now()
         return await self._database.read(lambda c: suspensions.overdue(c, now, limit))
 
     async def request_stop(self, run_ids: Sequence[str], reason: StopReason) -> list[str]:
-        now = self._clock.now()
+        now = self._database.now()
         return await self._database.write(
             lambda c: [run_id for run_id in run_ids if arrivals.request_stop(c, run_id, reason, now)]
         )
 
     async def save_feedback(self, reply_id: str, by: UserKey, verdict: str) -> None:
-        row = {"reply_id": reply_id, **who(by), "verdict": verdict, "at": self._clock.now()}
+        row = {"reply_id": reply_id, **who(by), "verdict": verdict, "at": self._database.now()}
         statement = upsert(feedback, ("reply_id", "platform", "workspace", "user"), ("verdict", "at"))
         await self._database.write(lambda c: c.execute(statement, row) and None)
 
@@ -128,10 +129,12 @@ class SqlInbox:
 
     async def renew(self, run_ids: Sequence[str]) -> dict[str, tuple[int, StopReason | None]]:
         owner = self._as_owner()
-        return await self._database.write(lambda c: claims.renew(c, run_ids, owner))
+        kept = await self._database.write(lambda c: claims.renew(c, run_ids, owner))
+        await self._database.agree_on_time()
+        return kept
 
     async def settle(self, claim: Claim, settlement: Settlement) -> None:
-        now = self._clock.now()
+        now = self._database.now()
         await self._database.write(lambda c: claims.settle(c, self._seals, claim, settlement, self._owner, now))
 
     async def release(self, claim: Claim) -> None:
@@ -175,10 +178,10 @@ class SqlInbox:
         return await self._database.read(lambda c: lookups.seen(c, self._seals, key))
 
     def _as_owner(self) -> Owner:
-        return Owner(self._owner, self._clock.now(), self._rules)
+        return Owner(self._owner, self._database.now(), self._rules)
 
     def _arrival(self, run_id: str, reply_id: str, *, claim: bool = False) -> Arrival:
-        return Arrival(self._clock.now(), self._owner, run_id, reply_id, self._rules, claim)
+        return Arrival(self._database.now(), self._owner, run_id, reply_id, self._rules, claim)
 
 
 class SqlLedger:
@@ -217,6 +220,7 @@ class SqlLedger:
         values = {**values, **held(self._claim, self._owner)}
 
         def work(c: Connection) -> None:
+            lock_run(c, self._claim.run_id)
             if not statement.count(c, values):
                 check_held(c, self._claim, self._owner)
 

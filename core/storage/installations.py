@@ -14,8 +14,8 @@ from sqlalchemy import Connection, delete, or_, select, update
 from core.base.clock import Clock
 from core.ports.workspaces import Installation
 from core.storage.encryption import Seals
+from core.storage.engine import Database
 from core.storage.schema import installations, oauth_states, people, workspaces
-from core.storage.sqlite.database import Database
 from core.storage.statements import upsert
 
 _PLAIN = ("app", "bot_user", "bot", "scopes", "installed_by", "installed_at", "name")

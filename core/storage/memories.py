@@ -14,9 +14,9 @@ from core.domain.memories import Memory
 from core.ports.storage import MemoryStore
 from core.storage.cache import forget_answers
 from core.storage.encryption import Seals
+from core.storage.engine import Database
 from core.storage.removal import erase_messages
 from core.storage.schema import is_who, memories, messages, user_of, who
-from core.storage.sqlite.database import Database
 
 
 class SqlMemories:

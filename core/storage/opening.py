@@ -9,14 +9,15 @@ from sqlalchemy.exc import ArgumentError
 
 from core.base.clock import Clock
 from core.domain.errors import SettingsError
+from core.storage.engine import Database
 from core.storage.failures import translated
-from core.storage.sqlite.database import Database
+from core.storage.sqlite.database import SqliteDatabase
 
 
 def database_path(url: str, data_dir: Path) -> Path:
     """The file that DATABASE_URL names; `tern.db` in *data_dir* where it is empty.
 
-    Raises SettingsError for another kind of database: only SQLite is built so far.
+    Raises SettingsError for another kind of database.
     """
     if not url:
         return data_dir / "tern.db"
@@ -29,7 +30,7 @@ def database_path(url: str, data_dir: Path) -> Path:
     return Path(parsed.database)
 
 
-async def open_database(path: Path, clock: Clock) -> Database:
+async def open_database(path: Path, clock: Clock) -> SqliteDatabase:
     """Open *path*, made and migrated as needed; a damaged file is set aside first (`Database.set_aside`).
 
     Raises StorageError; StorageTooNew when a newer Tern wrote it. Blocks the loop while a large file is checked, for
@@ -37,7 +38,32 @@ async def open_database(path: Path, clock: Clock) -> Database:
     """
     with translated():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database = Database(path, clock)
+    database = SqliteDatabase(path, clock)
+    try:
+        await database.open()
+    except BaseException:
+        await database.close()
+        raise
+    return database
+
+
+def is_server(url: str) -> bool:
+    """Whether DATABASE_URL names a PostgreSQL server."""
+    return url.startswith(("postgresql://", "postgres://"))
+
+
+async def open_server(url: str, clock: Clock, secret_key: bytes) -> Database:
+    """Connect to the server that *url* names, its tables made and migrated as needed.
+
+    Raises StorageError; SettingsError without SECRET_KEY: a key in the data folder is no key of the other processes.
+    """
+    if not secret_key:
+        raise SettingsError(
+            ["SECRET_KEY must be set with a PostgreSQL DATABASE_URL: every process that shares it needs the same one"]
+        )
+    from core.storage.postgres.database import PostgresDatabase  # its driver costs a SQLite start 13 MB
+
+    database = PostgresDatabase(url, clock)
     try:
         await database.open()
     except BaseException:

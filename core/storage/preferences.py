@@ -6,9 +6,9 @@ from sqlalchemy import Connection, bindparam, select
 
 from core.domain.incoming import UserKey
 from core.ports.storage import Preferences
+from core.storage.engine import Database
 from core.storage.prepared import Prepared
 from core.storage.schema import notes, preferences, who
-from core.storage.sqlite.database import Database
 from core.storage.statements import upsert
 
 _CHOOSE = upsert(preferences, ("platform", "workspace", "user"), ("model", "persona"))

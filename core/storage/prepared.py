@@ -8,10 +8,21 @@ leaves that out. Column types that need converting on the way in or out do not b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam
 from sqlalchemy.sql import ClauseElement
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A statement as one dialect spells it."""
+
+    sql: str
+    names: Sequence[str] | None
+    """The parameters in order; None where the driver takes them by name."""
+    fixed: Mapping[str, Any]
 
 
 class Prepared:
@@ -19,9 +30,8 @@ class Prepared:
 
     def __init__(self, statement: ClauseElement) -> None:
         self._statement = statement
-        self._sql = ""
-        self._names: Sequence[str] | None = None
-        self._fixed: dict[str, Any] = {}
+        self._forms: dict[str, _Form] = {}
+        """By dialect."""
 
     def row(self, c: Connection, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
         """Run it and return the first row, None where there is none."""
@@ -54,17 +64,24 @@ class Prepared:
         return changed
 
     def _run(self, c: Connection, values: Mapping[str, Any]) -> Any:
-        if not self._sql:
-            self._compile(c)
-        given = {**self._fixed, **values} if self._fixed else values
-        driver: Any = c.connection.driver_connection
-        return driver.execute(self._sql, given if self._names is None else [given[name] for name in self._names])
+        form = self._forms.get(c.dialect.name) or self._compile(c)
+        given = {**form.fixed, **values} if form.fixed else values
+        parameters: Any = given if form.names is None else [given[name] for name in form.names]
+        if c.dialect.name == "sqlite":
+            driver: Any = c.connection.driver_connection
+            return driver.execute(form.sql, parameters)
+        cursor: Any = c.connection.cursor()
+        cursor.execute(form.sql, parameters)
+        return cursor
 
-    def _compile(self, c: Connection) -> None:
+    def _compile(self, c: Connection) -> _Form:
         compiled: Any = self._statement.compile(dialect=c.dialect)
-        self._names = compiled.positiontup if compiled.positional else None
-        self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
-        self._sql = str(compiled)
+        form = self._forms[c.dialect.name] = _Form(
+            str(compiled),
+            compiled.positiontup if compiled.positional else None,
+            {name: value for name, value in compiled.params.items() if value is not None},
+        )
+        return form
 
 
 def columns(*names: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from sqlalchemy import Connection, delete, insert, select
 
 from core.base.clock import Clock
 from core.domain.incoming import UserKey
+from core.storage.engine import Database
 from core.storage.schema import is_who, responses, who
-from core.storage.sqlite.database import Database
 
 
 class SqlResponses:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Table, delete, exists, func, select
 from core.base.clock import Clock
 from core.storage.blobs import SqlBlobs, drop_unused
 from core.storage.cache import drop_expired
+from core.storage.engine import Database
 from core.storage.failures import translated
 from core.storage.removal import remove_messages
 from core.storage.schema import (
@@ -28,7 +29,6 @@ from core.storage.schema import (
     usage,
     usage_days,
 )
-from core.storage.sqlite.database import Database
 from core.storage.usage import DAY_S, day_of
 
 _AT_ONCE = 200
@@ -130,8 +130,7 @@ class Sweeper:
         """Blobs that lost their row, and damaged databases that nobody came for."""
         stray = _older(self._blobs.folder.glob("??/*"), now - _UNCLAIMED_FILE_S)
         gone = [path for path in stray if path.name not in claimed]
-        if self._retention.damaged_days:
-            kept = self._database.path
+        if self._retention.damaged_days and (kept := self._database.path):
             gone += _older(kept.parent.glob(f"{kept.name}.damaged-*"), now - self._retention.damaged_days * DAY_S)
         for path in gone:
             path.unlink(missing_ok=True)

@@ -11,8 +11,8 @@ from core.domain.incoming import Incoming, UserKey
 from core.domain.schedules import Rule, Schedule
 from core.ports.storage import ScheduleStore
 from core.storage.codec import decode_incoming, storable
+from core.storage.engine import Database
 from core.storage.schema import is_who, schedules, who
-from core.storage.sqlite.database import Database
 from core.storage.statements import upsert
 
 _CHANGING = ("state", "next_at", "last_at")

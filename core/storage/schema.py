@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     ColumnElement,
     Float,
@@ -34,6 +35,9 @@ _OPEN = "state IN ('accepted', 'running', 'waiting')"
 
 metadata = MetaData()
 
+Number = BigInteger().with_variant(Integer, "sqlite")
+"""A whole number; SQLite numbers rows by itself only where the column says INTEGER, which holds as much there."""
+
 
 def _person(prefix: str = "", *, nullable: bool = False, primary_key: bool = False) -> list[Column[Any]]:
     return [
@@ -45,7 +49,7 @@ def _person(prefix: str = "", *, nullable: bool = False, primary_key: bool = Fal
 conversations = Table(
     "conversations",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("platform", Text, nullable=False),
     Column("workspace", Text, nullable=False),
     Column("channel", Text, nullable=False),
@@ -59,15 +63,15 @@ conversations = Table(
 messages = Table(
     "messages",
     metadata,
-    Column("seq", Integer, primary_key=True),
-    Column("conversation_id", Integer, nullable=False),
+    Column("seq", Number, primary_key=True),
+    Column("conversation_id", Number, nullable=False),
     Column("platform", Text, nullable=False),
     Column("workspace", Text, nullable=False),
     Column("channel", Text, nullable=False),
     Column("message_id", Text, nullable=False),
     *_person("asker_"),
     Column("reply_id", Text, nullable=False, unique=True),
-    Column("revision", Integer, nullable=False),
+    Column("revision", Number, nullable=False),
     Column("accepted_at", Float, nullable=False),
     Column("body", LargeBinary, nullable=False),
     UniqueConstraint("platform", "channel", "message_id", "workspace", name="messages_key"),
@@ -79,20 +83,20 @@ messages = Table(
 runs = Table(
     "runs",
     metadata,
-    Column("seq", Integer, primary_key=True),
+    Column("seq", Number, primary_key=True),
     Column("run_id", Text, nullable=False, unique=True),
-    Column("message_seq", Integer, nullable=False),
-    Column("conversation_id", Integer, nullable=False),
+    Column("message_seq", Number, nullable=False),
+    Column("conversation_id", Number, nullable=False),
     *_person("asker_"),
     Column("reply_id", Text, nullable=False),
-    Column("revision", Integer, nullable=False),
+    Column("revision", Number, nullable=False),
     Column("action", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("starts", Integer, nullable=False),
-    Column("tries", Integer, nullable=False),
+    Column("starts", Number, nullable=False),
+    Column("tries", Number, nullable=False),
     Column("owner", Text, nullable=False),
     Column("lease_until", Float),
-    Column("fence", Integer, nullable=False),
+    Column("fence", Number, nullable=False),
     Column("asked_at", Float, nullable=False),
     Column("accepted_at", Float, nullable=False),
     Column("next_try_at", Float),
@@ -102,7 +106,7 @@ runs = Table(
     Column("error", Text, nullable=False),
     # Settled runs are by far the most and never looked for by state, so they stay out of this index; a query uses it
     # when it says `is_open` in the index's own words.
-    Index("runs_open", "conversation_id", "seq", "state", sqlite_where=text(_OPEN)),
+    Index("runs_open", "conversation_id", "seq", "state", sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
     Index("runs_message", "message_seq"),
     sqlite_autoincrement=True,
 )
@@ -111,7 +115,7 @@ replies = Table(
     "replies",
     metadata,
     Column("reply_id", Text, primary_key=True),
-    Column("message_seq", Integer, nullable=False),
+    Column("message_seq", Number, nullable=False),
     Column("run_id", Text, nullable=False),
     Column("at", Float, nullable=False),
     Column("facts", LargeBinary, nullable=False),
@@ -122,7 +126,7 @@ pages = Table(
     "pages",
     metadata,
     Column("reply_id", Text, primary_key=True),
-    Column("page", Integer, primary_key=True, autoincrement=False),
+    Column("page", Number, primary_key=True, autoincrement=False),
     Column("platform", Text, nullable=False),
     Column("channel", Text, nullable=False),
     Column("nonce", Text, nullable=False),
@@ -133,16 +137,16 @@ pages = Table(
 turns = Table(
     "turns",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("conversation_id", Integer, nullable=False),
-    Column("message_seq", Integer, nullable=False),
-    Column("position", Integer, nullable=False),
+    Column("id", Number, primary_key=True),
+    Column("conversation_id", Number, nullable=False),
+    Column("message_seq", Number, nullable=False),
+    Column("position", Number, nullable=False),
     Column("message_id", Text, nullable=False),
     Column("role", Text, nullable=False),
     *_person(nullable=True),
     Column("speaker", Text, nullable=False),
     Column("at", Float, nullable=False),
-    Column("tokens", Integer, nullable=False),
+    Column("tokens", Number, nullable=False),
     Column("words", Text, nullable=False),
     Column("parts", LargeBinary),
     # NULL where the turn is its words and nothing else, which most are.
@@ -183,13 +187,13 @@ usage = Table(
     Column("place", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("at", Float, nullable=False),
-    Column("prompt_tokens", Integer, nullable=False),
-    Column("cached_tokens", Integer, nullable=False),
-    Column("output_tokens", Integer, nullable=False),
-    Column("reasoning_tokens", Integer, nullable=False),
+    Column("prompt_tokens", Number, nullable=False),
+    Column("cached_tokens", Number, nullable=False),
+    Column("output_tokens", Number, nullable=False),
+    Column("reasoning_tokens", Number, nullable=False),
     Column("audio_s", Float, nullable=False),
     Column("cost_usd", Float, nullable=False),
-    Column("estimated", Integer, nullable=False),
+    Column("estimated", Number, nullable=False),
     Index("usage_at", "at"),
     Index("usage_user", "platform", "user", "at"),
 )
@@ -200,8 +204,8 @@ usage_days = Table(
     Column("day", Text, primary_key=True),
     *_person(primary_key=True),
     Column("model", Text, primary_key=True),
-    Column("requests", Integer, nullable=False),
-    Column("tokens", Integer, nullable=False),
+    Column("requests", Number, nullable=False),
+    Column("tokens", Number, nullable=False),
     Column("cost_usd", Float, nullable=False),
 )
 
@@ -227,7 +231,7 @@ blobs = Table(
     metadata,
     Column("hash", Text, primary_key=True),
     Column("mime", Text, nullable=False),
-    Column("size_bytes", Integer, nullable=False),
+    Column("size_bytes", Number, nullable=False),
     Column("used_at", Float, nullable=False),
     Index("blobs_used", "used_at"),
 )
@@ -311,7 +315,7 @@ tombstones = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("at", Float, nullable=False),
     *_person(),
     Column("run_id", Text, nullable=False),
@@ -379,9 +383,9 @@ api_keys = Table(
     Column("name", Text, primary_key=True),
     Column("digest", LargeBinary, nullable=False),
     Column("made_at", Float, nullable=False),
-    Column("requests_per_minute", Integer),
-    Column("tokens_per_minute", Integer),
-    Column("tokens_per_day", Integer),
+    Column("requests_per_minute", Number),
+    Column("tokens_per_minute", Number),
+    Column("tokens_per_day", Number),
     Column("cost_per_day_usd", Float),
 )
 

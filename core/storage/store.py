@@ -19,20 +19,22 @@ from core.storage.blobs import BlobQuota, SqlBlobs
 from core.storage.cache import SqlCache
 from core.storage.conversations import SqlConversations
 from core.storage.encryption import Seals, load_key
+from core.storage.engine import Database
 from core.storage.failures import translated
 from core.storage.history import SqlHistory
 from core.storage.inbox import SqlInbox
 from core.storage.installations import SqlInstallations, SqlPeople, SqlWorkspaceSettings
 from core.storage.memories import SqlMemories
-from core.storage.opening import database_path, open_database
+from core.storage.opening import database_path, is_server, open_database, open_server
 from core.storage.preferences import SqlNotes, SqlPreferences
 from core.storage.responses import SqlResponses
 from core.storage.retention import Retention, Sweeper
 from core.storage.schedules import SqlSchedules
 from core.storage.sqlite import dialect
-from core.storage.sqlite.database import Database
 from core.storage.suspensions import SqlSuspensions
 from core.storage.usage import SqlUsage
+
+SERVER_COPIES = "the database is on a PostgreSQL server: back it up with pg_dump and bring it back with pg_restore"
 
 log: Any = structlog.get_logger(__name__)
 
@@ -58,7 +60,7 @@ class Storage:
     ) -> None:
         self._database = database
         self._clock = clock
-        self.path = database.path
+        self.path: Path | None = database.path
         self.blobs = SqlBlobs(database, data_dir / BLOBS, clock, quota)
         self.inbox = SqlInbox(database, seals, clock, owner, rules)
         self.history = SqlHistory(database)
@@ -107,6 +109,8 @@ class Storage:
 
     async def backup(self, folder: Path) -> Path:
         """Copy database and blobs into *folder* while everything runs on; returns the folder. Raises StorageError."""
+        if self.path is None:
+            raise StorageError(SERVER_COPIES)
         await asyncio.to_thread(back_up, self.path, self.blobs.folder, folder)
         return folder
 
@@ -138,18 +142,24 @@ async def open_storage(
 
     Args:
         url: DATABASE_URL; "" is `tern.db` in *data_dir*.
-        secret_key: SECRET_KEY, older ones after it with blanks between; b"" keeps a key of its own in *data_dir*.
+        secret_key: SECRET_KEY, older ones after it with blanks between; b"" keeps a key of its own in *data_dir*, which
+            does for SQLite only.
         owner: Names this process in leases. Unique among all processes that share the database, also over time.
 
     Raises:
         StorageError: StorageTooNew when a newer Tern wrote it. A damaged database is no error: it is set aside.
-        SettingsError: *url* names no SQLite file.
+        SettingsError: *url* names neither an SQLite file nor a PostgreSQL server, or no key for one is set.
     """
-    path = database_path(url, data_dir)
-    with translated():
-        newest, *older = secret_key.split() or [b""]
-    seals = Seals(load_key(data_dir, newest), *older)
-    database = await open_database(path, clock)
+    newest, *older = secret_key.split() or [b""]
+    database: Database
+    if is_server(url):
+        database = await open_server(url, clock, newest)
+    else:
+        path = database_path(url, data_dir)
+        with translated():
+            newest = load_key(data_dir, newest)
+        database = await open_database(path, clock)
+    seals = Seals(newest, *older)
     return Storage(
         database,
         data_dir,
@@ -189,6 +199,8 @@ def restore(folder: Path, url: str, data_dir: Path) -> Path:
     Raises:
         StorageError: StorageCorrupt when the backup is damaged, StorageBusy when the database is in use.
     """
+    if is_server(url):
+        raise StorageError(SERVER_COPIES)
     source, path = folder / "tern.db", database_path(url, data_dir)
     if not source.exists():
         raise StorageError(f"there is no backup in {folder}: {source} is missing")

@@ -19,8 +19,9 @@ from core.storage import arrivals
 from core.storage.arrivals import Arrival
 from core.storage.codec import encode, readable, turn_columns, turn_from
 from core.storage.encryption import Seals
-from core.storage.schema import audit, runs, suspensions, user_of, who
-from core.storage.sqlite.database import Database
+from core.storage.engine import Database
+from core.storage.locks import lock_conversations
+from core.storage.schema import audit, messages, runs, suspensions, user_of, who
 from core.storage.statements import upsert
 
 _at = suspensions.c
@@ -94,6 +95,7 @@ def decide(
     arrival: Arrival,
 ) -> Taken:
     """See `InboxStore.decide`; `arrival` names the reply and the run that goes on."""
+    lock_conversations(c, messages.c.reply_id == arrival.reply_id)
     row = c.execute(select(suspensions).where(_at.reply_id == arrival.reply_id, _at.state == "open")).one_or_none()
     if row is None:
         return Taken("unknown")

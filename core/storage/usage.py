@@ -24,9 +24,9 @@ from core.domain.incoming import UserKey
 from core.domain.requests import Usage
 from core.ports.storage import Spent
 from core.storage.encryption import Seals
+from core.storage.engine import Database
 from core.storage.prepared import Prepared, columns
 from core.storage.schema import is_who, usage, usage_days, user_of, who
-from core.storage.sqlite.database import Database
 from core.storage.statements import add_up, insert_or_ignore
 
 DAY_S = 86_400
@@ -48,7 +48,7 @@ _days = union_all(
     select(*_sums).where(_day.day == bindparam("day"), _is_theirs),
     select(*_sums).where(_day.day > bindparam("day"), _is_theirs),
 ).subquery()
-_SPENT_BY = Prepared(select(*(func.total(_days.c[name]) for name in _SUMS)))
+_SPENT_BY = Prepared(select(*(func.coalesce(func.sum(_days.c[name]), 0) for name in _SUMS)))
 
 _FIGURES = ("prompt_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "audio_s", "cost_usd")
 
@@ -137,7 +137,7 @@ def _share(row: Any, *, sign: int) -> dict[str, Any]:
 
 def _spent_by(c: Connection, theirs: dict[str, str]) -> Spent:
     requests, tokens, cost_usd = _SPENT_BY.row(c, theirs) or (0, 0, 0.0)
-    return Spent(int(requests), int(tokens), cost_usd)
+    return Spent(int(requests), int(tokens), float(cost_usd))
 
 
 def _spent(c: Connection, since: float, scope: Any) -> Spent:
@@ -157,7 +157,7 @@ def _spent(c: Connection, since: float, scope: Any) -> Spent:
 
 def _sum(c: Connection, query: Any, scope: ColumnElement[bool] | None) -> Spent:
     row = c.execute(query if scope is None else query.where(scope)).one()
-    return Spent(row[0] or 0, row[1] or 0, row[2] or 0.0)
+    return Spent(int(row[0] or 0), int(row[1] or 0), float(row[2] or 0))
 
 
 def forget_spending(c: Connection, user: UserKey, seals: Seals, now: float) -> int:

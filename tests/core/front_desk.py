@@ -23,6 +23,7 @@ from core.inbox.inbox import Inbox, InboxLimits
 from core.inbox.runner import Runner, RunnerSettings
 from core.ports.platform import Adapter, AdapterHealth, Commands, Intake, Receipt, Surface
 from core.storage import Storage, open_storage
+from tests.database import url_in
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.surface import FakePlatform, FakeSurface
 
@@ -272,7 +273,7 @@ async def desk(
     adapter: FakeAdapter | None = None,
 ) -> AsyncIterator[Desk]:
     """A running desk; *adapter* of an earlier one shows it the platform as that one left it."""
-    storage = await open_storage("", folder, clock, b"key", owner, rules=limits.rules)
+    storage = await open_storage(url_in(folder), folder, clock, b"key", owner, rules=limits.rules)
     async with storage:
         it = Desk(storage, clock, limits, adapter or FakeAdapter(clock))
         if run:

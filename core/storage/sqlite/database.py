@@ -29,8 +29,8 @@ _READERS = 3
 """Threads that read. SQLite releases the interpreter lock only inside its own steps, so more would not help."""
 
 
-class Database:
-    """Opened and closed by `core/storage/opening.py`; the stores are handed it.
+class SqliteDatabase:
+    """Implements `Database`. Opened and closed by `core/storage/opening.py`; the stores are handed it.
 
     Damage that shows while it runs is handled here: the file is set aside, a new one with what could be read takes its
     place, and the unit of work that met the damage runs again there.
@@ -103,6 +103,16 @@ class Database:
         if near is not None:
             near.invalidate()  # else the pool would hand it out again
             near.close()
+
+    async def wipe(self) -> bool:
+        return await self.outside(dialect.wipe)
+
+    def now(self) -> float:
+        """One machine, one clock."""
+        return self._clock.now()
+
+    async def agree_on_time(self) -> None:
+        return
 
     async def outside(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run *work* on the writer's driver connection, in no transaction."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, false, func, literal, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, select, text
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql import ColumnElement
 
@@ -94,22 +94,11 @@ SEARCH_DDL = (
 """Turns are never updated, so there is no third trigger."""
 
 
-def matches(words: str) -> ColumnElement[bool]:
-    """The turns that hold every one of *words*, in any order; the last one may be only a beginning.
-
-    Each word is quoted, so that nothing in it is read as FTS5's own query language.
-    """
-    quoted = ['"' + word.replace('"', '""') + '"' for word in words.replace("\x00", " ").split()]
-    if not quoted:
-        return false()
-    query = " ".join(quoted) + "*"
+def matches(words: Sequence[str]) -> ColumnElement[bool]:
+    """See `searching.matches`. Each word is quoted, so that nothing in it is read as FTS5's own query language."""
+    query = " ".join('"' + word.replace('"', '""') + '"' for word in words) + "*"
     found = select(text("rowid")).select_from(text("turns_words")).where(text("turns_words MATCH :words"))
     return schema.turns.c.id.in_(found.params(words=query).scalar_subquery())
-
-
-def holds(column: ColumnElement[Any], piece: bytes) -> ColumnElement[bool]:
-    """Whether a column of bytes has *piece* in it; LIKE does not look into bytes."""
-    return func.instr(column, literal(piece)) > 0
 
 
 # --- care ----------------------------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Float,
-    Integer,
     LargeBinary,
     Table,
     Text,
@@ -67,7 +67,7 @@ _TABLES = (
 )
 """What was forgotten first, what was promised next. The cache is left behind: it can be made anew."""
 
-_KINDS: Mapping[type, tuple[type, ...]] = {Text: (str,), Integer: (int,), Float: (float, int), LargeBinary: (bytes,)}
+_KINDS: Mapping[type, tuple[type, ...]] = {Text: (str,), BigInteger: (int,), Float: (float, int), LargeBinary: (bytes,)}
 
 _READABLE: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
     "messages": lambda row: decode_incoming(row["body"]),

@@ -53,7 +53,7 @@ async def test_bad_turn_takes_only_its_own_answer(spoilt: Storage) -> None:
     """The model is told the rest of the conversation; the search finds the rest."""
     await said(spoilt, "good again", "fine too", user=ANN, root="good", message_id="again")
     await spoilt._database.write(
-        lambda c: c.exec_driver_sql("UPDATE turns SET parts = X'5B' WHERE words = 'fine'") and None
+        lambda c: c.exec_driver_sql("UPDATE turns SET parts = '[' WHERE words = 'fine'") and None
     )
 
     turns = await spoilt.history.recent(conversation("good"), max_tokens=100, max_turns=9)
@@ -97,7 +97,7 @@ async def test_corrected_question_is_answered(spoilt: Storage) -> None:
 async def test_another_answer_to_it_cannot_be_had(spoilt: Storage) -> None:
     """Regenerate under it is told that it is not known any more."""
     reply_id = (await spoilt.conversations.messages(conversation("good")))[0].reply_id
-    await spoilt._database.write(lambda c: c.exec_driver_sql("UPDATE messages SET body = X'7B'") and None)
+    await spoilt._database.write(lambda c: c.exec_driver_sql("UPDATE messages SET body = '{'") and None)
 
     taken = await spoilt.inbox.repeat(reply_id, "regenerate", None, "newer")
 
@@ -108,7 +108,7 @@ async def test_bad_question_for_leave_is_none(spoilt: Storage) -> None:
     """Confirm under it does nothing."""
     claimed = await said(spoilt, "send it", "may I?", user=ANN, root="asks", message_id="asks")
     await spoilt.suspensions.suspend(Suspended(claimed.run_id, ANN, ("send",), (), (), "", 1, 2_000_000_000.0))
-    await spoilt._database.write(lambda c: c.exec_driver_sql("UPDATE suspensions SET body = X'7B'") and None)
+    await spoilt._database.write(lambda c: c.exec_driver_sql("UPDATE suspensions SET body = '{'") and None)
 
     taken = await spoilt.inbox.decide(claimed.reply_id, "confirm", ANN, None, "newer")
 

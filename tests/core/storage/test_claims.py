@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from sqlalchemy import delete, update
 
 from core.domain.runs import Settlement
 from core.storage import Storage
+from core.storage.schema import messages
 from tests.core.front_desk import message
 from tests.core.storage.rows import accepted
 
@@ -23,12 +27,12 @@ async def test_queued_run_keeps_off_pages_that_are_written(storage: Storage) -> 
     assert [claim.run_id for claim in await storage.inbox.hold([revised.run_id])] == ["newer"]
 
 
-@pytest.mark.parametrize("spoil", ["UPDATE messages SET body = x'7b'", "DELETE FROM messages"])
-async def test_message_that_cannot_be_read_keeps_nobody_waiting(storage: Storage, spoil: str) -> None:
+@pytest.mark.parametrize("spoil", [update(messages).values(body=b"{"), delete(messages)])
+async def test_message_that_cannot_be_read_keeps_nobody_waiting(storage: Storage, spoil: Any) -> None:
     """Its run ends as unreadable; the others are claimed."""
     for name in ("bad", "good"):
         await storage.inbox.accept(message(name, message_id=name, root=name), None, name, f"r{name}", claim=False)
-    await storage._database.outside(lambda c: c.execute(f"{spoil} WHERE message_id = 'bad'"))
+    await storage._database.write(lambda c: c.execute(spoil.where(messages.c.message_id == "bad")) and None)
 
     claims = await storage.inbox.claim(["bad", "good"])
 

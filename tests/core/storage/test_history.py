@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
 
 from core.domain.incoming import Attachment, ConversationKey, Incoming, Quote, UserKey
 from core.domain.requests import Image, Reasoning, Text, ToolCall, ToolResult, Turn
@@ -75,32 +74,6 @@ async def test_every_kind_of_part_survives(storage: Storage) -> None:
     [_, answer] = await storage.history.recent(conversation(), max_tokens=100, max_turns=9)
 
     assert answer.turn.parts == (parts[0], Image("blob:x", "image/png", 3, 4), *parts[2:])
-
-
-async def test_recent_reads_an_index_only(storage: Storage) -> None:
-    """The cost depends on what is returned: the newest turns come from an index, without sorting."""
-    await said(storage, "one", "ONE")
-    query = (
-        "EXPLAIN QUERY PLAN SELECT * FROM turns WHERE conversation_id = 1 "
-        "ORDER BY message_seq DESC, position DESC LIMIT 10"
-    )
-
-    plan = await storage._database.read(lambda c: " ".join(str(row) for row in c.execute(text(query))))
-
-    assert "turns_recent" in plan
-    assert "TEMP B-TREE" not in plan
-
-
-async def test_queue_reads_an_index_of_open_runs(storage: Storage) -> None:
-    """Looking for work does not read the settled runs, of which there are any number."""
-    query = (
-        "EXPLAIN QUERY PLAN SELECT * FROM runs WHERE state IN ('accepted', 'running', 'waiting') "
-        "AND conversation_id = 1"
-    )
-
-    plan = await storage._database.read(lambda c: " ".join(str(row) for row in c.execute(text(query))))
-
-    assert "runs_open" in plan
 
 
 async def test_search_finds_all_words(storage: Storage) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Float, Integer, LargeBinary, Table, Text, func, insert, select
+from sqlalchemy import BigInteger, Connection, Float, LargeBinary, Table, Text, func, insert, select
 
 from core.domain.runs import Claim
 from core.storage import Retention, Storage, open_storage
 from core.storage.schema import OF_MESSAGE, OF_REPLY, messages, metadata
 from tests.core.front_desk import ANN, conversation, message
 from tests.core.storage.rows import accepted
+from tests.database import url_in
 from tests.fakes.clock import FakeClock
 
 _NAMES_NOBODY = {
@@ -28,7 +29,7 @@ _NAMES_NOBODY = {
 }
 """Tables without a message, a reply, a run or a person in them. Answers and files are found through their owners."""
 
-_ANYTHING: dict[type, Any] = {Text: "2027-01-15", Integer: 77, Float: 1_800_000_000.0, LargeBinary: b"{}"}
+_ANYTHING: dict[type, Any] = {Text: "2027-01-15", BigInteger: 77, Float: 1_800_000_000.0, LargeBinary: b"{}"}
 
 
 def _row(table: Table, claim: Claim) -> dict[str, Any]:
@@ -116,7 +117,7 @@ async def test_deleted_question_is_named_in_no_table(storage: Storage) -> None:
 async def test_old_question_is_named_in_no_table(folder: Path, clock: FakeClock) -> None:
     """What retention no longer keeps goes from every table."""
     retention = Retention(turns_days=1.0)
-    async with await open_storage("", folder, clock, b"key", "me", retention=retention) as storage:
+    async with await open_storage(url_in(folder), folder, clock, b"key", "me", retention=retention) as storage:
         claim = await _everywhere(storage)
         await storage._database.write(lambda c: c.exec_driver_sql("UPDATE runs SET state = 'answered'") and None)
         await clock.advance(2 * 86_400)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection
 
 from core.domain.api_keys import ApiKey
 from core.domain.errors import StorageError, TooLarge, Unreadable
@@ -19,6 +16,7 @@ from core.storage import BlobQuota, Storage, open_storage
 from core.storage.encryption import Seals, load_key
 from tests.core.front_desk import ANN, BOB, message
 from tests.core.storage.rows import accepted
+from tests.database import url_in
 from tests.fakes.clock import FakeClock
 
 MIDNIGHT = 1_800_000_000.0 - 1_800_000_000.0 % 86_400
@@ -52,25 +50,6 @@ async def test_row_that_is_written_again_is_counted_once(storage: Storage) -> No
 
     assert await storage.usage.spent(MIDNIGHT, user=ANN) == Spent(1, 15, 0.25)
     assert await storage.usage.spent(MIDNIGHT - 1, user=ANN) == Spent(1, 15, 0.25)
-
-
-async def test_later_try_that_is_written_twice_is_added_once(storage: Storage) -> None:
-    """A unit of work may run twice, when a neighbour in its transaction fails: the sum is the same."""
-    await spend(storage, "1", cost=0.5)
-    gate = threading.Event()
-
-    def fails(c: Connection) -> None:
-        raise LookupError
-
-    held = asyncio.create_task(storage._database.write(lambda c: gate.wait() and None))
-    await asyncio.sleep(0)
-    again = asyncio.create_task(spend(storage, "1", cost=0.25, at=MIDNIGHT + 60))
-    neighbour = asyncio.create_task(storage._database.write(fails))
-    await asyncio.sleep(0)
-    gate.set()
-    await asyncio.gather(held, again, neighbour, return_exceptions=True)
-
-    assert await storage.usage.spent(MIDNIGHT - 1, user=ANN) == Spent(1, 30, 0.75)
 
 
 async def test_what_a_later_try_costs_is_added(storage: Storage) -> None:
@@ -150,7 +129,7 @@ async def test_unknown_reference_reads_nothing(storage: Storage, ref: str) -> No
 async def test_quota_is_kept(folder: Path, clock: FakeClock) -> None:
     """Above one person's share or the whole store's a file is refused; what lies there already costs nothing."""
     quota = BlobQuota(total_bytes=25, owner_bytes=15)
-    async with await open_storage("", folder, clock, b"key", "me", quota=quota) as storage:
+    async with await open_storage(url_in(folder), folder, clock, b"key", "me", quota=quota) as storage:
         await storage.blobs.put(b"x" * 10, mime="", owner=ANN)
         await storage.blobs.put(b"x" * 10, mime="", owner=ANN)
 

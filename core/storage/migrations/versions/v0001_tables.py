@@ -10,13 +10,14 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_number = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _open = sa.text("state IN ('accepted', 'running', 'waiting')")
 
 
 def upgrade() -> None:
     op.create_table(
         "audit",
-        sa.Column("id", sa.Integer, nullable=False),
+        sa.Column("id", _number, nullable=False),
         sa.Column("at", sa.Float, nullable=False),
         sa.Column("platform", sa.Text, nullable=False),
         sa.Column("workspace", sa.Text, nullable=False),
@@ -40,7 +41,7 @@ def upgrade() -> None:
         "blobs",
         sa.Column("hash", sa.Text, nullable=False),
         sa.Column("mime", sa.Text, nullable=False),
-        sa.Column("size_bytes", sa.Integer, nullable=False),
+        sa.Column("size_bytes", _number, nullable=False),
         sa.Column("used_at", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("hash"),
     )
@@ -71,7 +72,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "conversations",
-        sa.Column("id", sa.Integer, nullable=False),
+        sa.Column("id", _number, nullable=False),
         sa.Column("platform", sa.Text, nullable=False),
         sa.Column("workspace", sa.Text, nullable=False),
         sa.Column("channel", sa.Text, nullable=False),
@@ -96,8 +97,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "messages",
-        sa.Column("seq", sa.Integer, nullable=False),
-        sa.Column("conversation_id", sa.Integer, nullable=False),
+        sa.Column("seq", _number, nullable=False),
+        sa.Column("conversation_id", _number, nullable=False),
         sa.Column("platform", sa.Text, nullable=False),
         sa.Column("workspace", sa.Text, nullable=False),
         sa.Column("channel", sa.Text, nullable=False),
@@ -106,7 +107,7 @@ def upgrade() -> None:
         sa.Column("asker_workspace", sa.Text, nullable=False),
         sa.Column("asker_user", sa.Text, nullable=False),
         sa.Column("reply_id", sa.Text, nullable=False),
-        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("revision", _number, nullable=False),
         sa.Column("accepted_at", sa.Float, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("seq"),
@@ -125,7 +126,7 @@ def upgrade() -> None:
     op.create_table(
         "pages",
         sa.Column("reply_id", sa.Text, nullable=False),
-        sa.Column("page", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("page", _number, autoincrement=False, nullable=False),
         sa.Column("platform", sa.Text, nullable=False),
         sa.Column("channel", sa.Text, nullable=False),
         sa.Column("nonce", sa.Text, nullable=False),
@@ -145,7 +146,7 @@ def upgrade() -> None:
     op.create_table(
         "replies",
         sa.Column("reply_id", sa.Text, nullable=False),
-        sa.Column("message_seq", sa.Integer, nullable=False),
+        sa.Column("message_seq", _number, nullable=False),
         sa.Column("run_id", sa.Text, nullable=False),
         sa.Column("at", sa.Float, nullable=False),
         sa.Column("facts", sa.LargeBinary, nullable=False),
@@ -154,22 +155,22 @@ def upgrade() -> None:
     op.create_index("replies_message", "replies", ["message_seq"])
     op.create_table(
         "runs",
-        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("seq", _number, nullable=False),
         sa.Column("run_id", sa.Text, nullable=False),
-        sa.Column("message_seq", sa.Integer, nullable=False),
-        sa.Column("conversation_id", sa.Integer, nullable=False),
+        sa.Column("message_seq", _number, nullable=False),
+        sa.Column("conversation_id", _number, nullable=False),
         sa.Column("asker_platform", sa.Text, nullable=False),
         sa.Column("asker_workspace", sa.Text, nullable=False),
         sa.Column("asker_user", sa.Text, nullable=False),
         sa.Column("reply_id", sa.Text, nullable=False),
-        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("revision", _number, nullable=False),
         sa.Column("action", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
-        sa.Column("starts", sa.Integer, nullable=False),
-        sa.Column("tries", sa.Integer, nullable=False),
+        sa.Column("starts", _number, nullable=False),
+        sa.Column("tries", _number, nullable=False),
         sa.Column("owner", sa.Text, nullable=False),
         sa.Column("lease_until", sa.Float, nullable=True),
-        sa.Column("fence", sa.Integer, nullable=False),
+        sa.Column("fence", _number, nullable=False),
         sa.Column("asked_at", sa.Float, nullable=False),
         sa.Column("accepted_at", sa.Float, nullable=False),
         sa.Column("next_try_at", sa.Float, nullable=True),
@@ -182,7 +183,9 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("runs_message", "runs", ["message_seq"])
-    op.create_index("runs_open", "runs", ["conversation_id", "seq", "state"], sqlite_where=_open)
+    op.create_index(
+        "runs_open", "runs", ["conversation_id", "seq", "state"], sqlite_where=_open, postgresql_where=_open
+    )
     op.create_table(
         "tombstones",
         sa.Column("mark", sa.LargeBinary, nullable=False),
@@ -191,10 +194,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "turns",
-        sa.Column("id", sa.Integer, nullable=False),
-        sa.Column("conversation_id", sa.Integer, nullable=False),
-        sa.Column("message_seq", sa.Integer, nullable=False),
-        sa.Column("position", sa.Integer, nullable=False),
+        sa.Column("id", _number, nullable=False),
+        sa.Column("conversation_id", _number, nullable=False),
+        sa.Column("message_seq", _number, nullable=False),
+        sa.Column("position", _number, nullable=False),
         sa.Column("message_id", sa.Text, nullable=False),
         sa.Column("role", sa.Text, nullable=False),
         sa.Column("platform", sa.Text, nullable=True),
@@ -202,7 +205,7 @@ def upgrade() -> None:
         sa.Column("user", sa.Text, nullable=True),
         sa.Column("speaker", sa.Text, nullable=False),
         sa.Column("at", sa.Float, nullable=False),
-        sa.Column("tokens", sa.Integer, nullable=False),
+        sa.Column("tokens", _number, nullable=False),
         sa.Column("words", sa.Text, nullable=False),
         sa.Column("parts", sa.LargeBinary, nullable=True),
         sa.PrimaryKeyConstraint("id"),
@@ -218,13 +221,13 @@ def upgrade() -> None:
         sa.Column("place", sa.Text, nullable=False),
         sa.Column("model", sa.Text, nullable=False),
         sa.Column("at", sa.Float, nullable=False),
-        sa.Column("prompt_tokens", sa.Integer, nullable=False),
-        sa.Column("cached_tokens", sa.Integer, nullable=False),
-        sa.Column("output_tokens", sa.Integer, nullable=False),
-        sa.Column("reasoning_tokens", sa.Integer, nullable=False),
+        sa.Column("prompt_tokens", _number, nullable=False),
+        sa.Column("cached_tokens", _number, nullable=False),
+        sa.Column("output_tokens", _number, nullable=False),
+        sa.Column("reasoning_tokens", _number, nullable=False),
         sa.Column("audio_s", sa.Float, nullable=False),
         sa.Column("cost_usd", sa.Float, nullable=False),
-        sa.Column("estimated", sa.Integer, nullable=False),
+        sa.Column("estimated", _number, nullable=False),
         sa.PrimaryKeyConstraint("request_id"),
     )
     op.create_index("usage_at", "usage", ["at"])
@@ -236,8 +239,8 @@ def upgrade() -> None:
         sa.Column("workspace", sa.Text, nullable=False),
         sa.Column("user", sa.Text, nullable=False),
         sa.Column("model", sa.Text, nullable=False),
-        sa.Column("requests", sa.Integer, nullable=False),
-        sa.Column("tokens", sa.Integer, nullable=False),
+        sa.Column("requests", _number, nullable=False),
+        sa.Column("tokens", _number, nullable=False),
         sa.Column("cost_usd", sa.Float, nullable=False),
         sa.PrimaryKeyConstraint("day", "platform", "workspace", "user", "model"),
     )

@@ -15,9 +15,9 @@ def upgrade() -> None:
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("digest", sa.LargeBinary, nullable=False),
         sa.Column("made_at", sa.Float, nullable=False),
-        sa.Column("requests_per_minute", sa.Integer),
-        sa.Column("tokens_per_minute", sa.Integer),
-        sa.Column("tokens_per_day", sa.Integer),
+        sa.Column("requests_per_minute", sa.BigInteger().with_variant(sa.Integer, "sqlite")),
+        sa.Column("tokens_per_minute", sa.BigInteger().with_variant(sa.Integer, "sqlite")),
+        sa.Column("tokens_per_day", sa.BigInteger().with_variant(sa.Integer, "sqlite")),
         sa.Column("cost_per_day_usd", sa.Float),
         sa.PrimaryKeyConstraint("name"),
     )

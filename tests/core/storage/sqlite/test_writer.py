@@ -14,7 +14,7 @@ from core.base.clock import SystemClock
 from core.domain.errors import StorageBusy, StorageError, StorageFull
 from core.storage.opening import open_database
 from core.storage.prepared import Prepared
-from core.storage.sqlite.database import Database
+from core.storage.sqlite.database import SqliteDatabase
 from core.storage.sqlite.writer import GroupWriter
 
 
@@ -33,11 +33,11 @@ def note(key: str, value: str = "x"):
     return work
 
 
-async def count(database: Database) -> int:
+async def count(database: SqliteDatabase) -> int:
     return await database.read(lambda c: c.execute(text("SELECT count(*) FROM notes")).scalar_one())
 
 
-async def test_what_waits_together_is_committed_together(database: Database) -> None:
+async def test_what_waits_together_is_committed_together(database: SqliteDatabase) -> None:
     """64 writes at once take far fewer commits than 64, and each caller gets its own result."""
     commits = []
     event.listen(database._carrier.engine, "commit", lambda _: commits.append(1))
@@ -49,7 +49,7 @@ async def test_what_waits_together_is_committed_together(database: Database) -> 
     assert len(commits) < 16
 
 
-async def test_failing_write_harms_no_neighbour(database: Database) -> None:
+async def test_failing_write_harms_no_neighbour(database: SqliteDatabase) -> None:
     """In a group one unit may fail: it alone gets its error and leaves nothing, the others are committed."""
 
     def fails(c: Connection) -> None:
@@ -87,7 +87,7 @@ async def test_connection_that_cannot_write_is_not_used_again(folder: Path) -> N
 
 
 async def test_lock_of_another_process_is_waited_for_once(
-    database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
+    database: SqliteDatabase, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many writes that wait together are told together: their patience does not add up."""
     tries = []
@@ -106,7 +106,7 @@ async def test_lock_of_another_process_is_waited_for_once(
     assert await database.write(note("after")) == "after"
 
 
-async def test_constraint_is_a_storage_error(database: Database) -> None:
+async def test_constraint_is_a_storage_error(database: SqliteDatabase) -> None:
     """What the database refuses reaches the caller as one of our errors, without SQL classes."""
     await database.write(note("a"))
 
@@ -114,7 +114,7 @@ async def test_constraint_is_a_storage_error(database: Database) -> None:
         await database.write(note("a"))
 
 
-async def test_cancelled_caller_leaves_the_writer_well(database: Database) -> None:
+async def test_cancelled_caller_leaves_the_writer_well(database: SqliteDatabase) -> None:
     """A caller that goes away does not disturb the next."""
     task = asyncio.create_task(database.write(note("a")))
     await asyncio.sleep(0)
@@ -125,7 +125,7 @@ async def test_cancelled_caller_leaves_the_writer_well(database: Database) -> No
     assert await count(database) == 2
 
 
-async def test_closed_database_says_so(database: Database) -> None:
+async def test_closed_database_says_so(database: SqliteDatabase) -> None:
     """After closing, writes and reads are refused with a StorageError."""
     await database.close()
 
@@ -137,7 +137,7 @@ async def test_closed_database_says_so(database: Database) -> None:
         await database.glance(lambda c: None)
 
 
-async def test_queued_writes_are_done_before_closing(database: Database, folder: Path) -> None:
+async def test_queued_writes_are_done_before_closing(database: SqliteDatabase, folder: Path) -> None:
     """Closing waits for what was handed over before."""
     tasks = [asyncio.create_task(database.write(note(str(number)))) for number in range(20)]
     await asyncio.sleep(0)
@@ -149,7 +149,7 @@ async def test_queued_writes_are_done_before_closing(database: Database, folder:
     await again.close()
 
 
-async def test_unit_that_runs_again_begins_anew(database: Database) -> None:
+async def test_unit_that_runs_again_begins_anew(database: SqliteDatabase) -> None:
     """When a neighbour fails after it, a unit runs a second time, in a transaction that knows nothing of the first."""
     runs = []
     gate = threading.Event()
@@ -172,7 +172,7 @@ async def test_unit_that_runs_again_begins_anew(database: Database) -> None:
     assert await count(database) == 1
 
 
-async def test_glance_sees_what_was_just_written(database: Database) -> None:
+async def test_glance_sees_what_was_just_written(database: SqliteDatabase) -> None:
     """A read on the loop's thread finds every commit before it, though its connection stays open."""
     select = Prepared(text("SELECT count(*) FROM notes"))
 
@@ -182,7 +182,7 @@ async def test_glance_sees_what_was_just_written(database: Database) -> None:
     assert (before, await database.glance(lambda c: select.value(c, {}))) == (0, 1)
 
 
-async def test_glance_that_cannot_be_had_at_once_becomes_a_read(database: Database) -> None:
+async def test_glance_that_cannot_be_had_at_once_becomes_a_read(database: SqliteDatabase) -> None:
     """A file in somebody's hands is waited for in another thread, not on the loop's."""
     threads = []
 
@@ -196,13 +196,13 @@ async def test_glance_that_cannot_be_had_at_once_becomes_a_read(database: Databa
     assert threads[0] is threading.main_thread() is not threads[1]
 
 
-async def test_reader_cannot_write(database: Database) -> None:
+async def test_reader_cannot_write(database: SqliteDatabase) -> None:
     """The read pool refuses writes: a unit handed to the wrong side is found at once."""
     with pytest.raises(StorageError):
         await database.read(note("a"))
 
 
-async def test_unit_is_carried_whole(database: Database) -> None:
+async def test_unit_is_carried_whole(database: SqliteDatabase) -> None:
     """What we rest on in aiosqlite, though it is protected there: its thread takes any plain callable, gives back what
     that returns and raises what that raises."""
     threads: list[threading.Thread] = []
@@ -217,6 +217,6 @@ async def test_unit_is_carried_whole(database: Database) -> None:
     assert threads == [database._carrier._thread]
 
 
-async def test_carrier_ends_with_its_process(database: Database) -> None:
+async def test_carrier_ends_with_its_process(database: SqliteDatabase) -> None:
     """A process that ends without closing its database is not kept by the threads."""
     assert all(carrier._thread.daemon for carrier in (database._carrier, *database._readers))
