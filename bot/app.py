@@ -440,7 +440,12 @@ class App:
             from adapters.slack.adapter import SlackAdapter
 
             pacer = pacers["slack"] = Pacer(self.clock)
-            self._slack = SlackAdapter(slack, self.clock, storage.notes, pacer)
+            self._slack = SlackAdapter(
+                *(slack, self.clock, storage.notes, pacer),
+                installations=storage.installations,
+                own_settings=storage.workspace_settings,
+                people=storage.people,
+            )
             yield self._slack
         if discord := mapping.discord_settings(self.settings, self.config):
             from adapters.discord.adapter import DiscordAdapter
@@ -617,7 +622,7 @@ class App:
 
     async def _captions(self, attachment: Attachment, incoming: Incoming) -> str:
         on_slack = incoming.conversation.platform == "slack"
-        return await self._slack.captions(attachment) if on_slack and self._slack else ""
+        return await self._slack.captions(attachment, incoming) if on_slack and self._slack else ""
 
     def _fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncGenerator[bytes, None]:
         return self.adapters[incoming.conversation.platform].fetch(attachment, incoming)

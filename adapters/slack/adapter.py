@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import aiohttp
 from aiohttp import web
+from cachetools import TTLCache
 from slack_bolt.adapter.aiohttp import to_aiohttp_response
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
@@ -20,26 +21,32 @@ from adapters.slack.dispatcher import Dispatcher
 from adapters.slack.ephemeral import EphemeralSurface
 from adapters.slack.events import Me, Secret
 from adapters.slack.failures import CLOSED, LACKING, REFUSED, Foreign, code_of, translate
-from adapters.slack.files import Files
-from adapters.slack.handlers import Handlers
 from adapters.slack.redelivery import Body, Redelivery
 from adapters.slack.render import heading
 from adapters.slack.settings import SlackSettings
 from adapters.slack.signed_http import Nonsense, Signatures, bolt_request, read_body
 from adapters.slack.socket_mode import Socket
-from adapters.slack.stream import StreamedSurface, Streaming
+from adapters.slack.stream import StreamedSurface
 from adapters.slack.surface import EditedSurface
 from adapters.slack.target import target_of, unchecked_team
-from adapters.slack.users import Users
-from adapters.slack.web_api import WebApi
+from adapters.slack.workspace import Workspace, keys_of
+from adapters.slack.workspaces import Workspaces
 from core.base.clock import Clock
-from core.delivery.side_notices import SideNotices
-from core.domain.errors import NotAllowed, SettingsError, StorageError, SurfaceBusy, SurfaceError, SurfaceGone
+from core.domain.errors import (
+    NotAllowed,
+    SettingsError,
+    StorageBusy,
+    StorageError,
+    SurfaceBusy,
+    SurfaceError,
+    SurfaceGone,
+)
 from core.domain.incoming import Attachment, Incoming, Quote
 from core.domain.runs import ReplyCapability
 from core.net.guarded_fetch import GuardedFetcher
 from core.ports.platform import AdapterHealth, Commands, Intake, Surface, SurfaceObserver
 from core.ports.storage import NoteStore
+from core.ports.workspaces import Installations, PeopleStore, WorkspaceSettings
 from core.wording import cannot_write_there, sentence_for
 
 _State = Literal["starting", "connected", "down"]
@@ -61,7 +68,7 @@ _JUST_NOW_S = 10.0
 
 
 class SlackAdapter:
-    """One workspace or Grid organisation.
+    """Slack, for one workspace or organisation by its bot token, or for all that install the app.
 
     `run` owns the session, the socket and the tasks. After `close_intake` nothing more is taken in, while surfaces go
     on until `run` is cancelled.
@@ -69,17 +76,32 @@ class SlackAdapter:
 
     name = "slack"
 
-    def __init__(self, settings: SlackSettings, clock: Clock, notes: NoteStore, pacer: SurfaceObserver) -> None:
+    def __init__(
+        self,
+        settings: SlackSettings,
+        clock: Clock,
+        notes: NoteStore,
+        pacer: SurfaceObserver,
+        *,
+        installations: Installations | None = None,
+        own_settings: WorkspaceSettings | None = None,
+        people: PeopleStore | None = None,
+    ) -> None:
+        """*installations* and *own_settings* are needed where many workspaces install the app."""
         self._settings = settings
         self._clock = clock
         self._notes = notes
-        self._api = WebApi(settings, clock, pacer)
-        self._users = Users(self._api, clock)
-        self._streaming = Streaming(self._api, clock, enabled=settings.native_streaming)
+        self._home = Workspace(settings, clock, pacer, people=people)
+        """The one workspace; with many, only its client without a token is used."""
+        self._api = self._home.api
+        self._workspaces: Workspaces | None = None
+        if settings.many:
+            if installations is None or own_settings is None:
+                raise ValueError("many workspaces need a place for their installations")
+            self._workspaces = Workspaces(settings, clock, pacer, installations, own_settings, people)
+        self._unknown: TTLCache[tuple[str, ...], bool] = TTLCache(1_000, 3_600.0, timer=clock.monotonic)
+        """Deliveries for workspaces that nobody knows, told once an hour."""
         self._intake: Intake | None = None
-        self._me: Me | None = None
-        self._dispatcher: Dispatcher | None = None
-        self._files: Files | None = None
         self._app: AsyncApp | None = None
         self._socket: Socket | None = None
         self._closing = asyncio.Event()
@@ -103,30 +125,63 @@ class SlackAdapter:
                 GuardedFetcher(proxy=self._settings.proxy or None) as fetcher,
                 asyncio.TaskGroup() as tasks,
             ):
-                self._api.use(session)
-                self._users.use(tasks)
-                self._files = Files(self._settings, self._api, fetcher)
-                me = self._me = await self._introduce()
-                side_notices = SideNotices(self._clock)
-                handlers = Handlers(
-                    *(self._settings, me, self._api, self._users, intake, commands, self._clock, self._streaming),
-                    *(tasks, side_notices),
-                )
-                dispatcher = self._dispatcher = Dispatcher(handlers)
-                app = self._app = self._bolt(me)
-                tasks.create_task(self._until_removed(dispatcher))
-                handlers.later(backfill(handlers, dispatcher.asked, listened_until=await self._listened_until()))
+                self._home.connect(session, fetcher, tasks)
+                listened_until = await self._listened_until()
+                if self._workspaces:
+                    self._workspaces.use(session, fetcher, tasks, intake, commands)
+                    app = self._app = self._bolt(None)
+                    tasks.create_task(self._workspaces.keep_fresh())
+                    tasks.create_task(self._backfill_all(intake, listened_until))
+                else:
+                    me = await self._introduce()
+                    await self._home.users.remember()
+                    dispatcher = self._home.begin(me, intake, commands, tasks)
+                    app = self._app = self._bolt(me)
+                    tasks.create_task(self._until_removed(dispatcher))
+                    self._backfill(dispatcher, listened_until)
                 tasks.create_task(self._note_listening())
-                tasks.create_task(self._redelivery.make_good(self._deliver_again, dispatcher.tell_waiting))
+                tasks.create_task(self._redelivery.make_good(self._deliver_again, self._tell_waiting))
                 await self._listen(app)
         except BaseExceptionGroup as group:
             # One cause in plain sight: the supervisor decides by its type.
             raise _only(group) from None
         finally:
             self._state = "down"
-            self._app = self._dispatcher = self._files = None
-            self._api.use(None)
-            self._users.use(None)
+            self._app = None
+            self._home.disconnect()
+            if self._workspaces:
+                self._workspaces.close()
+
+    def _backfill(self, dispatcher: Dispatcher, listened_until: float) -> None:
+        if self._settings.distribution != "unlisted":
+            handlers = dispatcher.handlers
+            handlers.later(backfill(handlers, dispatcher.asked, listened_until=listened_until))
+
+    async def _backfill_all(self, intake: Intake, listened_until: float) -> None:
+        """Only workspaces in which somebody asked lately: the others have missed nothing that we would know of."""
+        try:
+            since = self._clock.now() - self._settings.backfill_hours * 3_600
+            active = await intake.active_conversations("slack", since)
+            for key in dict.fromkeys(at.workspace for at, _ in active):
+                workspace = await self._of(key)
+                if workspace and workspace.dispatcher:
+                    self._backfill(workspace.dispatcher, listened_until)
+        except StorageError as error:
+            logger.warning("could not look for missed messages: %s", error)
+
+    async def _of(self, key: str) -> Workspace | None:
+        """The workspace of a conversation. Raises StorageError."""
+        return await self._workspaces.get(key) if self._workspaces else self._home
+
+    async def _workspace(self, incoming: Incoming) -> Workspace:
+        """Raises SurfaceBusy, or SurfaceGone where it took the app away."""
+        try:
+            workspace = await self._of(incoming.conversation.workspace)
+        except StorageError as error:
+            raise SurfaceBusy("the workspace's installation cannot be read now", retry_after_s=2.0) from error
+        if workspace is None:
+            raise SurfaceGone("the workspace has taken the app away")
+        return workspace
 
     async def _introduce(self) -> Me:
         try:
@@ -138,15 +193,15 @@ class SlackAdapter:
                 raise SettingsError([f"Slack refuses SLACK_BOT_TOKEN ({code_of(error)}): {advice}"]) from error
             raise translate(error) from error
 
-    def _bolt(self, me: Me) -> AsyncApp:
+    def _bolt(self, me: Me | None) -> AsyncApp:
         """Bolt filters our own events and speaks both transports; everything else happens in one global middleware,
         which runs before Bolt would acknowledge anything by itself (facts/slack.md 2)."""
         who = AuthorizeResult(
-            enterprise_id=me.enterprise or None,
-            team_id=me.team,
-            bot_user_id=me.user,
-            bot_id=me.bot,
-            bot_token=self._settings.bot_token,
+            enterprise_id=me.enterprise or None if me else None,
+            team_id=me.team if me else None,
+            bot_user_id=me.user if me else None,  # with many workspaces `parse` alone knows our own events
+            bot_id=me.bot if me else None,
+            bot_token=self._settings.bot_token or None,
         )
 
         async def authorize(**_: Any) -> AuthorizeResult:
@@ -173,13 +228,12 @@ class SlackAdapter:
         return app
 
     async def _take(self, body: dict[str, Any]) -> BoltResponse:
-        dispatcher = self._dispatcher
-        if self._closing.is_set() or dispatcher is None:
+        if self._closing.is_set() or not self._app:
             return BoltResponse(status=503)  # not acknowledged: Slack delivers it to whoever comes next
         self._event_in_at = self._clock.now()
         self._under_way += 1
         try:
-            await dispatcher.deliver(body)
+            await self._deliver(body)
         except StorageError as error:
             self._redelivery.note(body)
             return _not_taken(f"it could not be stored: {error}")
@@ -193,10 +247,30 @@ class SlackAdapter:
         self._redelivery.stored(body)
         return BoltResponse(status=200)
 
+    async def _deliver(self, body: Body) -> None:
+        """Raises StorageError and SurfaceError."""
+        workspace = await self._workspaces.of(body) if self._workspaces else self._home
+        if workspace is None:
+            if (keys := keys_of(body)) not in self._unknown:
+                self._unknown[keys] = True
+                logger.warning("a delivery came for a workspace that has not installed the app; acknowledged")
+            return
+        if workspace.dispatcher is None:
+            raise StorageBusy("the workspace is being opened")
+        await workspace.dispatcher.deliver(body)
+        if self._workspaces and workspace.dispatcher.removed.is_set():
+            await self._workspaces.removed(body, workspace.dispatcher.removed_why)
+            workspace.dispatcher.removed.clear()
+
     async def _deliver_again(self, body: Body) -> None:
-        if self._dispatcher is None or self._closing.is_set():
+        if self._app is None or self._closing.is_set():
             raise StorageError("closing")  # the next start's back-fill looks for it
-        await self._dispatcher.deliver(body)
+        await self._deliver(body)
+
+    def _tell_waiting(self, body: Body, error: StorageError) -> None:
+        """Where many workspaces install the app its own is found in the database, which just now fails."""
+        if self._home.dispatcher:
+            self._home.dispatcher.tell_waiting(body, error)
 
     async def _listen(self, app: AsyncApp) -> None:
         if not self._settings.over_socket:
@@ -260,8 +334,13 @@ class SlackAdapter:
             await self._clock.sleep(_LOOK_EVERY_S)
 
     def routes(self) -> list[web.RouteDef]:
-        """Slack's requests over signed HTTP; none in Socket Mode."""
-        return [] if self._settings.over_socket else [web.post(PATH, self._over_http)]
+        """Slack's requests over signed HTTP, and the pages of "Add to Slack" where many install the app."""
+        routes = [] if self._settings.over_socket else [web.post(PATH, self._over_http)]
+        if self._workspaces:
+            from adapters.slack.oauth import Installing  # a fifth of Bolt, that one workspace never needs
+
+            routes += Installing(self._settings, self._workspaces, self._clock).routes()
+        return routes
 
     async def _over_http(self, request: web.Request) -> web.Response:
         if self._app is None or self._closing.is_set():
@@ -286,37 +365,40 @@ class SlackAdapter:
 
     async def surface(self, incoming: Incoming, reply_id: str, capability: ReplyCapability | None) -> Surface:
         """Raises SurfaceGone where a private answer's right to be shown has expired: it is never made public."""
-        target = target_of(incoming)
+        target, workspace = target_of(incoming), await self._workspace(incoming)
+        api = workspace.api
         if (team := unchecked_team(incoming)) is not None:
-            await self._check(incoming, team, capability)
+            await self._check(workspace, incoming, team, capability)
         if incoming.visibility == "private":
             if capability is None or capability.expires_at <= self._clock.now():
                 raise SurfaceGone("the right to answer privately has expired")
             return EphemeralSurface(
-                self._api, capability.secret, target.user, reply_id, placeholder=self._may_hold_place(incoming)
+                api, capability.secret, target.user, reply_id, placeholder=self._may_hold_place(incoming)
             )
         asked_by_command = not target.since and bool(incoming.text)
         above = heading(incoming.speaker, incoming.text) if asked_by_command else ""
         again = incoming.action in ("regenerate", "shorter")  # into a message that stands already: streams cannot
         if incoming.direct and target.thread:
             return StreamedSurface(
-                self._api,
+                api,
                 target,
-                self._streaming,
-                may_start=not again and self._streaming.take(),
+                workspace.streaming,
+                may_start=not again and workspace.streaming.take(),
                 on_user_stop=lambda: self._stopped_by_user(incoming),
-                is_ours=lambda ts: self._is_ours(target.channel, ts),
-                on_closed=lambda code: self._tell_elsewhere(incoming, code),
+                is_ours=lambda ts: self._is_ours(target.workspace, target.channel, ts),
+                on_closed=lambda code: _tell_elsewhere(workspace, incoming, code),
             )
         return EditedSurface(
-            self._api, target, heading=above, on_closed=lambda code: self._tell_elsewhere(incoming, code)
+            api, target, heading=above, on_closed=lambda code: _tell_elsewhere(workspace, incoming, code)
         )
 
-    async def _check(self, incoming: Incoming, team: str, capability: ReplyCapability | None) -> None:
+    async def _check(
+        self, workspace: Workspace, incoming: Incoming, team: str, capability: ReplyCapability | None
+    ) -> None:
         """Decide what could not be decided when it was asked. Raises SurfaceBusy, or SurfaceGone where it is no."""
-        if self._dispatcher is None:
+        if workspace.dispatcher is None:
             raise SurfaceBusy("Slack is not connected", retry_after_s=2.0)
-        handlers, user, channel = self._dispatcher.handlers, incoming.user.user, incoming.conversation.channel
+        handlers, user, channel = workspace.dispatcher.handlers, incoming.user.user, incoming.conversation.channel
         why = await handlers.refusal(user, channel=channel, direct=incoming.direct, team=team)
         if why is None:
             raise SurfaceBusy("Slack does not say yet who asks", retry_after_s=5.0)
@@ -327,13 +409,6 @@ class SlackAdapter:
         else:
             handlers.later(handlers.explain(why, user, channel, incoming.address.get("thread", "")))
         raise SurfaceGone("whoever asks may not ask here")
-
-    def _tell_elsewhere(self, incoming: Incoming, code: str) -> None:
-        """Somebody asked where nothing of ours can stand: they hear so in their direct messages."""
-        if self._dispatcher:
-            handlers = self._dispatcher.handlers
-            said = handlers.tell_directly("closed", cannot_write_there(CLOSED[code]), incoming.user.user)
-            handlers.later(said)
 
     def _may_hold_place(self, incoming: Incoming) -> bool:
         """Whether to whisper a placeholder: to who asked just now, not again with every later attempt, and where what
@@ -351,26 +426,39 @@ class SlackAdapter:
         except StorageError as error:
             logger.warning("could not note that a stream was stopped: %s", error)
 
-    async def _is_ours(self, channel: str, ts: str) -> bool:
+    async def _is_ours(self, workspace: str, channel: str, ts: str) -> bool:
         try:
-            return self._intake is None or await self._intake.conversation_of("slack", channel, ts) is not None
+            known = await self._intake.conversation_of("slack", channel, ts) if self._intake else None
+            return known is not None and known.workspace == workspace
         except StorageError as error:
             raise SurfaceBusy("which messages are ours cannot be looked up now") from error
 
     async def fetch(self, attachment: Attachment, incoming: Incoming) -> AsyncGenerator[bytes, None]:
-        if self._files is None:
+        files = (await self._workspace(incoming)).files
+        if files is None:
             raise SurfaceBusy("Slack is not connected", retry_after_s=2.0)
-        async for chunk in self._files.fetch(attachment):
+        async for chunk in files.fetch(attachment):
             yield chunk
 
-    async def captions(self, attachment: Attachment) -> str:
+    async def captions(self, attachment: Attachment, incoming: Incoming) -> str:
         """Slack's own preview of what is said in a voice clip, "" where it has none."""
-        return await self._files.captions(attachment) if self._files else ""
+        try:
+            files = (await self._workspace(incoming)).files
+        except SurfaceError:
+            return ""
+        return await files.captions(attachment) if files else ""
 
     async def context(self, incoming: Incoming, *, channel_messages: int = 0) -> Sequence[Quote]:
-        if self._me is None:
+        try:
+            workspace = await self._workspace(incoming)
+        except SurfaceError:
             return ()
-        return await read_context(self._api, self._users, self._me, incoming, channel_messages=channel_messages)
+        asks_about_it = incoming.purpose in ("summarise", "extract") or not incoming.text
+        if workspace.me is None or (self._settings.distribution == "unlisted" and not asks_about_it):
+            return ()
+        return await read_context(
+            workspace.api, workspace.users, workspace.me, incoming, channel_messages=channel_messages
+        )
 
     def health(self) -> AdapterHealth:
         able = self._api.abilities
@@ -386,7 +474,16 @@ class SlackAdapter:
         heartbeat = self._event_in_at
         if self._settings.over_socket:
             heartbeat = self._socket.pong_at if self._socket else None
-        return AdapterHealth(state, detail, heartbeat, self._event_in_at, self._api.delivered_at)
+        delivered_at = self._workspaces.delivered_at if self._workspaces else self._api.delivered_at
+        return AdapterHealth(state, detail, heartbeat, self._event_in_at, delivered_at)
+
+
+def _tell_elsewhere(workspace: Workspace, incoming: Incoming, code: str) -> None:
+    """Somebody asked where nothing of ours can stand: they hear so in their direct messages."""
+    if workspace.dispatcher:
+        handlers = workspace.dispatcher.handlers
+        said = handlers.tell_directly("closed", cannot_write_there(CLOSED[code]), incoming.user.user)
+        handlers.later(said)
 
 
 def _not_taken(why: str) -> BoltResponse:

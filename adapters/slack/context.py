@@ -50,7 +50,8 @@ async def _channel(api: WebApi, channel: str, before: str, most: int) -> list[Ma
     oldest = f"{float(before) - _CHANNEL_S:.6f}"
     where: dict[str, Any] = {"channel": channel, "latest": before, "oldest": oldest, "limit": most}
     try:
-        answer = await api.call(lambda: api.reads.conversations_history(**where))
+        async with api.history():
+            answer = await api.call(lambda: api.reads.conversations_history(**where))
     except SurfaceError:
         return []  # the question alone is still worth an answer
     return list(reversed(answer.get("messages") or ()))
@@ -61,7 +62,8 @@ async def _thread(api: WebApi, channel: str, thread: str, before: str) -> list[M
     where: dict[str, Any] = {"channel": channel, "ts": thread, "latest": before or None, "limit": _PAGE_SIZE}
     for _ in range(_MAX_PAGES):
         try:
-            answer = await api.call(lambda: api.reads.conversations_replies(**where))
+            async with api.history():
+                answer = await api.call(lambda: api.reads.conversations_replies(**where))
         except SurfaceError:
             break  # the question alone is still worth an answer
         found += answer.get("messages") or ()

@@ -7,14 +7,9 @@ from adapters.slack.events import AboutMe, Chosen, Pressed, StopPressed
 from adapters.slack.handlers import Handlers
 from adapters.slack.home import HomeFacts, home_view
 from core.domain.errors import NotAllowed, RequestError, StorageError, TernError
-from core.ports.platform import Rate
 from core.wording import sentence_for
 
 _MAX_TITLE_CHARS = 80
-
-
-_RENAME = Rate("slack:agents.sessions.rename", 50, 60.0)
-"""Tier 3, for the whole workspace."""
 
 
 class ControlHandlers:
@@ -129,7 +124,7 @@ class ControlHandlers:
         api = self._handlers.api
         writes, lacks = api.writes, api.abilities.lacks
         if self._handlers.streaming.sessions and not lacks("agents.sessions.rename"):
-            async with api.take(_RENAME):  # nobody waits for a title
+            async with api.take(api.rate("agents.sessions.rename", 50, 60.0)):  # Tier 3; nobody waits for a title
                 named = await api.quietly(
                     "naming a session",
                     lambda: writes.agents_sessions_rename(channel_id=channel, thread_ts=thread, title=title),

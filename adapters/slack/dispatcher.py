@@ -36,14 +36,14 @@ from adapters.slack.parse import parse
 from core.chat.manners import Manners
 from core.domain.errors import StorageBusy, StorageError, SurfaceBusy
 from core.domain.incoming import Incoming
-from core.ports.platform import Rate, Receipt
+from core.ports.platform import Receipt
 from core.wording import EMPTY_QUESTION, not_stored_yet
 
 logger = logging.getLogger(__name__)
 
 _LATE_S = 30.0
 
-_READ_ON = Rate("slack:conversations.replies:read on", 20, 60.0)
+_READ_ON_PER_MINUTE = 20
 """Less than half of Tier 3's 50 a minute (facts/slack.md 1.9); the rest is for questions that need their thread."""
 
 
@@ -130,10 +130,12 @@ class Dispatcher:
         """Whether it was delivered again after a minute: what followed in its thread came first, when nobody could know
         that it was for the bot."""
         late = self._age_s(asked.incoming.message_id) > _LATE_S
-        return late and not asked.in_thread and not asked.incoming.direct
+        reads = self.handlers.settings.distribution != "unlisted"
+        return reads and late and not asked.in_thread and not asked.incoming.direct
 
     async def _read_on(self, channel: str, root: str) -> None:
-        async with self.handlers.api.take(_READ_ON):
+        api = self.handlers.api
+        async with api.take(api.rate("conversations.replies:read on", _READ_ON_PER_MINUTE, 60.0)):
             await read_missed(self.handlers, self.asked, channel, root, root)
 
     async def _take(self, asked: Asked) -> bool:

@@ -113,10 +113,11 @@ def _ref(page: int) -> str:
 
 async def send_directly(api: WebApi, user: str, name: str, content: bytes, comment: str) -> str:
     """Upload a file to *user*'s direct messages with the bot; returns its id. Raises SurfaceError."""
-    opened = await api.write("slack:conversations.open", lambda: api.writes.conversations_open(users=user))
+    bucket = f"slack:{api.workspace}:conversations.open"
+    opened = await api.write(bucket, lambda: api.writes.conversations_open(users=user))
     channel = str(opened["channel"]["id"])
     answer = await api.write(
-        "slack:files.completeUploadExternal",
+        f"slack:{api.workspace}:files.completeUploadExternal",
         lambda: api.writes.files_upload_v2(
             filename=name, content=content, channel=channel, initial_comment=comment or None
         ),

@@ -25,7 +25,6 @@ _HTML_HEAD_BYTES = 65_536
 class Files:
     def __init__(self, settings: SlackSettings, api: WebApi, fetcher: GuardedFetcher) -> None:
         """The fetcher is opened and closed by whoever hands it in."""
-        self._token = settings.bot_token
         self._api = api
         self._fetcher = fetcher
         configured = URL(settings.api_url)
@@ -45,7 +44,7 @@ class Files:
             raise SurfaceGone("Slack gives no address for this file")
         if int(file.get("size") or 0) > self._policy.max_bytes:
             raise TooLarge("the file", limit=self._policy.max_bytes, unit="bytes")
-        headers = {"Authorization": f"Bearer {self._token}"}
+        headers = {"Authorization": f"Bearer {self._api.token}"}
         try:
             async with self._fetcher.open(url, self._policy, headers=headers) as download:
                 chunks = download.chunks()

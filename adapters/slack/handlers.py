@@ -24,7 +24,7 @@ from core.delivery.side_notices import AGAIN_AFTER_S, SideNotices
 from core.domain.errors import NotAllowed, SurfaceError, TernError
 from core.domain.incoming import ConversationKey, UserKey
 from core.domain.runs import ReplyCapability
-from core.ports.platform import Commands, Intake, Rate
+from core.ports.platform import Commands, Intake
 from core.wording import sentence_for
 
 logger = logging.getLogger(__name__)
@@ -35,9 +35,6 @@ _ASKED_AGAIN_S = 5.0
 _ACKNOWLEDGED_WITHIN_S = 2.0
 """Slack gives three seconds (facts/slack.md 1.6)."""
 _NOT_ALLOWED_AGAIN_AFTER_S = 600.0
-
-_EPHEMERAL = Rate("slack:chat.postEphemeral", 100, 60.0)
-"""Tier 4 (docs.slack.dev/reference/methods/chat.postEphemeral); where less is taken, a refusal tells."""
 
 
 @dataclass(slots=True)
@@ -60,6 +57,8 @@ class Handlers:
     async def conversation(self, channel: str, thread: str) -> ConversationKey:
         """The conversation a thread belongs to. The root may be an answer to a command, whose key is its own."""
         known = await self.intake.conversation_of("slack", channel, thread) if thread else None
+        if known and known.workspace != self.me.workspace:
+            known = None  # workspaces never meet, even if two channels had one id
         return known or ConversationKey("slack", self.me.workspace, channel, thread)
 
     async def refusal(
@@ -101,7 +100,8 @@ class Handlers:
         """Say something for one person's eyes only, and not again and again. Raises SurfaceError."""
 
         async def say() -> None:
-            async with self.api.take(_EPHEMERAL):
+            # Tier 4 (docs.slack.dev/reference/methods/chat.postEphemeral); where less is taken, a refusal tells.
+            async with self.api.take(self.api.rate("chat.postEphemeral", 100, 60.0)):
                 await self.api.call(
                     lambda: self.api.writes.chat_postEphemeral(
                         channel=channel, user=user, text=to_mrkdwn(sentence), thread_ts=thread or None

@@ -16,7 +16,15 @@ class SlackSettings:
     With an `app_token` Slack is listened to over a socket, with a `signing_secret` alone over signed HTTP.
     """
 
-    bot_token: str = field(repr=False)
+    bot_token: str = field(default="", repr=False)
+    """Of the one workspace; "" where many install the app."""
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    """With both, workspaces install the app by themselves."""
+    redirect_uri: str = ""
+    distribution: Literal["internal", "marketplace", "unlisted"] = "internal"
+    """An app that is distributed outside the Marketplace may read histories once a minute, 15 messages (facts/slack.md
+    1.9): then nothing is read that can be done without."""
     app_token: str = field(default="", repr=False)
     signing_secret: str = field(default="", repr=False)
     api_url: str = "https://slack.com/api/"
@@ -53,6 +61,13 @@ class SlackSettings:
     def __post_init__(self) -> None:
         if not (self.app_token or self.signing_secret):
             raise ValueError("Slack needs SLACK_APP_TOKEN or SLACK_SIGNING_SECRET beside SLACK_BOT_TOKEN")
+        if not (self.bot_token or self.many):
+            raise ValueError("Slack needs SLACK_BOT_TOKEN, or SLACK_CLIENT_ID and SLACK_CLIENT_SECRET")
+
+    @property
+    def many(self) -> bool:
+        """Whether many workspaces install the app; a bot token is then that of none of them."""
+        return bool(self.client_id and self.client_secret and not self.bot_token)
 
     @property
     def over_socket(self) -> bool:

@@ -143,10 +143,11 @@ class EditedSurface:
             where["oldest"] = self._target.since
         reads, thread = self._api.reads, self._target.thread
         for _ in range(_FIND_PAGES):
-            if thread:
-                answer = await self._api.call(lambda: reads.conversations_replies(ts=thread, **where))
-            else:
-                answer = await self._api.call(lambda: reads.conversations_history(**where))
+            async with self._api.history():
+                if thread:
+                    answer = await self._api.call(lambda: reads.conversations_replies(ts=thread, **where))
+                else:
+                    answer = await self._api.call(lambda: reads.conversations_history(**where))
             for message in answer.get("messages") or ():
                 yield message
             where["cursor"] = (answer.get("response_metadata") or {}).get("next_cursor")

@@ -4,10 +4,11 @@ once, everybody is read from users.list."""
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -17,8 +18,9 @@ from adapters.slack.events import Me
 from adapters.slack.failures import LATER, Foreign, code_of, status_of
 from adapters.slack.web_api import WebApi
 from core.base.clock import Clock
+from core.domain.errors import StorageError
 from core.domain.incoming import Incoming, Quote
-from core.ports.platform import Rate
+from core.ports.workspaces import PeopleStore
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +28,14 @@ NAME_WITHIN_S = 0.8
 """How long an acceptance waits for somebody's name; three seconds is all Slack gives (facts/slack.md 1.10)."""
 _KEPT_S = 3_600.0
 _KEPT_PEOPLE = 10_000
+_STORED_S = 86_400.0
+"""How long what an earlier process learned is taken for true."""
 _MOST_NAMES = 20
-_RATE = Rate("slack:users.info", 100, 61.0)
+_PER_MINUTE, _MINUTE_S = 100, 61.0
 """Tier 4, for the whole workspace; a little over its minute, for clocks that do not agree to the millisecond."""
 _CROWD = 20
 """So many strangers at once are a crowd: at a hundred a minute the last of them would wait for minutes."""
-_LIST_RATE = Rate("slack:users.list", 20, 61.0)
+_LISTS_PER_MINUTE = 20
 """Tier 2 (docs.slack.dev/reference/methods/users.list)."""
 _LIST_PAGE = 999
 """The most that users.list takes (docs.slack.dev/tools/node-slack-sdk/reference/web-api/interfaces/UsersListArguments,
@@ -71,6 +75,13 @@ def person_from(user: Mapping[str, Any]) -> Person:
     )
 
 
+def _person_of(user: str, what: str) -> Person | None:
+    try:
+        return Person(user, **json.loads(what))
+    except (TypeError, ValueError):
+        return None  # written by another version
+
+
 def is_external(person: Person, me: Me, *, team: str = "") -> bool:
     """Whether somebody belongs to another company (Slack Connect).
 
@@ -88,8 +99,10 @@ def is_external(person: Person, me: Me, *, team: str = "") -> bool:
 class Users:
     """Asks Slack about each person once, in tasks of its own: whoever no longer waits finds the answer next time."""
 
-    def __init__(self, api: WebApi, clock: Clock) -> None:
+    def __init__(self, api: WebApi, clock: Clock, store: PeopleStore | None = None) -> None:
+        """*store*: what was learned outlives a restart there."""
         self._api = api
+        self._store = store
         self._clock = clock
         self._kept: dict[str, tuple[float, Person]] = {}
         self._asking: dict[str, tuple[asyncio.Future[Person], asyncio.Task[None]]] = {}
@@ -100,6 +113,29 @@ class Users:
         """Ask in *tasks* from now on; None: Slack is not asked any more."""
         self._tasks = tasks
         self._asking.clear()
+
+    async def remember(self) -> None:
+        """Read what an earlier process learned within a day; never fails."""
+        if self._store is None:
+            return
+        now, since = self._clock.now(), self._clock.now() - _STORED_S
+        try:
+            stored = await self._store.known("slack", self._api.workspace, since)
+        except StorageError as error:
+            logger.info("the names of people could not be read: %s", error)
+            return
+        for user, (at, what) in stored.items():
+            if (person := _person_of(user, what)) and len(self._kept) < _KEPT_PEOPLE:
+                self._kept[user] = (self._clock.monotonic() + _STORED_S - (now - at), person)
+
+    async def _store_person(self, person: Person) -> None:
+        if self._store is None or not person.known:
+            return
+        what = json.dumps({name: value for name, value in asdict(person).items() if name not in ("id", "known")})
+        try:
+            await self._store.keep("slack", self._api.workspace, person.id, self._clock.now(), what)
+        except StorageError as error:
+            logger.info("a name could not be stored: %s", error)
 
     async def get(self, user: str) -> Person:
         """Waits for the minute's rate, so give it a time limit. Raises what the SDK raises where asking later may help;
@@ -159,7 +195,7 @@ class Users:
         cursor = ""
         for _ in range(_LIST_PAGES):
             try:
-                async with self._api.take(_LIST_RATE):
+                async with self._api.take(self._api.rate("users.list", _LISTS_PER_MINUTE, _MINUTE_S)):
                     answer = await self._api.writes.users_list(limit=_LIST_PAGE, cursor=cursor, include_locale=True)
             except Foreign as error:
                 logger.info("the members could not be read: %s", type(error).__name__)
@@ -186,7 +222,7 @@ class Users:
 
     async def _answered(self, user: str, asking: asyncio.Future[Person]) -> None:
         try:
-            async with self._api.take(_RATE):
+            async with self._api.take(self._api.rate("users.info", _PER_MINUTE, _MINUTE_S)):
                 person = await self._look_up(user)
         except asyncio.CancelledError:
             _fail(asking, _Unconnected())
@@ -197,6 +233,7 @@ class Users:
             if not asking.done():
                 self._keep(person)
                 asking.set_result(person)
+                await self._store_person(person)
         finally:
             if user in self._asking and self._asking[user][0] is asking:
                 del self._asking[user]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from typing import Any
 
 import aiohttp
@@ -19,7 +19,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from adapters.slack.abilities import Abilities, lacking
 from adapters.slack.events import Me
-from adapters.slack.failures import Foreign, is_rate_limit, retry_after_s, translate
+from adapters.slack.failures import Foreign, code_of, is_rate_limit, retry_after_s, translate
 from adapters.slack.ids import SCOPES
 from adapters.slack.settings import SlackSettings
 from core.base.clock import Clock
@@ -39,14 +39,20 @@ class _Client(AsyncWebClient):
     """Tells of every call what Slack answered."""
 
     abilities: Abilities | None = None
+    fresh_token: Callable[[], Awaitable[str]] | None = None
+    """Reads the token again, renewed where it was due; for tokens that rotate."""
 
     async def api_call(self, api_method: str, **options: Any) -> AsyncSlackResponse:
         try:
             answer = await super().api_call(api_method, **options)
         except SlackApiError as error:
-            if self.abilities:
-                self.abilities.failed(api_method, error)
-            raise
+            if code_of(error) == "token_expired" and self.fresh_token and (token := await self.fresh_token()):
+                self.token = token
+                answer = await super().api_call(api_method, **options)  # refused, so nothing is done twice
+            else:
+                if self.abilities:
+                    self.abilities.failed(api_method, error)
+                raise
         if self.abilities:
             self.abilities.worked(api_method)
         return answer
@@ -59,10 +65,14 @@ class WebApi:
     chat.postMessage or chat.startStream can post twice, and there is no idempotency argument (facts/slack.md 2).
     """
 
-    def __init__(self, settings: SlackSettings, clock: Clock, pacer: SurfaceObserver) -> None:
+    def __init__(
+        self, settings: SlackSettings, clock: Clock, pacer: SurfaceObserver, *, token: str = "", workspace: str = ""
+    ) -> None:
+        """*token*: the one of the settings where it is left out."""
+        token = token or settings.bot_token
         self.abilities = Abilities(clock)
 
-        def client(token: str | None, *handlers: Any) -> AsyncWebClient:
+        def client(token: str | None, *handlers: Any) -> _Client:
             made = _Client(
                 token=token,
                 base_url=settings.api_url,
@@ -75,17 +85,21 @@ class WebApi:
             return made
 
         self.reads = client(
-            settings.bot_token,
+            token,
             AsyncConnectionErrorRetryHandler(),
             AsyncServerErrorRetryHandler(),
             AsyncRateLimitErrorRetryHandler(max_retry_count=2),
         )
-        self.writes = client(settings.bot_token)
+        self.writes = client(token)
         self.anonymous = client(None, AsyncConnectionErrorRetryHandler())
         """For Bolt and the socket: Bolt takes its token from our `authorize`, the socket uses the app token."""
+        self.token = token
+        self.workspace = workspace
+        """Of every rate; known once `me` is."""
         self.session: aiohttp.ClientSession | None = None
         self.proxy = settings.proxy or None
         self._clock = clock
+        self._sparing = settings.distribution == "unlisted"
         self._pacer = pacer
         self.delivered_at: float | None = None
         """When Slack last took a write."""
@@ -95,6 +109,25 @@ class WebApi:
         self.session = session
         for client in (self.reads, self.writes, self.anonymous):
             client.session = session
+
+    def use_token(self, token: str) -> None:
+        self.token = self.reads.token = self.writes.token = token
+
+    def renews_with(self, fresh_token: Callable[[], Awaitable[str]]) -> None:
+        """Ask *fresh_token* where Slack says that the token is too old, once a call."""
+        for client in (self.reads, self.writes):
+            client.fresh_token = fresh_token
+
+    def rate(self, method: str, capacity: int, per_s: float) -> Rate:
+        """Slack counts for each method and workspace (facts/slack.md 1.2)."""
+        return Rate(f"slack:{self.workspace}:{method}", capacity, per_s)
+
+    def history(self) -> AbstractAsyncContextManager[None]:
+        """Around one call of conversations.history or conversations.replies: an app that is distributed outside the
+        Marketplace has one a minute (facts/slack.md 1.9)."""
+        if self._sparing:
+            return self.take(self.rate("conversations.history", 1, 61.0))
+        return nullcontext()
 
     @property
     def connected(self) -> bool:
@@ -106,13 +139,15 @@ class WebApi:
         granted = str(answer.headers.get("x-oauth-scopes", ""))
         if granted and (missing := sorted(set(SCOPES) - set(granted.split(",")))):
             logger.warning("Slack gave the app no %s: paste manifest.yaml again and re-install it", ", ".join(missing))
-        return Me(
+        me = Me(
             team=str(answer.get("team_id") or ""),
             enterprise=str(answer.get("enterprise_id") or ""),
             user=str(answer.get("user_id") or ""),
             bot=str(answer.get("bot_id") or ""),
             org_install=bool(answer.get("is_enterprise_install")),
         )
+        self.workspace = me.workspace
+        return me
 
     async def call(self, call: Callable[[], Awaitable[AsyncSlackResponse]]) -> AsyncSlackResponse:
         """Make one call that shows no answer. Raises SurfaceError only."""

@@ -33,11 +33,16 @@ def web_settings(settings: Settings, config: Config) -> WebSettings:
 
 
 def slack_settings(settings: Settings, config: Config) -> SlackSettings | None:
-    """None while Slack is off: no bot token, or nothing to listen with."""
-    if not (settings.slack_bot_token and (settings.slack_app_token or settings.slack_signing_secret)):
+    """None while Slack is off: no bot token and no way to install the app, or nothing to listen with."""
+    many = settings.slack_client_id and settings.slack_client_secret
+    if not ((settings.slack_bot_token or many) and (settings.slack_app_token or settings.slack_signing_secret)):
         return None
     slack = SlackSettings(
         bot_token=settings.slack_bot_token,
+        client_id=settings.slack_client_id,
+        client_secret=settings.slack_client_secret,
+        redirect_uri=settings.slack_redirect_uri,
+        distribution=config.slack.distribution,
         app_token=settings.slack_app_token,
         signing_secret=settings.slack_signing_secret,
         api_url=f"{settings.slack_api_url}/" if settings.slack_api_url else SLACK_URL,

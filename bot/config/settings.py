@@ -40,6 +40,9 @@ class Settings:
     slack_bot_token: str = field(default="", repr=False)
     slack_app_token: str = field(default="", repr=False)
     slack_signing_secret: str = field(default="", repr=False)
+    slack_client_id: str = ""
+    slack_client_secret: str = field(default="", repr=False)
+    slack_redirect_uri: str = ""
     slack_api_url: str = ""
     discord_bot_token: str = field(default="", repr=False)
     discord_api_url: str = ""
@@ -90,6 +93,9 @@ class Settings:
             slack_signing_secret=reader.text(
                 "SLACK_SIGNING_SECRET", not_like={"xoxb-": "a bot token", "xapp-": "an app-level token"}
             ),
+            slack_client_id=reader.text("SLACK_CLIENT_ID"),
+            slack_client_secret=reader.text("SLACK_CLIENT_SECRET", not_like={"xoxb-": "a bot token"}),
+            slack_redirect_uri=reader.url("SLACK_REDIRECT_URI"),
             slack_api_url=reader.url("SLACK_API_URL"),
             discord_bot_token=reader.text("DISCORD_BOT_TOKEN", not_like={"Bot ": 'the token with "Bot " before it'}),
             discord_api_url=reader.url("DISCORD_API_URL"),

@@ -104,6 +104,7 @@ class RetentionConfig:
 class SlackConfig:
     """Fields and meaning are those of adapters/slack/settings.py."""
 
+    distribution: Literal["internal", "marketplace", "unlisted"] = "internal"
     thread_follow_ups: Literal["all", "asker", "mention"] = "all"
     native_streaming: bool = True
     allow_channels: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -115,6 +115,7 @@ async def open_house(
     commands: Any = None,
     notes: Notes | None = None,
     ready: bool = True,
+    stores: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
     """Run an adapter against *slack*; over "socket" or "http"."""
@@ -125,7 +126,7 @@ async def open_house(
     slack.deliveries.wall_clock = clock.now
     intake, commands = intake or FakeIntake(), commands or FakeCommands()
     settings = {"bot_token": BOT_TOKEN, "api_url": slack.api_url, **settings}
-    adapter = SlackAdapter(SlackSettings(**tokens, **settings), clock, notes, pacer)
+    adapter = SlackAdapter(SlackSettings(**tokens, **settings), clock, notes, pacer, **(stores or {}))
     app = web.Application()
     app.add_routes(adapter.routes())
     runner = web.AppRunner(app, shutdown_timeout=0.1)

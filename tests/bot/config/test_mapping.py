@@ -122,6 +122,7 @@ def test_personas_and_channels_arrive() -> None:
 
 
 WRITTEN: dict[str, tuple[str, object]] = {
+    "distribution": ('"unlisted"', "unlisted"),
     "thread_follow_ups": ('"asker"', "asker"),
     "native_streaming": ("false", False),
     "allow_channels": ('["C1"]', frozenset({"C1"})),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -124,6 +125,7 @@ class FakeSlack:
         (https://github.com/slackapi/bolt-python/issues/1268)."""
         self.subscribed: set[str] = set(ALL_EVENTS)
         self.twins: Literal["message first", "mention first"] = "message first"
+        self.event_time = 1_800_000_000
         self.echo = True
         """Whether the app hears of its own posts and edits, as it does in Slack."""
         self.valid_bot_token = BOT_TOKEN
@@ -140,6 +142,15 @@ class FakeSlack:
         self.response_urls: dict[str, ResponseUrl] = {}
         self.file_requests: list[tuple[str, str]] = []
         """(path, Authorization header) of every download."""
+        self.tenants: list[FakeSlack] = []
+        """Workspaces that may install the app of this one, each with a world and tokens of its own."""
+        self.client = ("1.2", "client-secret")
+        self.rotates = False
+        """Tokens live for twelve hours and each refresh token is good for one use (facts/slack-2.md 1.5)."""
+        self.tokens: deque[tuple[str, float]] = deque(maxlen=2)
+        """(token, when it ends) that are good: two at most, a third one kills the oldest."""
+        self.refresh_token = ""
+        self.refreshes = 0
         self._methods = Methods(self)
         self._runner: web.AppRunner | None = None
         self._port = 0
@@ -207,6 +218,60 @@ class FakeSlack:
     def session(self, channel: str, thread: str, status: str) -> None:
         self.sessions.append((channel, thread, status))
 
+    # --- many workspaces: facts/slack-2.md 1 ---
+
+    def tenant(self, number: int, *, enterprise: str = "", org_install: bool = False) -> FakeSlack:
+        """A workspace that shares this one's app and server; ids of channels are its own, as everywhere in Slack."""
+        one = FakeSlack(team=f"T{number:04d}", enterprise=enterprise, org_install=org_install)
+        one.world.places.clear()
+        one.place(Place(f"C{number:04d}", "channel"))
+        one.place(Place(f"D{number:04d}", "im", members=frozenset({"U1"})))
+        one.deliveries, one._port, one.valid_bot_token, one.echo = self.deliveries, self._port, "", False
+        for person in one.world.people.values():
+            if person.team == "T1":
+                person.team, person.enterprise = one.world.team, enterprise
+        self.tenants.append(one)
+        return one
+
+    def _oauth(self, given: JSON, request: web.Request) -> web.Response:
+        """oauth.v2.access: a code that the fake made ("code-TEAM"), or a refresh token."""
+        basic = request.headers.get("Authorization", "").removeprefix("Basic ")
+        named = tuple(base64.b64decode(basic).decode().split(":", 1)) if basic else ()
+        if (given.get("client_id"), given.get("client_secret")) != self.client and named != self.client:
+            return _error("bad_client_secret")
+        if given.get("grant_type") == "refresh_token":
+            one = next((t for t in self.tenants if t.refresh_token == given.get("refresh_token")), None)
+            if one is None:
+                return _error("invalid_refresh_token")
+            one.refreshes += 1
+        else:
+            one = next((t for t in self.tenants if f"code-{t.world.team}" == given.get("code")), None)
+            if one is None:
+                return _error("invalid_code")
+        return web.json_response(one.new_tokens())
+
+    def new_tokens(self) -> JSON:
+        self._serial += 1
+        token = f"xoxb-{self.world.team}-{self._serial}"
+        self.tokens.append((token, self.now() + 43_200.0 if self.rotates else float("inf")))
+        answer: JSON = {
+            "ok": True, "app_id": "A0TERN", "access_token": token, "token_type": "bot", "bot_user_id": "U0TERN",
+            "scope": ",".join(sorted(self.scopes)), "authed_user": {"id": "U1"},
+            "team": None if self.org_install else {"id": self.world.team, "name": f"Team {self.world.team}"},
+            "enterprise": {"id": self.world.enterprise, "name": "Org"} if self.world.enterprise else None,
+            "is_enterprise_install": self.org_install,
+        }  # fmt: skip
+        if self.rotates:
+            self.refresh_token = f"xoxe-{self.world.team}-{self._serial}"
+            answer |= {"refresh_token": self.refresh_token, "expires_in": 43_200}
+        return answer
+
+    def uninstall(self) -> list[Delivery]:
+        """Both events come, in any order (facts/slack-2.md 1.4)."""
+        self.tokens.clear()
+        revoked = {"type": "tokens_revoked", "tokens": {"bot": ["U0TERN"]}}
+        return [self.event(event) for event in (revoked, {"type": "app_uninstalled"})]
+
     # --- what people do ---
 
     def say(
@@ -269,7 +334,7 @@ class FakeSlack:
         }  # fmt: skip
         return {
             "token": "legacy", "team_id": self.world.team, "api_app_id": "A0TERN", "event": event,
-            "type": "event_callback", "event_id": f"Ev{self._serial:06d}", "event_time": 1_800_000_000,
+            "type": "event_callback", "event_id": f"Ev{self._serial:06d}", "event_time": self.event_time,
             "authorizations": [install], "is_ext_shared_channel": False, "event_context": f"4-{self._serial}",
         }  # fmt: skip
 
@@ -429,6 +494,20 @@ class FakeSlack:
     def _answer(self, method: str, given: JSON, request: web.Request, wait_s: int) -> web.Response:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ") or given.pop("token", "")
         given.pop("token", None)
+        if method == "oauth.v2.access":
+            return self._oauth(given, request)
+        for tenant in self.tenants:
+            ends_at = dict(tenant.tokens).get(token)
+            if ends_at is not None:
+                if ends_at <= self.now():
+                    return _error("token_expired")
+                tenant.valid_bot_token = token
+                tenant.calls.append((method, given, self.now()))
+                wait_s = tenant.rates.take(method, given.get("channel", ""), self.now())
+                return tenant._answer(method, given, request, wait_s)
+        if self.tenants and method != "apps.connections.open":
+            self.violations.append(f"{method} came with a token of nobody")
+            return _error(self.token_error)
         wanted = self.valid_app_token if method == "apps.connections.open" else self.valid_bot_token
         if not token:
             return _error("not_authed")
