@@ -63,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     chat = commands.add_parser("chat", help="talk to it here, in the terminal")
     chat.add_argument("--model", default="", help="auto, speed, quality or a model id")
     chat.add_argument("--new", action="store_true", help="begin a new conversation instead of going on with the last")
-    commands.add_parser("doctor", help="check keys, models, database and disk, and say what to do")
+    doctor = commands.add_parser("doctor", help="check keys, models, platforms, database and disk, and say what to do")
+    doctor.add_argument("--json", action="store_true", help="findings as JSON")
+    doctor.add_argument("--send", default="", metavar="slack:C123", help="post a test message there and take it back")
     commands.add_parser("models", help="list the models and what they can do")
     batch = commands.add_parser("batch", help="answer a file of prompts, line by line, going on where it stopped")
     batch.add_argument("source", type=Path, metavar="PROMPTS", help="JSON Lines, OpenAI's batch form, plain text")
@@ -118,10 +120,10 @@ def _chat(arguments: argparse.Namespace) -> int:
     return chat(_load(quiet=True), requested_model=arguments.model, begin_new=arguments.new)
 
 
-def _doctor(_: argparse.Namespace) -> int:
+def _doctor(arguments: argparse.Namespace) -> int:
     from bot.commands.checkup import checkup
 
-    return checkup(_load(quiet=True))
+    return checkup(_load(quiet=True), send_to=arguments.send, as_json=arguments.json)
 
 
 def _models(_: argparse.Namespace) -> int:

@@ -89,7 +89,25 @@ def standard_checks(
 
     keys = [_check_of_key(name, catalogue, loaded) for name, catalogue in catalogues.items()]
     missing = [] if settings.has_model_key else [_no_key]
-    return [*keys, *missing, models, local_model, mcp_servers, database_file, disk, exposure, sandbox, _discord(loaded)]
+    own = (models, local_model, mcp_servers, database_file, disk, exposure, sandbox)
+    return [*keys, *missing, *own, _slack(loaded, clock), _discord(loaded)]
+
+
+def _slack(loaded: Loaded, clock: Clock) -> Check:
+    async def slack() -> list[Finding]:
+        settings = mapping.slack_settings(loaded.settings, loaded.config)
+        if settings is None:
+            given = loaded.settings
+            if not (given.slack_bot_token or given.slack_app_token or given.slack_signing_secret):
+                return [Finding("ok", "Slack", "off: SLACK_BOT_TOKEN is not set")]
+            missing = "SLACK_APP_TOKEN or SLACK_SIGNING_SECRET" if given.slack_bot_token else "SLACK_BOT_TOKEN"
+            return [Finding("bad", "Slack", f"off: {missing} is not set", "see .env.example")]
+        from adapters.slack.checkup import examine_slack
+
+        named = [key.partition(":")[2] for key in loaded.config.channels if key.startswith("slack:")]
+        return await examine_slack(settings, clock, channels=named)
+
+    return slack
 
 
 def _discord(loaded: Loaded) -> Check:

@@ -35,6 +35,7 @@ ARGUMENTS: dict[str, set[str]] = {
         "channel", "ts", "oldest", "latest", "inclusive", "limit", "cursor", "include_all_metadata",
     },
     "conversations.history": {"channel", "oldest", "latest", "inclusive", "limit", "cursor", "include_all_metadata"},
+    "bots.info": {"bot", "team_id"},
     "users.info": {"user", "include_locale"},
     "users.list": {"limit", "cursor", "include_locale", "team_id"},
     "files.info": {"file"},
@@ -58,6 +59,7 @@ _SCOPES: dict[str, str] = {
     "conversations.history": "KIND:history",
     "conversations.open": "im:write",
     "users.": "users:read",
+    "bots.": "users:read",
     "files.info": "files:read",
     "files.": "files:write",
     "reactions.": "reactions:write",
@@ -227,6 +229,7 @@ class Methods:
         if place.kind == "im":  # a direct message has no is_member
             info["user"] = next(iter(place.members or ()), "")
         else:
+            info["is_archived"] = place.archived
             info |= {"is_member": place.bot_is_member, "is_private": place.kind != "channel"}
         return {"channel": info}
 
@@ -288,6 +291,11 @@ class Methods:
         if person is None:
             raise Refused("user_not_found")
         return {"user": self._user(person)}
+
+    def _bots_info(self, given: JSON) -> JSON:
+        if given["bot"] != "B0TERN":
+            raise Refused("bot_not_found")
+        return {"bot": {"id": "B0TERN", "app_id": "A0TERN", "name": "tern"}}
 
     def _users_list(self, given: JSON) -> JSON:
         """Members of the workspace, strangers not among them. Pages of at most 999, and a team for an organisation's
