@@ -32,6 +32,7 @@ _FOR: dict[str, str] = {
     "files:write": "files.",
     "im:write": "conversations.open",
     "users:read": "users.",
+    "reactions:read": "reactions.",
 }
 
 

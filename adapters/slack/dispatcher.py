@@ -26,6 +26,7 @@ from adapters.slack.events import (
     Ignored,
     MessagesOpened,
     Pressed,
+    Reacted,
     Removed,
     ShortcutUsed,
     StopPressed,
@@ -33,6 +34,7 @@ from adapters.slack.events import (
 from adapters.slack.handlers import Handlers
 from adapters.slack.in_flight import DELIVERED_WITHIN_S, InFlight
 from adapters.slack.parse import parse
+from adapters.slack.reactions import ReactionHandlers
 from core.chat.manners import Manners
 from core.domain.errors import StorageBusy, StorageError, SurfaceBusy
 from core.domain.incoming import Incoming
@@ -52,6 +54,7 @@ class Dispatcher:
         self.handlers = handlers
         self._commands = CommandHandlers(handlers)
         self._controls = ControlHandlers(handlers)
+        self._reactions = ReactionHandlers(handlers)
         self._in_flight = InFlight(handlers.clock)
         self._manners = Manners()
         self.removed = asyncio.Event()
@@ -80,6 +83,8 @@ class Dispatcher:
                 await self._controls.pressed(seen)
             case StopPressed():
                 await self._controls.stop_pressed(seen)
+            case Reacted():
+                await self._reactions.reacted(seen)
             case HomeOpened(user):
                 handlers.later(self._controls.show_home(user))
             case MessagesOpened(_, channel):

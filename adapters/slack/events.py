@@ -116,6 +116,16 @@ class StopPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Reacted:
+    """Somebody put an emoji under a message."""
+
+    user: str
+    name: str
+    channel: str
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
 class HomeOpened:
     user: str
 
@@ -170,6 +180,7 @@ Seen: TypeAlias = (
     | ShortcutUsed
     | Pressed
     | StopPressed
+    | Reacted
     | HomeOpened
     | MessagesOpened
     | Chosen

@@ -53,6 +53,7 @@ EVENTS: Final = (
     "message.groups",
     "message.im",
     "message.mpim",
+    "reaction_added",
     "tokens_revoked",
 )
 
@@ -72,6 +73,7 @@ SCOPES: Final = (
     "im:write",  # an export goes to the asker's direct messages
     "mpim:history",
     "mpim:read",
+    "reactions:read",  # reactions as commands, where a channel wants them
     "users:read",  # names, language, time zone, guest or not
 )
 

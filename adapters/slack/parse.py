@@ -15,6 +15,7 @@ from adapters.slack.events import (
     Ignored,
     Me,
     MessagesOpened,
+    Reacted,
     Removed,
     Seen,
     StopPressed,
@@ -62,6 +63,11 @@ def _event(body: Payload, me: Me) -> Seen:
             return MessagesOpened(user, channel) if event.get("tab") == "messages" else HomeOpened(user)
         case "agent_session_stopped":
             return StopPressed(str(event["channel"]), str(event.get("thread_ts") or ""), str(event.get("user") or ""))
+        case "reaction_added":
+            item = event["item"]
+            if item.get("type") != "message" or event["user"] == me.user:
+                return Ignored("other")
+            return Reacted(str(event["user"]), str(event["reaction"]), str(item["channel"]), _ts(item["ts"]))
         case "tokens_revoked":
             return Removed("the bot token was revoked") if (event.get("tokens") or {}).get("bot") else Ignored("other")
         case "app_uninstalled":

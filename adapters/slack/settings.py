@@ -40,6 +40,8 @@ class SlackSettings:
     allow_users: frozenset[str] = frozenset()
     allow_by_channel: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Channel -> the people who may ask there; a channel that is not named is open to all."""
+    reaction_channels: frozenset[str] = frozenset()
+    """Channels in which an emoji under a message may ask for something (core/chat/reactions.py)."""
     allow_external: bool = False
     """Whether Slack Connect strangers may spend tokens."""
     allow_guests: bool = False

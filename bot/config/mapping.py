@@ -55,6 +55,9 @@ def slack_settings(settings: Settings, config: Config) -> SlackSettings | None:
         allow_external=config.slack.allow_external,
         allow_guests=config.slack.allow_guests,
         allow_by_channel=people_by_channel(config, "slack"),
+        reaction_channels=frozenset(
+            key.partition(":")[2] for key, one in config.channels.items() if key.startswith("slack:") and one.reactions
+        ),
         backfill_hours=config.slack.backfill_hours,
         backfill_conversations=config.slack.backfill_conversations,
         max_attachment_bytes=config.slack.max_attachment_bytes,

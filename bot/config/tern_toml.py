@@ -86,7 +86,7 @@ class ChannelConfig:
     follow_ups: Literal["all", "asker", "mention"] | None = None
     """What goes on in a thread of this channel without naming the bot; absent: as elsewhere on the platform."""
     reactions: bool = False
-    """Discord: whether reactions are commands here (core/chat/reactions.py)."""
+    """Whether reactions are commands here (core/chat/reactions.py)."""
     threads: bool = False
     """Discord: each question gets a thread of its own."""
 

@@ -255,7 +255,8 @@ class Methods:
     def _conversations_replies(self, given: JSON) -> JSON:
         place = self._place(given)
         self._needs_membership(place)
-        found = list(self._world.thread(place.id, given["ts"]))
+        asked = self._world.message(place.id, given["ts"])  # a reply's own ts will do too (facts/slack-2.md 3)
+        found = list(self._world.thread(place.id, asked.thread if asked and asked.thread else given["ts"]))
         if not found:
             raise Refused("thread_not_found")
         root, replies = found[0], self._between(found[1:], given)

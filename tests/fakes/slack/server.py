@@ -24,12 +24,13 @@ SIGNING_SECRET = "fake-signing-secret"
 
 ALL_EVENTS = frozenset({
     "app_mention", "message.channels", "message.groups", "message.im", "message.mpim", "app_home_opened",
-    "agent_session_stopped", "tokens_revoked", "app_uninstalled",
+    "agent_session_stopped", "tokens_revoked", "app_uninstalled", "reaction_added",
 })  # fmt: skip
 
 SCOPES = frozenset({
     "app_mentions:read", "assistant:write", "channels:history", "channels:read", "chat:write", "commands", "files:read",
     "files:write", "groups:history", "groups:read", "im:history", "im:read", "im:write", "mpim:history", "mpim:read",
+    "reactions:read",
     "users:read",
 })  # fmt: skip
 
@@ -366,6 +367,13 @@ class FakeSlack:
             "type": "message", "subtype": "message_deleted", "hidden": True, "channel": message.channel,
             "ts": ts, "deleted_ts": message.ts, "event_ts": ts, "previous_message": old,
             "channel_type": self.world.places[message.channel].kind,
+        })  # fmt: skip
+
+    def react(self, user: str, message: Message, name: str) -> Delivery:
+        """No words come with it (facts/slack-2.md 5.1)."""
+        return self.event({
+            "type": "reaction_added", "user": user, "reaction": name, "item_user": message.user,
+            "item": {"type": "message", "channel": message.channel, "ts": message.ts}, "event_ts": self.next_ts(),
         })  # fmt: skip
 
     def command(self, user: str, text: str, *, channel: str = "C1") -> Delivery:
