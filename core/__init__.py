@@ -18,12 +18,12 @@
 
 The rooms, from the ground up; one imports from those above it in this list and never from those below (make lint):
 
-    base/        the clock, waiting without a timeout's noise, text that UTF-8 can carry
+    base/        the clock, waiting, foreign bytes, text, and the one Markdown parser (markdown/)
     domain/      values: what was asked, what happens to it, what a model can do, how it can fail
     ports/       what the core needs from outside: models, platforms, storage
     gateway/     rate limits, quotas, circuit breaker, cache, retry, fallback, continuation/ of answers that broke off
     delivery/    from growing text to platform messages: pages/ cut them, pacing/ times the edits
-    storage/     everything durable, over SQLite
+    storage/     everything durable, over SQLite or PostgreSQL
     observers/   logs, metrics, usage
     net/         other people's addresses, fetched behind an SSRF guard
     chat/        from a message to a request: prompts, digest, memory, approvals, commands, manners, reactions

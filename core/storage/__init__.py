@@ -5,11 +5,9 @@ Messages, runs   inbox (how they change hands), arrivals, claims, lookups, suspe
 Other stores     history, memories, conversations, preferences, installations, api_keys, usage, cache, blobs, archive,
                  responses, schedules
 What ends        retention, removal (everything that names a message or a person)
-The database     store (all of it), opening, sqlite/
+The database     store (all of it), opening, engine (the port), sqlite/, postgres/, searching, locks
 
 core/ports/ has the protocols; only bot/ imports this package.
-
-Both engines: engine (the port), sqlite/, postgres/, statements, searching, locks.
 """
 
 from core.storage.blobs import BlobQuota

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from core import wording
 from core.domain.incoming import UserKey
 from core.domain.requests import Tool
 from core.storage.schema import audit
@@ -182,7 +183,7 @@ async def test_declined_call_is_not_made(tmp_path: Path, groq: FakeLlmApi) -> No
 
 
 async def test_nobody_else_may_agree(tmp_path: Path, groq: FakeLlmApi) -> None:
-    """Another person's press changes nothing, a moderator's neither."""
+    """Another key's press changes nothing, a moderator's neither: over HTTP the reply is not even there for them."""
     wants_to_post(groq)
     board = Board()
 
@@ -190,7 +191,7 @@ async def test_nobody_else_may_agree(tmp_path: Path, groq: FakeLlmApi) -> None:
         reply = await asked(box, board)
         said = await box.app.inbox.press(reply, "confirm", BOB, moderator=True)
 
-    assert "Only the person who asked" in said
+    assert said == wording.FORGOTTEN_REPLY
     assert board.notes == []
 
 
