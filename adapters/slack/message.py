@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
@@ -108,11 +109,12 @@ def quote_of(message: Mapping[str, Any], me: Me) -> Quote:
 
 
 def _moment(ts: object) -> float:
-    """A message's id is the time it was sent; 0 for what is none."""
+    """A message's id is the time it was sent; 0 for what is none, infinity included: it could not be stored."""
     try:
-        return max(0.0, float(str(ts)))
+        moment = float(str(ts))
     except ValueError:
         return 0.0
+    return moment if 0.0 <= moment < math.inf else 0.0
 
 
 def shared_messages(message: Mapping[str, Any], me: Me) -> tuple[Quote, ...]:

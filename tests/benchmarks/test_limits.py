@@ -10,7 +10,7 @@ from adapters.discord.settings import DiscordSettings
 from adapters.discord.surface import ChannelSurface
 from adapters.slack.stream import StreamedSurface, Streaming
 from adapters.slack.surface import EditedSurface
-from adapters.slack.target import Place
+from adapters.slack.target import Target
 from benchmarks.screen.scene import LIMITS
 from core.domain.incoming import ConversationKey, Incoming, UserKey
 from core.ports.platform import Rate, SurfaceLimits
@@ -19,7 +19,7 @@ from tests.fakes.clock import FakeClock
 UNUSED = cast("Any", None)
 """What a surface is handed and does not look at before its first call."""
 
-PLACE = Place("T1", "C1", "1.0", "1.0", "U1", "T1")
+PLACE = Target("T1", "C1", "1.0", "1.0", "U1", "T1")
 
 
 def discord() -> SurfaceLimits:
@@ -33,7 +33,7 @@ def slack() -> SurfaceLimits:
 
 
 def slack_dm() -> SurfaceLimits:
-    streaming = Streaming(FakeClock(), enabled=True)
+    streaming = Streaming(UNUSED, FakeClock(), enabled=True)
     return StreamedSurface(UNUSED, PLACE, streaming, may_start=True, on_user_stop=UNUSED, is_ours=UNUSED).limits
 
 

@@ -211,8 +211,10 @@ async def test_slacks_own_words_for_a_clip(house: House, transcription: dict[str
     house.slack.files["F9"] = clip
     attachment = Attachment("audio", "audio/mp4", "audio_message.m4a", 2, "F9")
 
-    assert await house.adapter.captions(attachment) == said
-    assert await house.adapter.captions(replace(attachment, ref="F404")) == ""
+    incoming = await house.asked()
+
+    assert await house.adapter.captions(attachment, incoming) == said
+    assert await house.adapter.captions(replace(attachment, ref="F404"), incoming) == ""
 
 
 async def test_a_deleted_file_is_gone(house: House) -> None:

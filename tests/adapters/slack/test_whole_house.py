@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from core.domain.incoming import UserKey
 from tests.bot.box import Box, keyed, open_box, until
 from tests.fakes.llm_api import FakeLlmApi, Say
 from tests.fakes.slack import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, FakeSlack, Message, Place
@@ -196,8 +197,7 @@ async def test_forget(tmp_path: Path, slack: FakeSlack, groq: FakeLlmApi) -> Non
         slack.press("U1", slack.whispers("U1")[0], "tern_forget_me")
         await until(lambda: len(slack.whispers("U1")) == 2)
 
-        handlers = box.app.adapters["slack"]._dispatcher._handlers  # type: ignore[attr-defined]
-        export = await box.app.storage.archive.export(user=handlers.user_key("U1"))
+        export = await box.app.storage.archive.export(user=UserKey("slack", ":T1", "U1"))
 
     assert "terns" not in str(export)
 

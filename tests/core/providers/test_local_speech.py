@@ -39,7 +39,7 @@ async def test_spoken_sentence_is_heard_in_every_container() -> None:
     """Ogg, MP4, WebM and WAV of one spoken sentence all come back with most words right."""
     clips = {ending: spoken(SENTENCE, ending) for ending in CONTAINERS}
     rates = {}
-    async with Sandbox(SystemClock()) as sandbox:
+    async with Sandbox(SystemClock(), reads=[str(models.WHISPER)]) as sandbox:
         service = listening(sandbox)
         for name, clip in clips.items():
             heard = await service.transcribe(TranscribeRequest(name, USER, clip, "audio/ogg", 0.0))
@@ -65,7 +65,7 @@ async def test_talk_in_parts_is_joined_without_doubled_or_lost_words() -> None:
     """Half a minute, cut in its pauses into parts: every sentence comes once, in order, at its time."""
     limits = TranscriptionLimits(sound=SoundLimits(part_s=12.0, min_part_s=5.0), parts_at_once=1)
     talk = spoken(TALK, "ogg")
-    async with Sandbox(SystemClock()) as sandbox:
+    async with Sandbox(SystemClock(), reads=[str(models.WHISPER)]) as sandbox:
         service = listening(sandbox, limits)
         heard = await service.transcribe(TranscribeRequest("r", USER, talk, "audio/ogg", 0.0, times="segments"))
 
@@ -82,7 +82,7 @@ async def test_talk_in_parts_is_joined_without_doubled_or_lost_words() -> None:
 @pytest.mark.parametrize("clip", [samples.noise(5.0), samples.music(6.0), samples.tone(4.0, amplitude=0)])
 async def test_wind_music_and_silence_hold_no_words(clip: bytes) -> None:
     """A real model asked to hear noise or music says nothing, where it is known to invent a "Thank you."."""
-    async with Sandbox(SystemClock()) as sandbox:
+    async with Sandbox(SystemClock(), reads=[str(models.WHISPER)]) as sandbox:
         heard = await listening(sandbox).transcribe(TranscribeRequest("r", USER, clip, "audio/wav", 0.0))
 
     assert heard.text == ""
@@ -90,7 +90,7 @@ async def test_wind_music_and_silence_hold_no_words(clip: bytes) -> None:
 
 async def test_model_that_is_not_there_is_an_ordinary_failure() -> None:
     """A wrong folder ends like any other provider that does not answer."""
-    async with Sandbox(SystemClock()) as sandbox:
+    async with Sandbox(SystemClock(), reads=[str(models.WHISPER)]) as sandbox:
         service = Transcription(
             {NAME: LocalSpeech(sandbox, "/nonexistent")},
             lambda _: [local_speech_model()],
