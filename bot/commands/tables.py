@@ -7,7 +7,7 @@ from core.gateway.registry import Registry
 
 
 def models_table(registry: Registry) -> str:
-    """One model a line: id, provider, tier, context, prices in USD per million tokens, capabilities, side_notices."""
+    """One model a line: id, provider, tier, context, prices in USD per million tokens, capabilities, remarks."""
     rows: list[tuple[str, ...]] = [("MODEL", "PROVIDER", "TIER", "CONTEXT", "IN", "OUT", "CAN", "")]
     rows += [_row(model) for model in registry.all()]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -23,8 +23,8 @@ def _row(model: ModelSpec) -> tuple[str, ...]:
         price_in, price_out = f"{model.price.audio_hour:g}/h", "-"
     if model.price.characters:
         price_in, price_out = f"{model.price.characters:g}/Mch", "-"
-    side_notices: list[str] = [model.status] if model.status != "production" else []
+    remarks: list[str] = [model.status] if model.status != "production" else []
     if model.shutdown_at:
-        side_notices.append(f"shuts down {model.shutdown_at}")
+        remarks.append(f"shuts down {model.shutdown_at}")
     capabilities = " ".join(sorted(model.capabilities))
-    return (model.id, model.provider, model.tier, tokens, price_in, price_out, capabilities, ", ".join(side_notices))
+    return (model.id, model.provider, model.tier, tokens, price_in, price_out, capabilities, ", ".join(remarks))

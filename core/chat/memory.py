@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from core.base.clock import Clock
-from core.chat.recall import day
+from core.chat.recall import Recall, day
 from core.chat.service import Answered, Context
-from core.domain.audience import admitted, audience_of, place_of
+from core.domain.audience import audience_of
 from core.domain.events import Send, Started, TextDelta
 from core.domain.incoming import Incoming
 from core.domain.memories import Memory, Whose
@@ -72,6 +72,7 @@ class Remembering:
         """*purge* drops what is kept of anybody in memory alone (cached answers); *allowed* says whether the channel
         lets things be remembered."""
         self._store = store
+        self._recall = Recall(store, clock)
         self._clock = clock
         self._new_id = new_id
         self._purge = purge
@@ -98,14 +99,10 @@ class Remembering:
             case "forget":
                 text = await self._forget(incoming, wish)
             case _:
-                text = _listing(await self._known(incoming))
+                text = _listing(await self._recall.admitted(incoming))
         await send(Started("", ""))
         await send(TextDelta(text))
         return Answered(Reply(text, "", "", Usage()), ())
-
-    async def _known(self, incoming: Incoming) -> tuple[Memory, ...]:
-        known = await self._store.known(incoming.user, incoming.conversation)
-        return admitted(known, lambda memory: memory.audience, place_of(incoming))[0]
 
     async def _remember(self, incoming: Incoming, wish: Wish) -> str:
         if len(wish.words) > MAX_CHARS:
@@ -116,7 +113,7 @@ class Remembering:
         same = [memory for memory in known if memory.whose == wish.whose]
         if len(same) >= MAX_EACH:
             oldest = min(same, key=lambda memory: memory.used_at or memory.at)
-            seen = await self._known(incoming)
+            seen = await self._recall.admitted(incoming)
             number = seen.index(oldest) + 1 if oldest in seen else 0
             hint = f" `forget memory {number}` lets go of the one unused for longest." if number else ""
             return f"I remember {MAX_EACH} things already, and no more.{hint}"
@@ -139,7 +136,7 @@ class Remembering:
         return f"I will remember that, {whom}{reach}. `memories` lists what I remember, `forget that` ends it."
 
     async def _forget(self, incoming: Incoming, wish: Wish) -> str:
-        known = await self._known(incoming)
+        known = await self._recall.admitted(incoming)
         if not known:
             return "I remember nothing here that could be forgotten."
         if wish.number > len(known):
